@@ -1,0 +1,27 @@
+// The one exception that leaves libtransip.
+#pragma once
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+namespace transip {
+
+/// What was expected, what came, what to do next, in one paragraph without line breaks. Engines hand it on in the
+/// form that their users know (LAMMPS `ERROR:`, OpenMMException).
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// An energy or force is NaN or infinite; the message has no full stop, so that an engine can name the atom.
+class NotFinite : public Error {
+ public:
+  NotFinite(const std::string &message, std::size_t row) : Error(message), row_(row) {}
+  std::size_t row() const { return row_; }  ///< row of the request's positions
+
+ private:
+  std::size_t row_;
+};
+
+}  // namespace transip

@@ -1,0 +1,70 @@
+// A model file, loaded and ready to be evaluated. No torch type is seen here.
+//
+// Units: Angstrom, eV, eV/Angstrom, charge in e. Rows and tokens as in docs/conventions.md: T tokens are atoms whose
+// features are computed, I >= T rows are places (the tokens first, then their images), K neighbour slots a token.
+#pragma once
+
+#include "transip/metadata.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace transip {
+
+/// One evaluation's input; the spans must live as long as the call.
+struct Request {
+  std::span<const std::int64_t> species;     ///< [T] atomic numbers
+  std::span<const double> positions;         ///< [I*3] Angstrom, row-major
+  std::span<const std::int64_t> owner = {};  ///< [I] token of each row; empty: I = T, every row its own
+  std::span<const std::uint8_t> owned = {};  ///< [T] 1 if the energy counts; empty: all count
+  std::span<const std::int64_t> neighbours = {};  ///< [T*K] rows, -1 for padding; empty: K = 0
+  int charge = 0;                            ///< total charge, e
+  int multiplicity = 1;                      ///< spin multiplicity
+};
+
+/// One evaluation's output; kept by the caller, so that its memory is used again.
+struct Result {
+  std::vector<double> energies;  ///< [T] eV, zero where not owned
+  std::vector<double> forces;    ///< [I*3] eV/Angstrom, -dE/d(row)
+  double energy = 0.0;           ///< sum of energies, eV
+};
+
+class Model {
+ public:
+  /// Load a file made by `transip-md export`.
+  ///
+  /// device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N".
+  /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there.
+  explicit Model(const std::string &path, const std::string &device = "auto");
+  ~Model();
+  Model(Model &&) noexcept;
+  Model &operator=(Model &&) noexcept;
+
+  const Metadata &metadata() const;
+
+  /// Where the model runs: "cpu" or "cuda:N".
+  std::string device() const;
+
+  /// Throws Error unless the model knows this total charge (e) and spin multiplicity.
+  void check_charge(int charge, int multiplicity) const;
+
+  /// Throws Error unless the model knows this element.
+  void check_species(int atomic_number) const;
+
+  /// Energies and forces. Species, charge and multiplicity must have been checked.
+  ///
+  /// Throws Error: shapes that do not fit, energies or forces that are not finite, whatever torch complains of.
+  void evaluate(const Request &request, Result &result);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Version of the torch library that libtransip was compiled against, "2.13.0".
+std::string torch_version();
+
+}  // namespace transip

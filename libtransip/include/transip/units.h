@@ -1,0 +1,14 @@
+// The one place for physical constants in C++ (CODATA 2018): the twin of python/transip_md/units.py.
+// Inside libtransip: energy in eV, length in Angstrom. Source: Rev. Mod. Phys. 93, 025010 (2021).
+#pragma once
+
+namespace transip::units {
+
+inline constexpr double joule_per_ev = 1.602176634e-19;  // exact
+inline constexpr double avogadro = 6.02214076e23;        // 1/mol, exact
+
+inline constexpr double kj_per_mol_per_ev = joule_per_ev * avogadro / 1000.0;
+inline constexpr double kcal_per_mol_per_ev = kj_per_mol_per_ev / 4.184;  // thermochemical calorie
+inline constexpr double angstrom_per_nm = 10.0;
+
+}  // namespace transip::units

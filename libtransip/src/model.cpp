@@ -1,0 +1,212 @@
+#include "transip/model.h"
+
+#include "transip/elements.h"
+#include "transip/error.h"
+
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/runtime/jit_exception.h>
+#include <torch/script.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+namespace transip {
+
+namespace {
+
+constexpr const char *metadata_record = "extra/transip.json";
+constexpr const char *code_record = "constants.pkl";
+
+/// torch's messages carry C++ backtraces over many lines; a user needs the first.
+std::string first_line(const std::string &text)
+{
+  return text.substr(0, text.find('\n'));
+}
+
+/// Read transip.json before anything else is looked at.
+Metadata read_metadata(const std::string &path)
+{
+  if (!std::filesystem::is_regular_file(path))
+    throw Error("No such model file: " + path + ". Make one with `transip-md export NAME -o model.pt`.");
+  std::string text;
+  try {
+    caffe2::serialize::PyTorchStreamReader reader(path);
+    if (!reader.hasRecord(metadata_record)) {
+      const bool scripted = reader.hasRecord(code_record);
+      throw Error(path + (scripted ? " is a TorchScript file without" : " is not a TorchScript file: it has no") +
+                  " transip.json, so its species, cutoff and units are unknown. Make the file with "
+                  "`transip-md export CHECKPOINT -o model.pt`.");
+    }
+    auto [data, size] = reader.getRecord(metadata_record);
+    text.assign(static_cast<const char *>(data.get()), size);
+  } catch (const c10::Error &) {
+    throw Error(path + " is not a TorchScript file (not an archive at all). Expected a file made by "
+                       "`transip-md export`.");
+  }
+  return parse_metadata(text, path);
+}
+
+c10::Device choose_device(const std::string &name)
+{
+  const auto count = static_cast<int>(at::getNumGPUs());
+  if (name == "auto") return count > 0 ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
+  const std::string expected = "device must be auto, cpu, cuda or cuda:N, got '" + name + "'.";
+  c10::Device device(c10::kCPU);
+  try {
+    device = c10::Device(name);
+  } catch (const c10::Error &) {
+    throw Error(expected);
+  }
+  if (device.is_cpu()) return device;
+  if (!device.is_cuda()) throw Error(expected);
+  const int index = std::max<int>(0, device.index());
+  if (index >= count)
+    throw Error("device '" + name + "' was asked for, but torch " + torch_version() + " sees " +
+                std::to_string(count) + " CUDA devices. Use device cpu, or install a CUDA build of torch and type "
+                "`transip-md build`.");
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+/// A tensor on the caller's memory; the model only reads it.
+template <typename T>
+at::Tensor view(std::span<const T> values, at::IntArrayRef shape, at::ScalarType type)
+{
+  return torch::from_blob(const_cast<T *>(values.data()), shape, at::TensorOptions().dtype(type));
+}
+
+void copy_out(const at::Tensor &tensor, std::vector<double> &values)
+{
+  const at::Tensor host = tensor.to(at::kCPU, at::kDouble).contiguous();
+  const double *data = host.const_data_ptr<double>();
+  values.assign(data, data + host.numel());
+}
+
+/// Throw NotFinite for the first value that is NaN or infinite; `stride` values belong to a row.
+void require_finite(const std::vector<double> &values, std::size_t stride, const char *what)
+{
+  const auto bad = std::find_if_not(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+  if (bad == values.end()) return;
+  throw NotFinite(std::string("The model gave ") + what + " that is not finite (NaN or infinity)",
+                  static_cast<std::size_t>(bad - values.begin()) / stride);
+}
+
+void require_shape(bool fits, const char *name, std::size_t size)
+{
+  if (!fits) throw Error(std::string("A request to the model has ") + name + " of size " + std::to_string(size) + ".");
+}
+
+}  // namespace
+
+struct Model::Impl {
+  Metadata metadata;
+  c10::Device device;
+  torch::jit::Module module;
+
+  at::Tensor to_device(const at::Tensor &tensor) const { return tensor.to(device); }
+  std::vector<c10::IValue> inputs(const Request &request) const;
+};
+
+std::vector<c10::IValue> Model::Impl::inputs(const Request &request) const
+{
+  const auto tokens = static_cast<std::int64_t>(request.species.size());
+  const auto rows = static_cast<std::int64_t>(request.positions.size() / 3);
+  const auto slots = static_cast<std::int64_t>(tokens ? request.neighbours.size() / request.species.size() : 0);
+  require_shape(request.positions.size() == static_cast<std::size_t>(3 * rows) && rows >= tokens, "positions",
+                request.positions.size());
+  require_shape(request.owner.size() == static_cast<std::size_t>(rows) || (request.owner.empty() && rows == tokens),
+                "owner", request.owner.size());
+  require_shape(request.owned.empty() || request.owned.size() == request.species.size(), "owned",
+                request.owned.size());
+  require_shape(request.neighbours.size() == static_cast<std::size_t>(slots * tokens), "neighbours",
+                request.neighbours.size());
+
+  const at::Tensor owner =
+      request.owner.empty() ? at::arange(rows, at::kLong) : view(request.owner, {rows}, at::kLong);
+  const at::Tensor owned =
+      request.owned.empty() ? at::ones({tokens}, at::kBool) : view(request.owned, {tokens}, at::kBool);
+  return {
+      to_device(view(request.species, {tokens}, at::kLong)),
+      to_device(view(request.positions, {rows, 3}, at::kDouble)),
+      to_device(owner),
+      to_device(owned),
+      to_device(view(request.neighbours, {tokens, slots}, at::kLong)),
+      to_device(at::scalar_tensor(request.charge, at::kLong)),
+      to_device(at::scalar_tensor(request.multiplicity, at::kLong)),
+  };
+}
+
+Model::Model(const std::string &path, const std::string &device)
+{
+  Metadata metadata = read_metadata(path);
+  const c10::Device chosen = choose_device(device);
+  try {
+    torch::jit::Module module = torch::jit::load(path, chosen);
+    module.eval();
+    impl_ = std::make_unique<Impl>(Impl{std::move(metadata), chosen, std::move(module)});
+  } catch (const c10::Error &problem) {
+    throw Error(path + " has a transip.json, but torch " + torch_version() + " cannot load its TorchScript: " +
+                first_line(problem.what_without_backtrace()));
+  }
+}
+
+Model::~Model() = default;
+Model::Model(Model &&) noexcept = default;
+Model &Model::operator=(Model &&) noexcept = default;
+
+const Metadata &Model::metadata() const
+{
+  return impl_->metadata;
+}
+
+std::string Model::device() const
+{
+  return impl_->device.str();
+}
+
+void Model::check_charge(int charge, int multiplicity) const
+{
+  const Metadata &known = impl_->metadata;
+  if (!known.charge.contains(charge))
+    throw Error("The model knows charge " + known.charge.text() + "; got charge " + std::to_string(charge) + ".");
+  if (!known.multiplicity.contains(multiplicity))
+    throw Error("The model knows multiplicity " + known.multiplicity.text() + "; got multiplicity " +
+                std::to_string(multiplicity) + ".");
+}
+
+void Model::check_species(int atomic_number) const
+{
+  if (!impl_->metadata.knows(atomic_number))
+    throw Error("The model does not know " + symbol(atomic_number) + "; it was trained on " +
+                symbols(impl_->metadata.species) + ".");
+}
+
+void Model::evaluate(const Request &request, Result &result)
+{
+  try {
+    // The forward takes the gradient itself, so differentiation must be on whatever the host program has set. Plain
+    // execution: graph optimisation would re-specialise, for seconds, on every new number of atoms.
+    const c10::AutoGradMode differentiation(true);
+    const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
+    const auto outputs = impl_->module.forward(impl_->inputs(request)).toTuple();
+    copy_out(outputs->elements().at(0).toTensor(), result.energies);
+    copy_out(outputs->elements().at(1).toTensor(), result.forces);
+  } catch (const c10::Error &problem) {
+    throw Error("torch could not evaluate the model: " + first_line(problem.what_without_backtrace()));
+  } catch (const torch::jit::JITException &problem) {
+    throw Error(std::string("torch could not evaluate the model: ") + problem.what());
+  }
+  require_finite(result.energies, 1, "an energy");
+  require_finite(result.forces, 3, "a force");
+  result.energy = std::accumulate(result.energies.begin(), result.energies.end(), 0.0);
+}
+
+std::string torch_version()
+{
+  return TORCH_VERSION;
+}
+
+}  // namespace transip

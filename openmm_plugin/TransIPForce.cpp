@@ -1,0 +1,34 @@
+#include "TransIPForce.h"
+
+#include "TransIPForceImpl.h"
+
+namespace TransIPPlugin {
+
+TransIPForce::TransIPForce(const std::string &file) : file_(file)
+{
+  setName("TransIPForce");
+}
+
+void TransIPForce::add_particle(int index, int atomic_number)
+{
+  particles_.push_back(index);
+  atomic_numbers_.push_back(atomic_number);
+}
+
+void TransIPForce::set_charge(int charge, int multiplicity)
+{
+  charge_ = charge;
+  multiplicity_ = multiplicity;
+}
+
+void TransIPForce::set_device(const std::string &device)
+{
+  device_ = device;
+}
+
+OpenMM::ForceImpl *TransIPForce::createImpl() const
+{
+  return new TransIPForceImpl(*this);
+}
+
+}  // namespace TransIPPlugin

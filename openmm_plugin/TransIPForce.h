@@ -1,0 +1,52 @@
+// A TransIP model as an OpenMM force.
+#pragma once
+
+#include <openmm/Force.h>
+
+#include <string>
+#include <vector>
+
+namespace TransIPPlugin {
+
+/// The energy of a set of particles, given by an exported TransIP model.
+///
+/// In OpenMM's units at the border (nm, kJ/mol, kJ/mol/nm); the model file itself is in Angstrom and eV.
+///
+/// Made in Python without bindings of its own, by transip_md.openmm.create_force, which deserializes the XML that
+/// TransIPForceProxy describes.
+class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force {
+ public:
+  /// file: path of a file made by `transip-md export`; read when a Context is created.
+  explicit TransIPForce(const std::string &file);
+
+  const std::string &file() const { return file_; }
+
+  /// Add a particle: its index in the System and its atomic number. Particles not added do not feel the force.
+  void add_particle(int index, int atomic_number);
+  const std::vector<int> &particles() const { return particles_; }
+  const std::vector<int> &atomic_numbers() const { return atomic_numbers_; }
+
+  /// Total charge of the particles (e) and their spin multiplicity.
+  void set_charge(int charge, int multiplicity);
+  int charge() const { return charge_; }
+  int multiplicity() const { return multiplicity_; }
+
+  /// "auto", "cpu", "cuda" or "cuda:N": where the model runs, whatever OpenMM's platform is.
+  void set_device(const std::string &device);
+  const std::string &device() const { return device_; }
+
+  bool usesPeriodicBoundaryConditions() const override { return false; }
+
+ protected:
+  OpenMM::ForceImpl *createImpl() const override;
+
+ private:
+  std::string file_;
+  std::vector<int> particles_;
+  std::vector<int> atomic_numbers_;
+  int charge_ = 0;
+  int multiplicity_ = 1;
+  std::string device_ = "auto";
+};
+
+}  // namespace TransIPPlugin

@@ -1,0 +1,92 @@
+#include "TransIPForceImpl.h"
+
+#include "transip/error.h"
+#include "transip/units.h"
+
+#include <openmm/OpenMMException.h>
+#include <openmm/System.h>
+#include <openmm/internal/ContextImpl.h>
+
+#include <set>
+#include <string>
+
+namespace TransIPPlugin {
+
+using OpenMM::OpenMMException;
+using OpenMM::Vec3;
+
+namespace {
+
+constexpr double kj_per_mol = transip::units::kj_per_mol_per_ev;
+constexpr double angstrom = transip::units::angstrom_per_nm;
+
+void check_particles(const TransIPForce &force, const OpenMM::System &system)
+{
+  std::set<int> seen;
+  for (int index : force.particles()) {
+    if (index < 0 || index >= system.getNumParticles())
+      throw OpenMMException("TransIPForce: particle index " + std::to_string(index) + " is not in the System, which has " +
+                            std::to_string(system.getNumParticles()) + " particles.");
+    if (!seen.insert(index).second)
+      throw OpenMMException("TransIPForce: particle " + std::to_string(index) + " was added twice.");
+  }
+}
+
+void check_isolated(const transip::Model &model, const OpenMM::System &system)
+{
+  if (model.metadata().cutoff)
+    throw OpenMMException("TransIPForce: the model is local (it has a cutoff); this version evaluates all-to-all models.");
+  if (system.usesPeriodicBoundaryConditions())
+    throw OpenMMException(
+        "TransIPForce: the System is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+        "Use NoCutoff or CutoffNonPeriodic in the other forces, or a model with a cutoff.");
+}
+
+}  // namespace
+
+TransIPForceImpl::TransIPForceImpl(const TransIPForce &owner) : CustomCPPForceImpl(owner), owner_(owner) {}
+
+void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
+{
+  CustomCPPForceImpl::initialize(context);
+  check_particles(owner_, context.getSystem());
+  try {
+    model_.emplace(owner_.file(), owner_.device());
+    check_isolated(*model_, context.getSystem());
+    model_->check_charge(owner_.charge(), owner_.multiplicity());
+    for (int number : owner_.atomic_numbers()) model_->check_species(number);
+  } catch (const transip::Error &problem) {
+    throw OpenMMException(std::string("TransIPForce: ") + problem.what());
+  }
+  species_.assign(owner_.atomic_numbers().begin(), owner_.atomic_numbers().end());
+  positions_.resize(3 * species_.size());
+}
+
+double TransIPForceImpl::computeForce(OpenMM::ContextImpl &, const std::vector<Vec3> &positions,
+                                      std::vector<Vec3> &forces)
+{
+  const std::vector<int> &particles = owner_.particles();
+  for (std::size_t row = 0; row < particles.size(); row++)
+    for (int d = 0; d < 3; d++) positions_[3 * row + d] = angstrom * positions[particles[row]][d];
+
+  transip::Request request;
+  request.species = species_;
+  request.positions = positions_;
+  request.charge = owner_.charge();
+  request.multiplicity = owner_.multiplicity();
+  try {
+    model_->evaluate(request, result_);
+  } catch (const transip::NotFinite &problem) {
+    throw OpenMMException(std::string("TransIPForce: ") + problem.what() + ", for particle " +
+                          std::to_string(particles[problem.row()]) + ".");
+  } catch (const transip::Error &problem) {
+    throw OpenMMException(std::string("TransIPForce: ") + problem.what());
+  }
+
+  std::fill(forces.begin(), forces.end(), Vec3());
+  for (std::size_t row = 0; row < particles.size(); row++)
+    for (int d = 0; d < 3; d++) forces[particles[row]][d] = kj_per_mol * angstrom * result_.forces[3 * row + d];
+  return kj_per_mol * result_.energy;
+}
+
+}  // namespace TransIPPlugin

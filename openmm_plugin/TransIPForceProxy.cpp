@@ -1,0 +1,72 @@
+// XML form of a TransIPForce, which is also how Python makes one:
+//
+//   <Force type="TransIPForce" version="1" file="model.pt" charge="0" multiplicity="1" device="auto" forceGroup="0"
+//          name="TransIPForce">
+//    <Particles>
+//     <Particle index="0" atomicNumber="6"/>
+//    </Particles>
+//   </Force>
+
+#include "TransIPForce.h"
+
+#include <openmm/OpenMMException.h>
+#include <openmm/serialization/SerializationNode.h>
+#include <openmm/serialization/SerializationProxy.h>
+
+#include <memory>
+
+namespace TransIPPlugin {
+
+using OpenMM::SerializationNode;
+
+namespace {
+
+constexpr int xml_version = 1;
+
+class TransIPForceProxy : public OpenMM::SerializationProxy {
+ public:
+  TransIPForceProxy() : SerializationProxy("TransIPForce") {}
+
+  void serialize(const void *object, SerializationNode &node) const override
+  {
+    const auto &force = *static_cast<const TransIPForce *>(object);
+    node.setIntProperty("version", xml_version);
+    node.setStringProperty("file", force.file());
+    node.setIntProperty("charge", force.charge());
+    node.setIntProperty("multiplicity", force.multiplicity());
+    node.setStringProperty("device", force.device());
+    node.setIntProperty("forceGroup", force.getForceGroup());
+    node.setStringProperty("name", force.getName());
+    SerializationNode &particles = node.createChildNode("Particles");
+    for (std::size_t i = 0; i < force.particles().size(); i++)
+      particles.createChildNode("Particle")
+          .setIntProperty("index", force.particles()[i])
+          .setIntProperty("atomicNumber", force.atomic_numbers()[i]);
+  }
+
+  void *deserialize(const SerializationNode &node) const override
+  {
+    const int version = node.getIntProperty("version");
+    if (version != xml_version)
+      throw OpenMM::OpenMMException("TransIPForce: XML version " + std::to_string(version) +
+                                    " is not known; this plugin reads version " + std::to_string(xml_version) + ".");
+    auto force = std::make_unique<TransIPForce>(node.getStringProperty("file"));
+    force->set_charge(node.getIntProperty("charge", 0), node.getIntProperty("multiplicity", 1));
+    force->set_device(node.getStringProperty("device", "auto"));
+    force->setForceGroup(node.getIntProperty("forceGroup", 0));
+    force->setName(node.getStringProperty("name", force->getName()));
+    for (const SerializationNode &particle : node.getChildNode("Particles").getChildren())
+      force->add_particle(particle.getIntProperty("index"), particle.getIntProperty("atomicNumber"));
+    return force.release();
+  }
+};
+
+// OpenMM loads plugins with dlopen: registering here needs no call by name.
+__attribute__((constructor)) void register_proxy()
+{
+  OpenMM::SerializationProxy::registerProxy(typeid(TransIPForce), new TransIPForceProxy());
+}
+
+}  // namespace
+
+}  // namespace TransIPPlugin

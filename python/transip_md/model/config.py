@@ -1,0 +1,54 @@
+"""Configuration of a TransIP model, as stored in checkpoints and exported files."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_ATOMIC_NUMBER = 118
+
+
+class ModelConfig(BaseModel):
+    """Shape of a TransIP network.
+
+    Lengths in Angstrom, rotary frequencies in rad/Angstrom, charge in e.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    species: tuple[int, ...] = Field(min_length=1, description="atomic numbers the model knows, in order")
+    dim: int = Field(64, gt=0, description="width of a token")
+    layers: int = Field(3, gt=0)
+    heads: int = Field(4, gt=0)
+    feedforward: int = Field(160, gt=0, description="hidden width of the SwiGLU feed-forward")
+    rotary_values: bool = Field(True, description="rotate the values too: translation invariance becomes exact")
+    min_frequency: float = Field(0.3, gt=0, description="smallest initial rotary frequency, rad/Angstrom")
+    max_frequency: float = Field(6.0, gt=0, description="largest initial rotary frequency, rad/Angstrom")
+    radial_bias: bool = Field(True, description="add an MLP of radial basis functions to the attention logits")
+    radial_functions: int = Field(32, gt=1, description="number of Gaussian radial basis functions")
+    radial_hidden: int = Field(64, gt=0)
+    radial_range: float = Field(8.0, gt=0, description="centre of the last radial basis function, Angstrom")
+    cutoff: None = Field(None, description="null: all-to-all attention over an isolated molecule")
+    charge: tuple[int, int] = Field((0, 0), description="smallest and largest total charge, e")
+    multiplicity: tuple[int, int] = Field((1, 1), description="smallest and largest spin multiplicity")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.dim % (2 * self.heads):
+            raise ValueError(
+                f"dim must be a multiple of 2 x heads (rotary features come in pairs): "
+                f"got dim {self.dim}, heads {self.heads}"
+            )
+        unknown = [z for z in self.species if not 1 <= z <= MAX_ATOMIC_NUMBER]
+        if unknown or len(set(self.species)) != len(self.species):
+            raise ValueError(f"species must be distinct atomic numbers 1..118, got {self.species}")
+        if self.min_frequency > self.max_frequency:
+            raise ValueError("min_frequency must not exceed max_frequency")
+        for name in ("charge", "multiplicity"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be (smallest, largest), got {(low, high)}")
+        if self.multiplicity[0] < 1:
+            raise ValueError("multiplicity counts from 1 (singlet)")
+        return self

