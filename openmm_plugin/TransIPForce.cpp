@@ -26,6 +26,11 @@ void TransIPForce::set_device(const std::string &device)
   device_ = device;
 }
 
+void TransIPForce::set_threads(int threads)
+{
+  threads_ = threads;
+}
+
 OpenMM::ForceImpl *TransIPForce::createImpl() const
 {
   return new TransIPForceImpl(*this);

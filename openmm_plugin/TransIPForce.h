@@ -35,6 +35,10 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   void set_device(const std::string &device);
   const std::string &device() const { return device_; }
 
+  /// CPU threads that torch uses, for the whole process; 0 leaves torch's own setting.
+  void set_threads(int threads);
+  int threads() const { return threads_; }
+
   bool usesPeriodicBoundaryConditions() const override { return false; }
 
  protected:
@@ -47,6 +51,7 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   int charge_ = 0;
   int multiplicity_ = 1;
   std::string device_ = "auto";
+  int threads_ = 1;
 };
 
 }  // namespace TransIPPlugin

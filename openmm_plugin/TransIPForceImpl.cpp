@@ -51,6 +51,7 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
   CustomCPPForceImpl::initialize(context);
   check_particles(owner_, context.getSystem());
   try {
+    if (owner_.threads() > 0) transip::set_threads(owner_.threads());
     model_.emplace(owner_.file(), owner_.device());
     check_isolated(*model_, context.getSystem());
     model_->check_charge(owner_.charge(), owner_.multiplicity());

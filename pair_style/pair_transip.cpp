@@ -108,6 +108,8 @@ void PairTransIP::settings(int narg, char **arg)
   }
 
   try {
+    // as many threads as LAMMPS itself was told to use, by OMP_NUM_THREADS or the package command
+    transip::set_threads(comm->nthreads);
     impl->path = arg[0];
     impl->model.emplace(impl->path, device);
     impl->model->check_charge(impl->charge, impl->multiplicity);

@@ -3,6 +3,7 @@
 #include "transip/elements.h"
 #include "transip/error.h"
 
+#include <ATen/Parallel.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/runtime/jit_exception.h>
@@ -202,6 +203,11 @@ void Model::evaluate(const Request &request, Result &result)
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");
   result.energy = std::accumulate(result.energies.begin(), result.energies.end(), 0.0);
+}
+
+void set_threads(int threads)
+{
+  at::set_num_threads(threads);
 }
 
 std::string torch_version()

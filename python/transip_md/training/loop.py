@@ -170,11 +170,19 @@ class Trainer:
             setattr(subset, name, getattr(self.data, name)[self.validation_rows])
         return measure_errors(self.average, subset)
 
-    def run(self, report: Callable[[Progress], None]) -> Errors:
-        """Train to the end, write the checkpoint and return its errors on the held-out files."""
+    def run(
+        self, report: Callable[[Progress], None], advanced: Callable[[int], None] = lambda step: None
+    ) -> Errors:
+        """Train to the end, write the checkpoint and return its errors on the held-out files.
+
+        Args:
+            report: called with every validation.
+            advanced: called with the number of steps done, after each one.
+        """
         began = time.monotonic() - self.seconds
         while self.step < self.config.steps:
             self._advance()
+            advanced(self.step)
             if self.step % self.config.report_every == 0 or self.step == self.config.steps:
                 self.seconds = time.monotonic() - began
                 self._save()

@@ -1,0 +1,1 @@
+"""The command ``transip-md``: thin over the Python API; torch is imported inside the commands that need it."""

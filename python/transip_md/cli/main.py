@@ -1,0 +1,67 @@
+"""Entry point of the command ``transip-md``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+import transip_md
+from transip_md.cli import engine_commands, model_commands, training_commands
+from transip_md.cli.console import errors
+from transip_md.errors import TransIPError
+
+app = typer.Typer(
+    name="transip-md",
+    help="Trained TransIP interatomic potentials in LAMMPS and OpenMM.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"transip-md {transip_md.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Trained TransIP interatomic potentials in LAMMPS and OpenMM.
+
+    Exit codes: 0 pass, 1 a check failed, 2 usage, 3 environment.
+    """
+
+
+model_commands.register(app)
+engine_commands.register(app)
+training_commands.register(app)
+
+
+def run() -> None:
+    """Run the command; errors become one paragraph and an exit code."""
+    # Before torch is imported: with more threads than one a step of a small molecule takes longer, not shorter.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # torch.jit.script warns of its deprecation; the format is chosen on purpose.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
+    warnings.filterwarnings("ignore", message=r".*torch\.jit\..* is deprecated.*")
+    try:
+        app()
+    except TransIPError as error:
+        errors.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("Interrupted.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

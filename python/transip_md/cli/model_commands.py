@@ -1,0 +1,112 @@
+"""``transip-md export`` and ``transip-md info``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from transip_md.cli.console import console
+from transip_md.errors import UsageError
+
+
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint file, or the name of a shipped model (ethanol).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write, by convention *.pt.")],
+    dtype: Annotated[
+        Literal["float32", "float64"], typer.Option(help="Precision of the weights; positions are float64 always.")
+    ] = "float64",
+) -> None:
+    """Write a self-describing TorchScript file, and check it against the eager model before saying so."""
+    from transip_md.export import CHECK_STRUCTURES
+    from transip_md.export import export as write
+    from transip_md.model.checkpoint import load_named
+
+    if not output.resolve().parent.is_dir():
+        raise UsageError(f"There is no folder {output.resolve().parent} to write {output.name} into.")
+    metadata = write(load_named(checkpoint), output, dtype)
+    console.print(
+        f"{output}: format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back and "
+        f"compared with the eager model on {CHECK_STRUCTURES} random structures.",
+        soft_wrap=True,
+    )
+
+
+def info(
+    file: Annotated[Path | None, typer.Argument(help="A model file; without one, a report of the environment.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
+) -> None:
+    """Show what a model file says of itself; without a file, what is installed and built."""
+    if file is not None:
+        _show_model(file, as_json)
+    else:
+        _show_environment(as_json)
+
+
+def _show_model(file: Path, as_json: bool) -> None:
+    from ase.data import chemical_symbols
+
+    from transip_md.metadata import read_metadata
+
+    metadata = read_metadata(file)
+    if as_json:
+        print(metadata.to_json())
+        return
+    training = metadata.training
+    held_out = training.get("held_out", {})
+    rows = {
+        "format": str(metadata.format),
+        "elements": " ".join(chemical_symbols[z] for z in metadata.species),
+        "attention": "all-to-all, isolated molecules" if metadata.cutoff is None else f"{metadata.cutoff} Angstrom",
+        "dtype of the weights": metadata.dtype,
+        "units": f"{metadata.units.energy}, {metadata.units.length}",
+        "forces": "-dE/dr (conservative)" if metadata.conservative else "DIRECT: NOT THE GRADIENT OF THE ENERGY",
+        "charge": _range(metadata.charge),
+        "multiplicity": _range(metadata.multiplicity),
+        "trained on": training.get("data", "not said"),
+        "level of theory": training.get("level_of_theory", "not said"),
+        "licence": training.get("licence", "not said"),
+        "held-out force MAE": _error(held_out.get("force_mae"), "meV/Angstrom"),
+        "held-out energy MAE": _error(held_out.get("energy_mae"), "meV/atom"),
+        "closest atoms in training": _error(training.get("closest_pair"), "Angstrom"),
+        "certificate": "none: not validated" if metadata.certificate is None else json.dumps(metadata.certificate),
+        "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
+        "checkpoint sha256": metadata.source_sha256 or "none",
+    }
+    _print_table(str(file), rows)
+
+
+def _range(bounds: tuple[int, int]) -> str:
+    return str(bounds[0]) if bounds[0] == bounds[1] else f"{bounds[0]} to {bounds[1]}"
+
+
+def _error(value: float | None, unit: str) -> str:
+    return "not said" if value is None else f"{value:.3g} {unit}"
+
+
+def _show_environment(as_json: bool) -> None:
+    from transip_md.environment import report
+
+    rows = report()
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        _print_table("environment", rows)
+
+
+def _print_table(title: str, rows: dict[str, str]) -> None:
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(export)
+    app.command()(info)

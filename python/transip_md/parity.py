@@ -1,0 +1,63 @@
+"""The same structure in several engines: do they give the same numbers?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase
+import numpy as np
+
+from transip_md.engines import make_engine
+from transip_md.engines.base import SinglePoint
+from transip_md.metadata import read_metadata
+from transip_md.tolerances import PARITY, Tolerance
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """An engine against the Python reference.
+
+    Attributes:
+        engine: its name.
+        energy: its total energy, eV.
+        energy_difference: from the reference, eV.
+        force_difference: largest of a component, eV/Angstrom.
+        passed: both within the tolerance of the model's dtype.
+    """
+
+    engine: str
+    energy: float
+    energy_difference: float
+    force_difference: float
+    passed: bool
+
+
+def compare_engines(
+    model: Path, atoms: ase.Atoms, engines: list[str], folder: Path, device: str = "auto"
+) -> tuple[list[Agreement], Tolerance]:
+    """Evaluate one structure in every engine and compare with the Python reference.
+
+    Args:
+        model: an exported model file.
+        atoms: an isolated structure.
+        engines: names of engines.
+        folder: for the files that engines need.
+        device: where the model runs.
+
+    Returns:
+        One row an engine, and the tolerance that decided.
+    """
+    tolerance = PARITY[read_metadata(model).dtype]
+    reference = make_engine("ase").single_point(model, atoms, folder, device)
+
+    def row(name: str, point: SinglePoint) -> Agreement:
+        energy = abs(point.energy - reference.energy)
+        force = float(np.abs(point.forces - reference.forces).max())
+        return Agreement(name, point.energy, energy, force, energy <= tolerance.energy and force <= tolerance.force)
+
+    points = {
+        name: reference if name == "ase" else make_engine(name).single_point(model, atoms, folder, device)
+        for name in engines
+    }
+    return [row(name, point) for name, point in points.items()], tolerance

@@ -1,0 +1,45 @@
+"""Velocities of a given temperature, the same for every engine."""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+
+from transip_md import units
+
+
+def degrees_of_freedom(atoms: int) -> int:
+    """3N - 3: the centre of mass is at rest. One atom alone counts three."""
+    return max(3 * atoms - 3, 3)
+
+
+def kinetic_energy(masses: np.ndarray, velocities: np.ndarray) -> float:
+    """Kinetic energy in eV of masses [N] in amu with velocities [N, 3] in Angstrom/fs."""
+    return 0.5 * float((masses[:, None] * velocities**2).sum()) * units.EV_PER_AMU_ANGSTROM2_PER_FS2
+
+
+def temperature_of(kinetic: np.ndarray, atoms: int) -> np.ndarray:
+    """Temperature in K of a kinetic energy in eV."""
+    return 2.0 * kinetic / (degrees_of_freedom(atoms) * units.BOLTZMANN)
+
+
+def thermal_velocities(atoms: ase.Atoms, temperature: float, seed: int) -> np.ndarray:
+    """Maxwell-Boltzmann velocities without motion of the centre of mass, scaled to the temperature exactly.
+
+    Rotation is left in: a molecule that turns exercises the symmetry that a TransIP model has learned.
+
+    Args:
+        atoms: the structure; its masses are used.
+        temperature: K.
+        seed: of numpy's default generator.
+
+    Returns:
+        Velocities, Angstrom/fs, [N, 3].
+    """
+    masses = atoms.get_masses()
+    rng = np.random.default_rng(seed)
+    velocities = rng.standard_normal((len(atoms), 3)) / np.sqrt(masses)[:, None]
+    if len(atoms) > 1:
+        velocities -= (masses[:, None] * velocities).sum(axis=0) / masses.sum()
+    now = temperature_of(np.array(kinetic_energy(masses, velocities)), len(atoms))
+    return velocities * np.sqrt(temperature / now)
