@@ -15,7 +15,7 @@ from transip_md.errors import CheckFailedError
 from transip_md.metadata import METADATA_NAME, Metadata
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.network import TransIP
-from transip_md.runtime import ExportedModel
+from transip_md.runtime import ExportedModel, torchscript_on_purpose
 from transip_md.tolerances import PARITY
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -62,9 +62,7 @@ class EngineModel(nn.Module):
         rows = positions.detach().requires_grad_(True)
         # Only differences of positions matter; taken from the middle, they keep their digits far from the origin.
         centred = rows - rows.detach().mean(dim=0)
-        energies = self.model(
-            species[None], centred[None], charge.view(1), multiplicity.view(1), None
-        ).squeeze(0)
+        energies = self.model(species[None], centred[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
         energies = torch.where(owned, energies, torch.zeros_like(energies))
         gradient = torch.autograd.grad([energies.sum()], [rows])[0]
         assert gradient is not None
@@ -121,7 +119,9 @@ def script(model: nn.Module, metadata: Metadata, path: Path | str) -> None:
     """
     path = Path(path)
     partial = path.with_name(path.name + ".part")
-    torch.jit.script(model).save(str(partial), _extra_files={METADATA_NAME: metadata.to_json()})
+    with torchscript_on_purpose():
+        scripted = torch.jit.script(model)
+    scripted.save(str(partial), _extra_files={METADATA_NAME: metadata.to_json()})
     partial.replace(path)
 
 

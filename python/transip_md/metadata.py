@@ -82,9 +82,7 @@ def read_metadata(path: Path | str) -> Metadata:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            text = next(
-                (archive.read(n) for n in names if n.split("/", 1)[-1] == f"extra/{METADATA_NAME}"), None
-            )
+            text = next((archive.read(n) for n in names if n.split("/", 1)[-1] == f"extra/{METADATA_NAME}"), None)
             scripted = any(name.split("/", 1)[-1] == "constants.pkl" for name in names)
     except (zipfile.BadZipFile, OSError) as error:
         raise UsageError(

@@ -104,5 +104,6 @@ def create_force(
     rows = "".join(f'<Particle index="{index}" atomicNumber="{numbers[index]}"/>' for index in chosen)
     return openmm.XmlSerializer.deserialize(
         f'<Force type="TransIPForce" version="1" file={quoteattr(str(Path(model).resolve()))} charge="{charge}" '
-        f'multiplicity="{multiplicity}" device={quoteattr(device)} threads="{threads}"><Particles>{rows}</Particles></Force>'
+        f'multiplicity="{multiplicity}" device={quoteattr(device)} threads="{threads}">'
+        f"<Particles>{rows}</Particles></Force>"
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,14 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
+@contextlib.contextmanager
+def torchscript_on_purpose() -> Iterator[None]:
+    """Keep torch from warning that TorchScript is deprecated: the file format is chosen, and users cannot change it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+` is deprecated")
+        yield
+
+
 class ExportedModel:
     """A loaded model file.
 
@@ -56,7 +67,8 @@ class ExportedModel:
         self.metadata = read_metadata(path)
         self.device = choose_device(device)
         try:
-            self._module = torch.jit.load(str(path), map_location=self.device)
+            with torchscript_on_purpose():
+                self._module = torch.jit.load(str(path), map_location=self.device)
         except RuntimeError as error:
             raise UsageError(
                 f"{path} has a {self.metadata.format}-format header, but torch {torch.__version__} cannot load its "
@@ -89,7 +101,8 @@ class ExportedModel:
             Energy of each atom, float64 [N], eV, and forces, float64 [N, 3], eV/Angstrom.
 
         Raises:
-            UsageError: an element, charge or multiplicity that the model does not know, or positions that are not finite.
+            UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
+                not finite, or a model that answers with energies or forces that are not finite.
         """
         numbers = np.asarray(numbers, dtype=np.int64)
         positions = np.asarray(positions, dtype=np.float64)
@@ -112,4 +125,10 @@ class ExportedModel:
                 torch.tensor(charge, device=self.device),
                 torch.tensor(multiplicity, device=self.device),
             )
-        return energies.cpu().numpy(), forces.cpu().numpy()
+        energies, forces = energies.cpu().numpy(), forces.cpu().numpy()
+        if not (np.isfinite(energies).all() and np.isfinite(forces).all()):
+            raise UsageError(
+                "The model gave an energy or a force that is not finite (NaN or infinity). Look for atoms on top of "
+                "each other."
+            )
+        return energies, forces

@@ -123,9 +123,7 @@ def sample(structure: Path | str, output: Path | str, frames: int, recipe: Sampl
     """
     structure, output = Path(structure), Path(output)
     first = read_structure(structure)
-    recipe = recipe.model_copy(
-        update={"structure_sha256": hashlib.sha256(structure.read_bytes()).hexdigest()}
-    )
+    recipe = recipe.model_copy(update={"structure_sha256": hashlib.sha256(structure.read_bytes()).hexdigest()})
     recipe_file = output.with_name(output.name + ".recipe.json")
     done = 0
     if output.exists():
@@ -161,8 +159,6 @@ def sample(structure: Path | str, output: Path | str, frames: int, recipe: Sampl
         atoms.calc.reset()
         frame = atoms.copy()
         frame.info = {"teacher": recipe.teacher, "temperature_K": recipe.temperature}
-        frame.calc = SinglePointCalculator(
-            frame, energy=atoms.get_potential_energy(), forces=atoms.get_forces()
-        )
+        frame.calc = SinglePointCalculator(frame, energy=atoms.get_potential_energy(), forces=atoms.get_forces())
         ase.io.write(output, frame, append=True, format="extxyz")
         yield index + 1

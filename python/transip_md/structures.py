@@ -6,7 +6,6 @@ from pathlib import Path
 
 import ase
 import ase.io
-from ase.io.formats import UnknownFileTypeError
 
 from transip_md.errors import UsageError
 
@@ -34,7 +33,7 @@ def read_frames(path: Path | str, index: slice = slice(None)) -> list[ase.Atoms]
         raise UsageError(f"No such structure file: {path}. Give a file that ase reads, such as .xyz or .pdb.")
     try:
         frames = ase.io.read(path, index=index)
-    except (UnknownFileTypeError, ValueError, IndexError, KeyError, OSError, StopIteration) as error:
+    except Exception as error:  # ase's many readers fail in as many ways
         raise UsageError(
             f"{path} could not be read as a structure: {error or type(error).__name__}. "
             "Expected a file that ase reads, such as .xyz, .extxyz or .pdb."

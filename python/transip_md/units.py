@@ -1,7 +1,7 @@
 """The one place for physical constants and unit conversions (CODATA 2018).
 
-Inside transip-md: energy in eV, length in Angstrom, mass in amu, time in fs, temperature in K. The C++ twin of
-this file is ``libtransip/units.h``; a test holds the two together. Source: Tiesinga et al., "CODATA recommended
+Inside transip-md: energy in eV, length in Angstrom, mass in amu, time in fs, temperature in K. The C++ twin is
+``libtransip/include/transip/units.h``; a test holds the two together. Source: Tiesinga et al., "CODATA recommended
 values of the fundamental physical constants: 2018", Rev. Mod. Phys. 93, 025010 (2021).
 """
 

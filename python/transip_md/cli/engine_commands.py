@@ -36,9 +36,7 @@ def _verdict(passed: bool) -> str:
     return "[green]PASS[/green]" if passed else "[red]FAIL[/red]"
 
 
-def parity(
-    model: Model, structure: Structure, engine: EngineChoice = "all", device: Device = "auto"
-) -> None:
+def parity(model: Model, structure: Structure, engine: EngineChoice = "all", device: Device = "auto") -> None:
     """Energy and forces of one structure in several engines, against the Python reference."""
     from transip_md.engines import engine_list
     from transip_md.parity import compare_engines
@@ -88,10 +86,16 @@ def nve(
     with progress_bar() as bar:
         tasks = {name: bar.add_task(name, total=settings.plan()[0]) for name in engine_list(engine)}
         result = run_nve(
-            model, atoms, list(tasks), out, settings, lambda name, done, _: bar.update(tasks[name], completed=done)
+            model,
+            atoms,
+            list(tasks),
+            out,
+            settings,
+            lambda name, done, _: bar.update(tasks[name], completed=done),
         )
     table = Table(
-        title=f"{structure.name}: constant energy, {dt:g} fs, {time:g} ps, {temperature:g} K", title_justify="left"
+        title=f"{structure.name}: constant energy, {dt:g} fs, {time:g} ps, {temperature:g} K",
+        title_justify="left",
     )
     for heading in ("engine", "drift (meV/atom/ps)", "fluctuation (meV/atom)", "mean T (K)", ""):
         table.add_column(heading, justify="left" if heading == "engine" else "right")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from typing import Annotated
 
 import typer
@@ -32,7 +31,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     """Trained TransIP interatomic potentials in LAMMPS and OpenMM.
@@ -50,9 +50,6 @@ def run() -> None:
     """Run the command; errors become one paragraph and an exit code."""
     # Before torch is imported: with more threads than one a step of a small molecule takes longer, not shorter.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # torch.jit.script warns of its deprecation; the format is chosen on purpose.
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
-    warnings.filterwarnings("ignore", message=r".*torch\.jit\..* is deprecated.*")
     try:
         app()
     except TransIPError as error:

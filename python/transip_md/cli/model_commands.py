@@ -17,7 +17,8 @@ def export(
     checkpoint: Annotated[str, typer.Argument(help="A checkpoint file, or the name of a shipped model (ethanol).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write, by convention *.pt.")],
     dtype: Annotated[
-        Literal["float32", "float64"], typer.Option(help="Precision of the weights; positions are float64 always.")
+        Literal["float32", "float64"],
+        typer.Option(help="Precision of the weights; positions are float64 always."),
     ] = "float64",
 ) -> None:
     """Write a self-describing TorchScript file, and check it against the eager model before saying so."""

@@ -8,8 +8,12 @@ from transip_md.errors import UsageError
 ENGINE_NAMES = ("ase", "lammps", "openmm")
 
 
-def make_engine(name: str) -> Engine:
+def make_engine(name: str, platform: str = "Reference") -> Engine:
     """Make an engine by name.
+
+    Args:
+        name: one of `ENGINE_NAMES`.
+        platform: OpenMM's platform; the others have none.
 
     Raises:
         UsageError: no such engine.
@@ -26,7 +30,7 @@ def make_engine(name: str) -> Engine:
     if name == "openmm":
         from transip_md.engines.openmm_engine import OpenMMEngine
 
-        return OpenMMEngine()
+        return OpenMMEngine(platform)
     raise UsageError(f"No engine is called {name!r}. Choose one of {', '.join(ENGINE_NAMES)}, all.")
 
 

@@ -48,6 +48,4 @@ class AseEngine:
             rows.append((step, atoms.get_potential_energy(), atoms.get_kinetic_energy()))
             progress(step)
         steps, potential, kinetic = np.array(rows).T
-        return EnergyRecord(
-            steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(atoms))
-        )
+        return EnergyRecord(steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(atoms)))

@@ -184,9 +184,7 @@ class LammpsEngine:
         symbols = write_data(data, atoms, dynamics.velocities)
         deck.write_text(
             self._deck(model, symbols, data, deck, device, "constant-energy dynamics")
-            + DYNAMICS_DECK.format(
-                every=dynamics.every, timestep=dynamics.timestep / 1000.0, steps=dynamics.steps
-            )
+            + DYNAMICS_DECK.format(every=dynamics.every, timestep=dynamics.timestep / 1000.0, steps=dynamics.steps)
         )
         self._run(deck, log, progress)
         table = read_thermo(log)

@@ -58,9 +58,7 @@ class OpenMMEngine:
         for mass in atoms.get_masses():
             system.addParticle(mass)
         system.addForce(create_force(model, atoms.numbers, device=device))
-        context = openmm.Context(
-            system, velocity_verlet(timestep), openmm.Platform.getPlatformByName(self.platform)
-        )
+        context = openmm.Context(system, velocity_verlet(timestep), openmm.Platform.getPlatformByName(self.platform))
         context.setPositions(atoms.positions / units.ANGSTROM_PER_NM)
         return context
 
@@ -69,9 +67,7 @@ class OpenMMEngine:
         state = self.context(model, atoms, 1.0, device).getState(energy=True, forces=True)
         energy = state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole)
         forces = state.getForces(asNumpy=True).value_in_unit(openmm.unit.kilojoule_per_mole / openmm.unit.nanometer)
-        return SinglePoint(
-            energy / units.KJ_PER_MOL_PER_EV, forces / (units.KJ_PER_MOL_PER_EV * units.ANGSTROM_PER_NM)
-        )
+        return SinglePoint(energy / units.KJ_PER_MOL_PER_EV, forces / (units.KJ_PER_MOL_PER_EV * units.ANGSTROM_PER_NM))
 
     def dynamics(
         self,
@@ -101,6 +97,4 @@ class OpenMMEngine:
             progress(step)
         steps, potential, kinetic = np.array(rows).T
         potential, kinetic = potential / units.KJ_PER_MOL_PER_EV, kinetic / units.KJ_PER_MOL_PER_EV
-        return EnergyRecord(
-            steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(atoms))
-        )
+        return EnergyRecord(steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(atoms)))

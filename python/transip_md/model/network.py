@@ -95,6 +95,7 @@ class TransIP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.padding_distance = 1.0e4  # Angstrom, between places of padding
         self.lowest_charge = config.charge[0]
         self.lowest_multiplicity = config.multiplicity[0]
         index = torch.full((MAX_ATOMIC_NUMBER + 1,), -1, dtype=torch.int64)
@@ -102,16 +103,12 @@ class TransIP(nn.Module):
         self.register_buffer("species_index", index, persistent=False)
         self.species_embedding = nn.Embedding(len(config.species), config.dim)
         self.charge_embedding = nn.Embedding(config.charge[1] - config.charge[0] + 1, config.dim)
-        self.multiplicity_embedding = nn.Embedding(
-            config.multiplicity[1] - config.multiplicity[0] + 1, config.dim
-        )
+        self.multiplicity_embedding = nn.Embedding(config.multiplicity[1] - config.multiplicity[0] + 1, config.dim)
         self.rotary = RotaryPhases(config)
         self.radial: RadialBias | None = RadialBias(config) if config.radial_bias else None
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
         self.energy_norm = nn.LayerNorm(config.dim)
-        self.energy_head = nn.Sequential(
-            nn.Linear(config.dim, config.dim), nn.SiLU(), nn.Linear(config.dim, 1)
-        )
+        self.energy_head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.SiLU(), nn.Linear(config.dim, 1))
         # Total energies have more digits than float32 holds, whatever the dtype of the weights.
         self.register_buffer("energy_scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("reference_energies", torch.zeros(len(config.species), dtype=torch.float64))
@@ -137,8 +134,13 @@ class TransIP(nn.Module):
             + self.charge_embedding(charge - self.lowest_charge)[:, None]
             + self.multiplicity_embedding(multiplicity - self.lowest_multiplicity)[:, None]
         )
-        cosine, sine = self.rotary(positions)
         batch, count = species.shape
+        if present is not None:
+            # Padding goes far away, each to a place of its own: two atoms in one place have no direction between them,
+            # and their derivative is not a number even where it is masked.
+            apart = self.padding_distance * torch.arange(1, count + 1, dtype=positions.dtype, device=positions.device)
+            positions = torch.where(present[:, :, None], positions, apart[None, :, None])
+        cosine, sine = self.rotary(positions)
         bias = torch.zeros((1, 1, 1, 1, 1), dtype=tokens.dtype, device=tokens.device)
         if self.radial is not None:
             bias = self.radial(positions)

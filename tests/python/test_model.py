@@ -1,0 +1,156 @@
+import numpy as np
+import pydantic
+import pytest
+import torch
+
+from transip_md.model.config import ModelConfig
+from transip_md.model.evaluate import Batch, energy_and_forces
+from transip_md.model.network import TransIP
+from transip_md.model.rotary import rotate
+from transip_md.model.rotations import random_rotations
+
+
+def make_model(**changes) -> TransIP:
+    torch.manual_seed(0)
+    shape = {"species": (1, 6, 8), "dim": 32, "layers": 2, "heads": 2, "feedforward": 32, **changes}
+    model = TransIP(ModelConfig(**shape)).double()
+    # Random weights give energies of little size; give every term something to do.
+    model.energy_scale.fill_(3.0)
+    model.reference_energies.copy_(torch.tensor([-1.0, -2.0, -3.0]))
+    return model
+
+
+def make_batch(molecules: list[tuple[list[int], np.ndarray]]) -> Batch:
+    largest = max(len(numbers) for numbers, _ in molecules)
+    shape = (len(molecules), largest)
+    species = torch.full(shape, 1)
+    positions = torch.zeros(*shape, 3, dtype=torch.float64)
+    present = torch.zeros(shape, dtype=torch.bool)
+    for row, (numbers, where) in enumerate(molecules):
+        species[row, : len(numbers)] = torch.tensor(numbers)
+        positions[row, : len(numbers)] = torch.from_numpy(where)
+        present[row, : len(numbers)] = True
+    zeros = torch.zeros(len(molecules), dtype=torch.int64)
+    return Batch(
+        species,
+        positions,
+        None if bool(present.all()) else present,
+        zeros,
+        zeros + 1,
+        torch.zeros(len(molecules), dtype=torch.float64),
+        torch.zeros_like(positions),
+    )
+
+
+def random_molecule(size: int, seed: int) -> tuple[list[int], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.choice([1, 6, 8], size).tolist(), rng.normal(size=(size, 3)) * 1.5
+
+
+VARIANTS = [{}, {"radial_bias": False}, {"rotary_values": False}]
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_forces_are_the_gradient_of_the_energy(changes):
+    model = make_model(**changes)
+    numbers, positions = random_molecule(6, seed=1)
+    _, forces = energy_and_forces(model, make_batch([(numbers, positions)]))
+    step = 1e-4
+    for atom in range(6):
+        for axis in range(3):
+            energies = []
+            for sign in (1, -1):
+                moved = positions.copy()
+                moved[atom, axis] += sign * step
+                energies.append(float(energy_and_forces(model, make_batch([(numbers, moved)]))[0]))
+            difference = -(energies[0] - energies[1]) / (2 * step)
+            assert float(forces[0, atom, axis]) == pytest.approx(difference, abs=1e-6)
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_translation_changes_nothing(changes):
+    model = make_model(**changes)
+    numbers, positions = random_molecule(7, seed=2)
+    energy, forces = energy_and_forces(model, make_batch([(numbers, positions)]))
+    moved_energy, moved_forces = energy_and_forces(model, make_batch([(numbers, positions + np.array([3.0, -5.0, 7.0]))]))
+    assert float(moved_energy) == pytest.approx(float(energy), abs=1e-11)
+    assert torch.allclose(moved_forces, forces, atol=1e-11, rtol=0)
+    assert forces.sum(dim=1).abs().max() < 1e-11
+
+
+def test_order_of_atoms_does_not_matter():
+    model = make_model()
+    numbers, positions = random_molecule(7, seed=4)
+    order = np.random.default_rng(0).permutation(7)
+    energy, forces = energy_and_forces(model, make_batch([(numbers, positions)]))
+    shuffled, shuffled_forces = energy_and_forces(model, make_batch([([numbers[i] for i in order], positions[order])]))
+    assert float(shuffled) == pytest.approx(float(energy), abs=1e-11)
+    assert torch.allclose(shuffled_forces[0], forces[0, torch.from_numpy(order)], atol=1e-11, rtol=0)
+
+
+def test_padding_does_not_matter():
+    model = make_model()
+    molecules = [random_molecule(size, seed=size) for size in (3, 8, 5)]
+    energies, forces = energy_and_forces(model, make_batch(molecules))
+    for row, molecule in enumerate(molecules):
+        energy, alone = energy_and_forces(model, make_batch([molecule]))
+        size = len(molecule[0])
+        assert float(energies[row]) == pytest.approx(float(energy), abs=1e-11)
+        assert torch.allclose(forces[row, :size], alone[0], atol=1e-11, rtol=0)
+        assert not forces[row, size:].any()
+
+
+def test_every_input_counts():
+    model = make_model()
+    numbers, positions = random_molecule(5, seed=5)
+    energy, _ = energy_and_forces(model, make_batch([(numbers, positions)]))
+    turned, _ = energy_and_forces(model, make_batch([(numbers, positions @ random_rotations(1)[0].numpy().T)]))
+    other_numbers = [6 if numbers[0] == 1 else 1, *numbers[1:]]
+    other, _ = energy_and_forces(model, make_batch([(other_numbers, positions)]))
+    # An untrained model has learned no symmetry yet: a rotation must be seen.
+    assert abs(float(turned - energy)) > 1e-6
+    assert abs(float(other - energy)) > 1e-6
+
+
+def test_float32_weights_keep_their_digits_far_from_the_origin():
+    model = make_model().float()
+    model.energy_scale = model.energy_scale.double()
+    model.reference_energies = model.reference_energies.double()
+    phases = model.rotary(torch.tensor([[[1000.0, 0.0, 0.0]]], dtype=torch.float64))
+    exact = torch.einsum("x,lhpx->lhp", torch.tensor([1000.0, 0, 0]).double(), model.rotary.frequencies.double())
+    assert torch.allclose(phases[0][:, 0, 0].double(), torch.cos(exact), atol=1e-7, rtol=0)
+
+
+def test_rotate_is_a_rotation_by_the_angle():
+    features = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    angle = torch.tensor([0.3], dtype=torch.float64)
+    turned = rotate(features, torch.cos(angle), torch.sin(angle))
+    assert torch.allclose(turned, torch.tensor([np.cos(0.3), np.sin(0.3)]), atol=1e-15)
+
+
+def test_rotations_are_proper_and_uniform():
+    rotations = random_rotations(20000, torch.Generator().manual_seed(0))
+    identity = torch.eye(3, dtype=torch.float64)
+    assert torch.allclose(rotations @ rotations.transpose(1, 2), identity.expand(20000, 3, 3), atol=1e-12)
+    assert torch.allclose(torch.linalg.det(rotations), torch.ones(20000, dtype=torch.float64), atol=1e-12)
+    # Uniform on SO(3): every entry has mean 0 and mean square 1/3, and the trace has mean 0.
+    assert rotations.mean(dim=0).abs().max() < 0.02
+    assert (rotations.square().mean(dim=0) - 1 / 3).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dim": 30, "heads": 4}, "multiple of 2 x heads"),
+        ({"species": (0,)}, "1..118"),
+        ({"species": (6, 6)}, "distinct"),
+        ({"cutoff": 5.0}, "cutoff"),
+        ({"layerz": 3}, "layerz"),
+        ({"charge": (1, 0)}, "smallest, largest"),
+        ({"multiplicity": (0, 1)}, "counts from 1"),
+        ({"min_frequency": 9.0}, "min_frequency"),
+    ],
+)
+def test_configuration_refuses(changes, words):
+    with pytest.raises(pydantic.ValidationError, match=words):
+        ModelConfig(**{"species": (1, 6), **changes})

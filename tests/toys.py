@@ -1,0 +1,110 @@
+"""Analytic models in the model file format: energies and forces are known without any network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transip_md.export import script
+from transip_md.metadata import Metadata
+
+STIFFNESS = 2.5  # eV/Angstrom^2
+LENGTH = 1.7  # Angstrom
+
+
+class Springs(nn.Module):
+    """A spring between every two atoms: E = sum_{i<j} k/2 (r_ij - r0)^2; half of each belongs to either atom."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.stiffness = STIFFNESS
+        self.length = LENGTH
+        self.scale = scale
+
+    def forward(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owner: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        rows = positions.detach().requires_grad_(True)
+        count = rows.shape[0]
+        other = 1.0 - torch.eye(count, dtype=rows.dtype)
+        distances = ((rows[:, None] - rows[None]).square().sum(dim=-1) + (1.0 - other)).sqrt()
+        pairs = 0.25 * self.stiffness * (distances - self.length).square() * other
+        energies = torch.where(owned, pairs.sum(dim=1) * self.scale, torch.zeros(count, dtype=rows.dtype))
+        gradient = torch.autograd.grad([energies.sum()], [rows])[0]
+        assert gradient is not None
+        return energies.detach(), -gradient
+
+
+def springs(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energy of each atom (eV) and forces (eV/Angstrom) of `Springs`, written out by hand."""
+    energies, forces = np.zeros(len(positions)), np.zeros_like(positions)
+    for i, here in enumerate(positions):
+        for j, there in enumerate(positions):
+            if i != j:
+                away = here - there
+                distance = np.linalg.norm(away)
+                energies[i] += 0.25 * STIFFNESS * (distance - LENGTH) ** 2
+                forces[i] -= STIFFNESS * (distance - LENGTH) * away / distance
+    return energies, forces
+
+
+def toy_metadata(**changes) -> Metadata:
+    values = {
+        "species": (1, 6, 8),
+        "cutoff": None,
+        "interaction_range": None,
+        "dtype": "float64",
+        "conservative": True,
+        "charge": (-1, 1),
+        "multiplicity": (1, 2),
+        "architecture": {"name": "springs"},
+        "training": {"data": "none: an analytic model", "level_of_theory": "springs"},
+        "made_with": {"torch": torch.__version__},
+        "source_sha256": "",
+    }
+    return Metadata(**{**values, **changes})
+
+
+def write_toy(path: Path, scale: float = 1.0, **changes) -> Path:
+    script(Springs(scale), toy_metadata(**changes), path)
+    return path
+
+
+def bad_model_files(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that no engine may accept, by name: the path, and words that its error must hold."""
+    import json
+    import zipfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = folder / "text.pt"
+    text.write_text("not a model\n")
+    archive = folder / "archive.pt"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("archive/readme.txt", "an archive that torch did not write")
+    bare = folder / "bare.pt"
+    torch.jit.script(Springs()).save(str(bare))
+    future = folder / "future.pt"
+    values = json.loads(toy_metadata().to_json())
+    torch.jit.script(Springs()).save(
+        str(future), _extra_files={"transip.json": json.dumps({**values, "format": 2, "new": 1})}
+    )
+    strange = folder / "strange.pt"
+    torch.jit.script(Springs()).save(str(strange), _extra_files={"transip.json": json.dumps({**values, "novel": 1})})
+    return {
+        "missing": (folder / "missing.pt", "No such model file"),
+        "text": (text, "not a TorchScript file"),
+        "archive": (archive, "not a TorchScript file"),
+        "bare": (bare, "without transip.json"),
+        "future": (future, "format 2"),
+        "strange": (strange, "novel"),
+    }
