@@ -141,8 +141,6 @@ void PairTransIP::coeff(int narg, char **arg)
                                            "each atom type; the model knows {}",
                                            atom->ntypes, atom->ntypes == 1 ? "" : "s",
                                            transip::symbols(impl->model->metadata().species));
-  if (narg < 2 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
-    error->all(FLERR, "pair_style transip: expected {}", expected);
   if (narg != 2 + atom->ntypes)
     error->all(FLERR, "pair_style transip: expected {}; got {} symbol{}", expected, narg - 2,
                narg == 3 ? "" : "s");

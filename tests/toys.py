@@ -18,11 +18,12 @@ LENGTH = 1.7  # Angstrom
 class Springs(nn.Module):
     """A spring between every two atoms: E = sum_{i<j} k/2 (r_ij - r0)^2; half of each belongs to either atom."""
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, unfair: bool = False) -> None:
+        """Unfair springs push one atom around besides: their forces are no gradient."""
         super().__init__()
         self.stiffness = STIFFNESS
         self.length = LENGTH
-        self.scale = scale
+        self.unfair = unfair
 
     def forward(
         self,
@@ -39,10 +40,15 @@ class Springs(nn.Module):
         other = 1.0 - torch.eye(count, dtype=rows.dtype)
         distances = ((rows[:, None] - rows[None]).square().sum(dim=-1) + (1.0 - other)).sqrt()
         pairs = 0.25 * self.stiffness * (distances - self.length).square() * other
-        energies = torch.where(owned, pairs.sum(dim=1) * self.scale, torch.zeros(count, dtype=rows.dtype))
+        energies = torch.where(owned, pairs.sum(dim=1), torch.zeros(count, dtype=rows.dtype))
         gradient = torch.autograd.grad([energies.sum()], [rows])[0]
         assert gradient is not None
-        return energies.detach(), -gradient
+        forces = -gradient
+        if self.unfair:
+            whirl = torch.zeros_like(forces)
+            whirl[0, 0], whirl[0, 1] = -positions[0, 1], positions[0, 0]
+            forces = forces + whirl
+        return energies.detach(), forces
 
 
 def springs(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,8 +81,8 @@ def toy_metadata(**changes) -> Metadata:
     return Metadata(**{**values, **changes})
 
 
-def write_toy(path: Path, scale: float = 1.0, **changes) -> Path:
-    script(Springs(scale), toy_metadata(**changes), path)
+def write_toy(path: Path, unfair: bool = False, **changes) -> Path:
+    script(Springs(unfair), toy_metadata(**changes), path)
     return path
 
 

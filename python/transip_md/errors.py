@@ -5,6 +5,11 @@ Exit codes: 0 pass, 1 a check failed, 2 usage (bad input), 3 environment (someth
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class TransIPError(Exception):
     """Base of every error that transip-md raises on purpose."""
@@ -28,3 +33,11 @@ class EnvironmentFaultError(TransIPError):
     """Something that the command needs is missing, not built or does not fit what is installed."""
 
     exit_code = 3
+
+
+def validation_message(error: ValidationError) -> str:
+    """What pydantic found wrong, on one line: ``key: problem; key: problem``."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc']) or 'configuration'}: {problem['msg']}"
+        for problem in error.errors()
+    )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from transip_md.errors import UsageError
+from transip_md.errors import UsageError, validation_message
 
 FORMAT = 1
 METADATA_NAME = "transip.json"
@@ -112,4 +112,4 @@ def parse_metadata(text: str | bytes, path: Path | str) -> Metadata:
     try:
         return Metadata.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UsageError(f"{path}: its {METADATA_NAME} cannot be used: {error}") from error
+        raise UsageError(f"{path}: its {METADATA_NAME} cannot be used: {validation_message(error)}.") from error

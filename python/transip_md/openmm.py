@@ -15,8 +15,9 @@ from transip_md.metadata import read_metadata
 from transip_md.plugins import KINDS, plugin_library
 
 if TYPE_CHECKING:
-    import openmm
     import openmm.app
+
+    import openmm
 
 _loaded: set[Path] = set()
 

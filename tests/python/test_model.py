@@ -72,7 +72,9 @@ def test_translation_changes_nothing(changes):
     model = make_model(**changes)
     numbers, positions = random_molecule(7, seed=2)
     energy, forces = energy_and_forces(model, make_batch([(numbers, positions)]))
-    moved_energy, moved_forces = energy_and_forces(model, make_batch([(numbers, positions + np.array([3.0, -5.0, 7.0]))]))
+    moved_energy, moved_forces = energy_and_forces(
+        model, make_batch([(numbers, positions + np.array([3.0, -5.0, 7.0]))])
+    )
     assert float(moved_energy) == pytest.approx(float(energy), abs=1e-11)
     assert torch.allclose(moved_forces, forces, atol=1e-11, rtol=0)
     assert forces.sum(dim=1).abs().max() < 1e-11

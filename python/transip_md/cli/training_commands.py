@@ -9,7 +9,7 @@ import pydantic
 import typer
 
 from transip_md.cli.console import console, progress_bar
-from transip_md.errors import UsageError
+from transip_md.errors import UsageError, validation_message
 
 
 def sample(
@@ -39,7 +39,7 @@ def sample(
             multiplicity=multiplicity,
         )
     except pydantic.ValidationError as error:
-        raise UsageError(f"The sampling cannot be done as asked: {error}") from error
+        raise UsageError(f"The sampling cannot be done as asked: {validation_message(error)}.") from error
     with progress_bar() as bar:
         task = bar.add_task(f"sampling {structure.stem}", total=frames)
         for done in run(structure, output, frames, recipe):

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 import torch
 
-from transip_md.errors import UsageError
+from transip_md.errors import UsageError, validation_message
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
 
@@ -92,7 +92,9 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         config = ModelConfig.model_validate(payload["config"])
         model = TransIP(config)
         model.load_state_dict(payload["weights"])
-    except (pydantic.ValidationError, RuntimeError, KeyError) as error:
+    except pydantic.ValidationError as error:
+        raise UsageError(f"{path}: the checkpoint's configuration: {validation_message(error)}.") from error
+    except (RuntimeError, KeyError) as error:
         raise UsageError(f"{path}: the checkpoint does not fit this version's model: {error}") from error
     model.eval()
     return Checkpoint(config, model, payload["training"], hashlib.sha256(path.read_bytes()).hexdigest())

@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from transip_md.errors import UsageError
+from transip_md.errors import UsageError, validation_message
 from transip_md.model.config import ModelConfig
 
 
@@ -45,8 +45,15 @@ class TrainConfig(BaseModel):
     report_every: int = Field(1000, gt=0, description="steps between validations and saved states")
 
     def model_shape(self, species: tuple[int, ...]) -> ModelConfig:
-        """Shape of the network for the species that occur in the data."""
-        return ModelConfig.model_validate({"species": species, **self.model})
+        """Shape of the network for the species that occur in the data.
+
+        Raises:
+            UsageError: unknown or wrong keys.
+        """
+        try:
+            return ModelConfig.model_validate({"species": species, **self.model})
+        except pydantic.ValidationError as error:
+            raise UsageError(f"model: {validation_message(error)}.") from error
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -64,7 +71,7 @@ def read_config(path: Path) -> TrainConfig:
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
     except pydantic.ValidationError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {validation_message(error)}.") from error
     for files in (config.data.train, config.data.test):
         files[:] = [path.parent / file for file in files]
     return config

@@ -1,0 +1,172 @@
+// libtransip without any engine. Usage: test_libtransip TOY_MODEL BAD_FOLDER
+// The toy is the springs model of tests/toys.py; BAD_FOLDER holds files that must be refused.
+
+#include "transip/elements.h"
+#include "transip/error.h"
+#include "transip/metadata.h"
+#include "transip/model.h"
+#include "transip/units.h"
+
+#include <ATen/Parallel.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <vector>
+
+namespace {
+
+int failures = 0;
+int checks = 0;
+
+void check(bool good, const std::string &what)
+{
+  checks++;
+  if (good) return;
+  failures++;
+  std::cout << "FAILED: " << what << '\n';
+}
+
+void check_close(double value, double wanted, double tolerance, const std::string &what)
+{
+  check(std::abs(value - wanted) <= tolerance,
+        what + ": got " + std::to_string(value) + ", expected " + std::to_string(wanted));
+}
+
+void check_error(const std::function<void()> &call, const std::string &words, const std::string &what)
+{
+  try {
+    call();
+  } catch (const transip::Error &problem) {
+    const std::string message = problem.what();
+    check(message.find(words) != std::string::npos, what + ": the error says '" + message + "'");
+    check(message.find('\n') == std::string::npos, what + ": the error has more than one line");
+    return;
+  }
+  check(false, what + ": no error");
+}
+
+constexpr double stiffness = 2.5;
+constexpr double rest_length = 1.7;
+
+void test_elements()
+{
+  check(transip::atomic_number("H") == 1, "H is 1");
+  check(transip::atomic_number("O") == 8, "O is 8");
+  check(transip::atomic_number("Og") == 118, "Og is 118");
+  check(transip::atomic_number("X") == 0, "X is no element");
+  check(transip::atomic_number("c") == 0, "symbols are capitalised");
+  check(transip::symbol(6) == "C", "6 is C");
+  check(transip::symbol(0) == "Z=0" && transip::symbol(119) == "Z=119", "outside the table");
+  check(transip::symbols({1, 6, 8}) == "H C O", "several symbols");
+}
+
+void test_metadata()
+{
+  const std::string good = R"({"format": 1, "species": [1, 8], "cutoff": 4.5, "interaction_range": 9.0,
+    "dtype": "float32", "units": {"energy": "eV", "length": "angstrom"}, "conservative": true, "charge": [-1, 1],
+    "multiplicity": [1, 1], "architecture": {}, "training": {"data": "water"}, "certificate": null,
+    "made_with": {}, "source_sha256": "ab"})";
+  const transip::Metadata metadata = transip::parse_metadata(good, "m.pt");
+  check(metadata.species == std::vector<int>{1, 8}, "species");
+  check(metadata.cutoff == 4.5 && metadata.interaction_range == 9.0, "cutoff and range");
+  check(metadata.knows(8) && !metadata.knows(6), "knows");
+  check(metadata.charge.contains(-1) && !metadata.charge.contains(2), "charge");
+  check(metadata.charge.text() == "-1 to 1" && metadata.multiplicity.text() == "1", "ranges as text");
+  check(metadata.training_data == "water" && metadata.level_of_theory.empty(), "training");
+
+  const auto replaced = [&good](const std::string &from, const std::string &to) {
+    std::string text = good;
+    return text.replace(text.find(from), from.size(), to);
+  };
+  const auto parse = [](const std::string &text) { return [text] { transip::parse_metadata(text, "m.pt"); }; };
+  check_error(parse("{"), "m.pt", "broken JSON");
+  check_error(parse(replaced("\"format\": 1", "\"format\": 2")), "format 2", "another format");
+  check_error(parse(replaced("\"eV\"", "\"Ha\"")), "expected eV and angstrom", "another unit");
+  check_error(parse(replaced("\"float32\"", "\"bfloat16\"")), "bfloat16", "another dtype");
+  check_error(parse(replaced("\"certificate\"", "\"seal\"")), "seal", "unknown key");
+  check_error(parse(replaced("[1, 8]", "[]")), "no species", "no species");
+  check_error(parse(replaced("\"species\": [1, 8], ", "")), "species", "missing key");
+  check_error(parse(replaced("[-1, 1]", "\"all\"")), "transip.json", "ill-typed key");
+}
+
+void test_evaluation(const std::string &file)
+{
+  transip::Model model(file, "cpu");
+  check(model.device() == "cpu", "device");
+  check(!model.metadata().cutoff, "no cutoff");
+  check_error([&] { model.check_charge(2, 1); }, "charge -1 to 1; got charge 2", "charge");
+  check_error([&] { model.check_charge(0, 5); }, "multiplicity 1 to 2; got multiplicity 5", "multiplicity");
+  check_error([&] { model.check_species(7); }, "does not know N", "species");
+
+  const std::vector<std::int64_t> species = {6, 1, 8};
+  const std::vector<double> positions = {0, 0, 0, 2, 0, 0, 0, 3, 0};
+  transip::Request request;
+  request.species = species;
+  request.positions = positions;
+  transip::Result result;
+  // The host program may have switched differentiation off: the model needs it all the same.
+  {
+    const torch::NoGradGuard off;
+    model.evaluate(request, result);
+  }
+  const double third = std::sqrt(13.0);
+  const auto spring = [](double distance) { return 0.5 * stiffness * std::pow(distance - rest_length, 2); };
+  check_close(result.energy, spring(2) + spring(3) + spring(third), 1e-12, "energy");
+  check_close(result.energies[0], 0.5 * (spring(2) + spring(3)), 1e-12, "energy of an atom");
+  check_close(result.forces[0], stiffness * (2 - rest_length), 1e-12, "force along x");
+  check_close(result.forces[1], stiffness * (3 - rest_length), 1e-12, "force along y");
+  check_close(result.forces[2], 0, 1e-12, "force along z");
+
+  const std::vector<std::uint8_t> owned = {1, 0, 0};
+  request.owned = owned;
+  model.evaluate(request, result);
+  check_close(result.energy, 0.5 * (spring(2) + spring(3)), 1e-12, "only owned tokens count");
+  check(result.energies[1] == 0 && result.energies[2] == 0, "energies of halo tokens are zero");
+  request.owned = {};
+
+  const std::vector<double> touching = {0, 0, 0, 0, 0, 0, 0, 3, 0};
+  request.positions = touching;
+  check_error([&] { model.evaluate(request, result); }, "not finite", "atoms on top of each other");
+  const std::vector<double> few = {0, 0, 0};
+  request.positions = few;
+  check_error([&] { model.evaluate(request, result); }, "positions", "fewer positions than tokens");
+
+  transip::Request nothing;
+  model.evaluate(nothing, result);
+  check(result.energies.empty() && result.forces.empty() && result.energy == 0, "no atoms");
+
+  transip::set_threads(2);
+  check(at::get_num_threads() == 2, "threads are set");
+}
+
+void test_refused_files(const std::string &folder, const std::string &good)
+{
+  const auto load = [](const std::string &file) { return [file] { transip::Model(file, "cpu"); }; };
+  check_error(load(folder + "/missing.pt"), "No such model file", "missing file");
+  check_error(load(folder + "/text.pt"), "not a TorchScript file", "text file");
+  check_error(load(folder + "/archive.pt"), "not a TorchScript file", "another archive");
+  check_error(load(folder + "/bare.pt"), "without transip.json", "no metadata");
+  check_error(load(folder + "/future.pt"), "format 2", "future format");
+  check_error(load(folder + "/strange.pt"), "novel", "unknown key");
+  check_error(load(folder), "No such model file", "a folder");
+  check_error([&] { transip::Model(good, "tpu"); }, "device must be", "unknown device");
+  if (!torch::cuda::is_available())
+    check_error([&] { transip::Model(good, "cuda:0"); }, "sees 0 CUDA devices", "no CUDA");
+}
+
+}  // namespace
+
+int main(int argc, char **argv)
+{
+  if (argc != 3) return 2;
+  test_elements();
+  test_metadata();
+  test_evaluation(argv[1]);
+  test_refused_files(argv[2], argv[1]);
+  check_close(transip::units::kj_per_mol_per_ev, 96.48533212331, 1e-10, "eV in kJ/mol");
+  std::cout << checks - failures << " checks passed, " << failures << " failed\n";
+  return failures ? 1 : 0;
+}

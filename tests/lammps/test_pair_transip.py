@@ -1,0 +1,239 @@
+"""pair_style transip, driven through the wheel's own lmp as a user drives it."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toys import bad_model_files, springs, write_toy
+from transip_md import units
+from transip_md.engines.lammps_engine import LammpsEngine, read_thermo, write_data
+from transip_md.runtime import ExportedModel
+from transip_md.tolerances import PARITY
+
+pytestmark = pytest.mark.usefixtures("lammps_plugin")
+
+LMP = Path(sysconfig.get_path("scripts")) / "lmp"
+THERMO = "thermo_style custom step time pe ke etotal temp pxx pyy pzz pxy pxz pyz vol\nthermo_modify format float %.15g"
+
+
+def run_lammps(folder: Path, deck: str, name: str = "in.test") -> subprocess.CompletedProcess:
+    (folder / name).write_text(deck)
+    return subprocess.run(
+        [str(LMP), "-in", name, "-log", "test.log"], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+
+
+def deck(
+    model: Path | str,
+    *,
+    style: str = "",
+    coeff: str = "* * H C O",
+    units_name: str = "metal",
+    boundary: str = "s s s",
+    end: str = "run 0",
+) -> str:
+    return f"""
+units {units_name}
+boundary {boundary}
+atom_style atomic
+atom_modify map array
+read_data ethanol.data
+neighbor 0.5 bin
+pair_style transip {model} {style}
+pair_coeff {coeff}
+{THERMO}
+thermo 1
+{end}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, ethanol) -> Path:
+    write_data(tmp_path / "ethanol.data", ethanol)
+    return tmp_path
+
+
+def dumped(folder: Path, columns: int) -> np.ndarray:
+    return np.loadtxt(folder / "out.dump", skiprows=9, ndmin=2)[:, 1 : 1 + columns]
+
+
+def test_parity_with_python(ethanol_files, dtype, ethanol, tmp_path):
+    rng = np.random.default_rng(0)
+    tolerance = PARITY[dtype]
+    model = ExportedModel(ethanol_files[dtype])
+    for index in range(3):
+        ethanol.positions += rng.normal(scale=0.05, size=(9, 3))
+        point = LammpsEngine().single_point(ethanol_files[dtype], ethanol, tmp_path / str(index))
+        energies, forces = model.evaluate(ethanol.numbers, ethanol.positions)
+        assert abs(point.energy - energies.sum()) <= tolerance.energy
+        assert np.abs(point.forces - forces).max() <= tolerance.force
+
+
+def test_analytic_model(toy_file, ethanol, folder):
+    end = "compute e all pe/atom\ndump d all custom 1 out.dump id fx fy fz c_e\n"
+    end += "dump_modify d sort id format float %.17g\nrun 0"
+    result = run_lammps(folder, deck(toy_file, end=end))
+    assert result.returncode == 0, result.stdout
+    energies, forces = springs(ethanol.positions)
+    table = dumped(folder, 4)
+    assert np.abs(table[:, :3] - forces).max() < 1e-11
+    assert np.abs(table[:, 3] - energies).max() < 1e-11
+    thermo = read_thermo(folder / "test.log")[-1]
+    assert thermo[2] == pytest.approx(energies.sum(), abs=1e-11)
+    # Virial: sum of r (x) f over atoms; LAMMPS's pressure is that over the volume, in bar.
+    virial = np.einsum("ix,iy->xy", ethanol.positions, forces)
+    bar = 1.602176634e6  # eV/Angstrom^3
+    pressure = np.array([virial[0, 0], virial[1, 1], virial[2, 2], virial[0, 1], virial[0, 2], virial[1, 2]]) * bar
+    assert thermo[6:12] * thermo[12] == pytest.approx(pressure, rel=1e-6, abs=1e-3)
+
+
+def test_units_real(toy_file, ethanol, folder):
+    end = "dump d all custom 1 out.dump id fx fy fz\ndump_modify d sort id format float %.17g\nrun 0"
+    result = run_lammps(folder, deck(toy_file, units_name="real", end=end))
+    assert result.returncode == 0, result.stdout
+    energies, forces = springs(ethanol.positions)
+    unit = units.KCAL_PER_MOL_PER_EV
+    assert read_thermo(folder / "test.log")[-1][2] == pytest.approx(energies.sum() * unit, rel=1e-12)
+    assert np.abs(dumped(folder, 3) - forces * unit).max() < 1e-9
+
+
+def test_types_in_any_order(ethanol_file, ethanol, folder):
+    """Types are the deck's own: here oxygen comes first, and one element has two types."""
+    text = (folder / "ethanol.data").read_text()
+    text = text.replace("3 atom types", "4 atom types")
+    head, rest = text.split("Masses\n\n")
+    _, atoms = rest.split("Atoms # atomic\n\n")
+    renamed = {"1": ["2", "4"], "2": ["3"], "3": ["1"]}  # H -> 2 and 4, C -> 3, O -> 1
+    rows = []
+    for count, line in enumerate(atoms.strip().splitlines()):
+        index, kind, *place = line.split()
+        choice = renamed[kind]
+        rows.append(" ".join([index, choice[count % len(choice)], *place]))
+    masses = "1 15.999\n2 1.008\n3 12.011\n4 2.014\n"
+    (folder / "ethanol.data").write_text(f"{head}Masses\n\n{masses}\nAtoms # atomic\n\n" + "\n".join(rows) + "\n")
+    result = run_lammps(folder, deck(ethanol_file, coeff="* * O H C H"))
+    assert result.returncode == 0, result.stdout
+    energies, _ = ExportedModel(ethanol_file).evaluate(ethanol.numbers, ethanol.positions)
+    assert read_thermo(folder / "test.log")[-1][2] == pytest.approx(energies.sum(), abs=1e-9)
+
+
+def test_charge_and_multiplicity_are_checked(toy_file, folder):
+    assert run_lammps(folder, deck(toy_file, style="charge -1 multiplicity 2")).returncode == 0
+    result = run_lammps(folder, deck(toy_file, style="charge 2"))
+    assert result.returncode != 0
+    assert "The model knows charge -1 to 1; got charge 2" in result.stdout
+
+
+def test_several_runs_minimisation_and_clear(toy_file, ethanol_file, folder):
+    end = "minimize 0 1e-6 200 2000\nvelocity all create 100 1\nfix 1 all nve\ntimestep 0.0005\nrun 20\nrun 20\nclear\n"
+    first = deck(toy_file, end=end)
+    result = run_lammps(folder, first + deck(ethanol_file))
+    assert result.returncode == 0, result.stdout
+    energies, _ = ExportedModel(ethanol_file).evaluate(*_ethanol(folder))
+    assert read_thermo(folder / "test.log")[-1][2] == pytest.approx(energies.sum(), abs=1e-9)
+
+
+def _ethanol(folder: Path):
+    import ase.io
+
+    atoms = ase.io.read(folder / "ethanol.data", format="lammps-data", atom_style="atomic", units="metal")
+    return atoms.numbers, atoms.positions
+
+
+ERRORS = [
+    ({"coeff": "* * H C"}, "3 element symbols, one for each atom type; the model knows H C O; got 2 symbols"),
+    ({"coeff": "* *"}, "got 0 symbols"),
+    ({"coeff": "* * H C Xx"}, "'Xx' is no element symbol"),
+    ({"coeff": "* * H C N"}, "The model does not know N; it was trained on H C O"),
+    ({"coeff": "1 1 H C O"}, "must start with * *"),
+    ({"boundary": "p p p"}, "the box is periodic"),
+    ({"boundary": "s s p"}, "the box is periodic"),
+    ({"units_name": "lj"}, "units metal or real, not units lj"),
+    ({"style": "cutoff 5"}, "unknown keyword cutoff"),
+    ({"style": "device"}, "keyword device needs a value"),
+    ({"style": "device tpu"}, "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+    ({"style": "charge many"}, "many"),
+    ({"end": "compute s all stress/atom NULL\ncompute r all reduce sum c_s[1]\nfix p all ave/time 1 1 1 c_r\nrun 0"},
+     "no per-atom virial"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "words"), ERRORS)
+def test_errors(toy_file, folder, changes, words):
+    result = run_lammps(folder, deck(toy_file, **changes))
+    assert result.returncode != 0
+    error = [line for line in result.stdout.splitlines() if line.startswith("ERROR")]
+    assert error and words in " ".join(error), result.stdout
+
+
+def test_bad_files(folder):
+    for name, (path, words) in bad_model_files(folder / "bad").items():
+        result = run_lammps(folder, deck(path))
+        assert result.returncode != 0, name
+        error = [line for line in result.stdout.splitlines() if line.startswith("ERROR")]
+        assert error and words in error[0], result.stdout
+        # One paragraph: no C++ backtrace behind it.
+        assert "frame #" not in result.stdout
+
+
+def test_no_model_file_named(folder):
+    result = run_lammps(folder, deck(""))
+    assert "needs a model file" in result.stdout and result.returncode != 0
+
+
+def test_atoms_on_top_of_each_other_stop_the_run(toy_file, folder, ethanol):
+    ethanol.positions[4] = ethanol.positions[3]
+    write_data(folder / "ethanol.data", ethanol)
+    result = run_lammps(folder, deck(toy_file))
+    assert result.returncode != 0
+    assert "step 0: The model gave an energy that is not finite" in result.stdout or (
+        "step 0: The model gave a force that is not finite" in result.stdout
+    )
+    assert "for atom 4 at" in result.stdout or "for atom 5 at" in result.stdout
+
+
+def test_local_models_are_refused_for_now(folder, tmp_path):
+    local = write_toy(tmp_path / "local.pt", cutoff=5.0, interaction_range=10.0)
+    result = run_lammps(folder, deck(local))
+    assert "is a local model" in result.stdout and result.returncode != 0
+
+
+def test_two_ranks_are_refused(toy_file, folder):
+    (folder / "in.test").write_text(deck(toy_file))
+    mpiexec = LMP.parent / "mpiexec"
+    if not mpiexec.exists():
+        pytest.skip("mpiexec of MPICH is not installed")
+    result = subprocess.run(
+        [str(mpiexec), "-n", "2", str(LMP), "-in", "in.test", "-log", "none"],
+        cwd=folder, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert "runs on one MPI rank, not on 2" in result.stdout
+
+
+def test_written_deck_runs_again_by_hand(ethanol_file, ethanol, tmp_path):
+    LammpsEngine().single_point(ethanol_file, ethanol, tmp_path)
+    before = read_thermo(tmp_path / "point.log")
+    result = subprocess.run(
+        [str(LMP), "-in", "in.point", "-log", "again.log"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0
+    assert np.array_equal(read_thermo(tmp_path / "again.log")[:, 2], before[:, 2])
+
+
+def test_example_deck(repository, ethanol_file, tmp_path):
+    import shutil
+
+    for name in ("in.ethanol", "ethanol.data"):
+        shutil.copy(repository / "examples/lammps" / name, tmp_path)
+    shutil.copy(ethanol_file, tmp_path / "ethanol.pt")
+    result = subprocess.run(
+        [str(LMP), "-in", "in.ethanol", "-log", "log.lammps"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+    assert "TransIP model ethanol.pt" in result.stdout

