@@ -1,22 +1,15 @@
-"""Ethanol at constant energy. Before: transip-md build openmm && transip-md export ethanol -o ethanol.pt."""
-
-import ase.io
-from openmm.app import Element, Simulation, StateDataReporter, Topology
-
 import openmm
+from openmm.app import PDBFile, Simulation, StateDataReporter
+
 from transip_md.openmm import create_force
 
-atoms = ase.io.read("ethanol.xyz")
-topology = Topology()
-residue = topology.addResidue("EOH", topology.addChain())
+pdb = PDBFile("ethanol.pdb")
 system = openmm.System()
-for symbol, mass in zip(atoms.symbols, atoms.get_masses(), strict=True):
-    topology.addAtom(symbol, Element.getBySymbol(symbol), residue)
-    system.addParticle(mass)
-system.addForce(create_force("ethanol.pt", topology))
-
-simulation = Simulation(topology, system, openmm.VerletIntegrator(0.0005))
-simulation.context.setPositions(atoms.positions / 10)
+for atom in pdb.topology.atoms():
+    system.addParticle(atom.element.mass)
+system.addForce(create_force("ethanol.pt", pdb.topology))
+simulation = Simulation(pdb.topology, system, openmm.VerletIntegrator(0.0005))
+simulation.context.setPositions(pdb.positions)
 simulation.context.setVelocitiesToTemperature(300, 1)
 simulation.reporters.append(StateDataReporter("energy.csv", 100, step=True, totalEnergy=True, temperature=True))
 simulation.step(1000)

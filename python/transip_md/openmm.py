@@ -15,9 +15,8 @@ from transip_md.metadata import read_metadata
 from transip_md.plugins import KINDS, plugin_library
 
 if TYPE_CHECKING:
-    import openmm.app
-
     import openmm
+    import openmm.app
 
 _loaded: set[Path] = set()
 

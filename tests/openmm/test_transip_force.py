@@ -206,7 +206,7 @@ def test_atoms_on_top_of_each_other(toy_file):
 
 
 def test_example_script(repository, ethanol_file, tmp_path):
-    shutil.copy(repository / "examples/ethanol.xyz", tmp_path)
+    shutil.copy(repository / "examples/openmm/ethanol.pdb", tmp_path)
     shutil.copy(ethanol_file, tmp_path / "ethanol.pt")
     script = repository / "examples/openmm/ethanol.py"
     result = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
