@@ -60,9 +60,7 @@ class EngineModel(nn.Module):
         if positions.shape[0] != tokens or neighbours.shape[1] != 0:
             raise RuntimeError("an all-to-all model takes an isolated molecule: no images, no neighbours")
         rows = positions.detach().requires_grad_(True)
-        # Only differences of positions matter; taken from the middle, they keep their digits far from the origin.
-        centred = rows - rows.detach().mean(dim=0)
-        energies = self.model(species[None], centred[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
+        energies = self.model(species[None], rows[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
         energies = torch.where(owned, energies, torch.zeros_like(energies))
         gradient = torch.autograd.grad([energies.sum()], [rows])[0]
         assert gradient is not None

@@ -138,3 +138,24 @@ def test_bad_configurations(config_file, tmp_path):
         load_molecules([unlabelled])
     with pytest.raises(UsageError, match="No such structure file"):
         load_molecules([tmp_path / "none.extxyz"])
+
+
+def test_every_batch_is_turned_at_random(config_file, tmp_path, monkeypatch):
+    from transip_md.training import loop
+
+    honest = loop.loss_of
+    seen = []
+    monkeypatch.setattr(
+        loop, "loss_of", lambda model, batch, config: seen.append(batch) or honest(model, batch, config)
+    )
+    config = read_config(config_file)
+    config.steps = config.report_every = 3
+    trainer = Trainer(config, tmp_path / "m.ckpt")
+    trainer.run(lambda report: None)
+    shapes = [torch.pdist(positions).sort().values for positions in trainer.data.positions]
+    for batch in seen:
+        for positions in batch.positions:
+            distances = torch.pdist(positions).sort().values
+            nearest = min(range(len(shapes)), key=lambda row: float((shapes[row] - distances).abs().max()))
+            assert torch.allclose(shapes[nearest], distances, atol=1e-9)
+            assert not torch.allclose(trainer.data.positions[nearest], positions, atol=1e-3)
