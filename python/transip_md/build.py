@@ -46,12 +46,12 @@ openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatfo
 LAMMPS_SMOKE_TEST = f"plugin load {{library}}\npair_style transip {ABSENT_MODEL}\n"
 
 
-def _tool(name: str) -> Path:
-    """A build tool: the one installed beside this Python before any other on the PATH."""
+def find_tool(name: str) -> Path:
+    """A command: the one installed beside this Python before any other on the PATH."""
     beside = Path(sysconfig.get_path("scripts")) / name
     found = beside if beside.is_file() else shutil.which(name)
     if not found:
-        raise EnvironmentFaultError(f"Building needs {name}. Type `pip install {name}`.")
+        raise EnvironmentFaultError(f"The command {name} is not there. Type `pip install {name}`.")
     return Path(found)
 
 
@@ -74,7 +74,7 @@ def smoke_test(kind: PluginKind, library: Path) -> None:
         if kind.name == "lammps":
             deck = Path(folder) / "in.smoke"
             deck.write_text(LAMMPS_SMOKE_TEST.format(library=library))
-            command = [str(_tool("lmp")), "-log", "none", "-in", str(deck)]
+            command = [str(find_tool("lmp")), "-log", "none", "-in", str(deck)]
         else:
             command = [sys.executable, "-c", OPENMM_SMOKE_TEST, str(library)]
         # An empty cache: the plugin that LAMMPS would load by itself must not be there beside this one.
@@ -139,18 +139,18 @@ def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[st
     names = {kind.name for kind in kinds}
     say(f"Compiling for {' and '.join(kind.title for kind in kinds)} (about a minute; log: {log}) ...")
     configure = [
-        str(_tool("cmake")),
+        str(find_tool("cmake")),
         "-S", str(source_folder()),
         "-B", str(folder),
         "-G", "Ninja",
-        f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}",
+        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}",
         f"-DPython3_EXECUTABLE={sys.executable}",
         f"-DTRANSIP_LOCATE={Path(locate.__file__).resolve()}",
         f"-DTRANSIP_LAMMPS={'ON' if 'lammps' in names else 'OFF'}",
         f"-DTRANSIP_OPENMM={'ON' if 'openmm' in names else 'OFF'}",
     ]  # fmt: skip
     _run(configure, log, "Configuring the build")
-    _run([str(_tool("cmake")), "--build", str(folder)], log, "Compiling")
+    _run([str(find_tool("cmake")), "--build", str(folder)], log, "Compiling")
 
 
 def _keep(kind: PluginKind, built: Path) -> None:

@@ -9,7 +9,7 @@ import ase
 import numpy as np
 
 from transip_md.engines import make_engine
-from transip_md.engines.base import SinglePoint
+from transip_md.engines.base import Job, SinglePoint
 from transip_md.metadata import read_metadata
 from transip_md.tolerances import PARITY, Tolerance
 
@@ -52,7 +52,8 @@ def compare_engines(
         One row an engine (for OpenMM one a platform), and the tolerance that decided.
     """
     tolerance = PARITY[read_metadata(model).dtype]
-    reference = make_engine("ase").single_point(model, atoms, folder, device)
+    job = Job(model, atoms, folder, device)
+    reference = make_engine("ase").single_point(job)
 
     def row(name: str, point: SinglePoint) -> Agreement:
         """Compare one engine's numbers."""
@@ -67,7 +68,7 @@ def compare_engines(
         elif name == "openmm":
             for platform in OPENMM_PLATFORMS:
                 engine = make_engine(name, platform=platform)
-                rows.append(row(f"openmm, {platform}", engine.single_point(model, atoms, folder, device)))
+                rows.append(row(f"openmm, {platform}", engine.single_point(job)))
         else:
-            rows.append(row(name, make_engine(name).single_point(model, atoms, folder, device)))
+            rows.append(row(name, make_engine(name).single_point(job)))
     return rows, tolerance

@@ -157,6 +157,10 @@ def lammps_plugin_folder() -> str:
     error, so that LAMMPS's own "Unrecognized pair style" has its explanation above it.
     """
     kind = KINDS["lammps"]
-    if reason := why_unusable(kind):
+    try:
+        reason, folder = why_unusable(kind), folder_of(kind)
+    except (EnvironmentFaultError, OSError, ValueError) as error:
+        reason, folder = str(error), cache_folder()
+    if reason:
         print(f"transip-md: pair_style transip is not available. {reason}", file=sys.stderr)
-    return str(folder_of(kind))
+    return str(folder)

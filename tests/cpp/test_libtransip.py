@@ -8,18 +8,18 @@ import sys
 import pytest
 
 from toys import bad_model_files
-from transip_md.build import _tool
+from transip_md.build import find_tool
 
 
 @pytest.fixture(scope="module")
 def cmake_build(tmp_path_factory, repository):
     folder = tmp_path_factory.mktemp("cmake")
     configure = [
-        str(_tool("cmake")), "-S", str(repository), "-B", str(folder), "-G", "Ninja",
-        f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
+        str(find_tool("cmake")), "-S", str(repository), "-B", str(folder), "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
         "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
     ]  # fmt: skip
-    for command in (configure, [str(_tool("cmake")), "--build", str(folder)]):
+    for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     return folder

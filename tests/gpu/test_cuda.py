@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from transip_md.engines import ENGINE_NAMES, make_engine
+from transip_md.engines.base import Job
 from transip_md.runtime import ExportedModel
 from transip_md.tolerances import PARITY
 
@@ -20,6 +21,6 @@ pytestmark = [
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
 def test_cuda_against_cpu(ethanol_files, dtype, ethanol, tmp_path, engine):
     energies, forces = ExportedModel(ethanol_files[dtype], device="cpu").evaluate(ethanol.numbers, ethanol.positions)
-    point = make_engine(engine).single_point(ethanol_files[dtype], ethanol, tmp_path, device="cuda")
+    point = make_engine(engine).single_point(Job(ethanol_files[dtype], ethanol, tmp_path, device="cuda"))
     assert abs(point.energy - energies.sum()) <= PARITY[dtype].energy
     assert np.abs(point.forces - forces).max() <= PARITY[dtype].force

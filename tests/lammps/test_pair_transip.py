@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sysconfig
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from toys import bad_model_files, springs, write_toy
 from transip_md import units
+from transip_md.engines.base import Dynamics, Job
 from transip_md.engines.lammps_engine import LammpsEngine, read_thermo, write_data
 from transip_md.runtime import ExportedModel
 from transip_md.tolerances import PARITY
@@ -68,7 +70,7 @@ def test_parity_with_python(ethanol_files, dtype, ethanol, tmp_path):
     model = ExportedModel(ethanol_files[dtype])
     for index in range(3):
         ethanol.positions += rng.normal(scale=0.05, size=(9, 3))
-        point = LammpsEngine().single_point(ethanol_files[dtype], ethanol, tmp_path / str(index))
+        point = LammpsEngine().single_point(Job(ethanol_files[dtype], ethanol, tmp_path / str(index)))
         energies, forces = model.evaluate(ethanol.numbers, ethanol.positions)
         assert abs(point.energy - energies.sum()) <= tolerance.energy
         assert np.abs(point.forces - forces).max() <= tolerance.force
@@ -217,7 +219,7 @@ def test_two_ranks_are_refused(toy_file, folder):
 
 
 def test_written_deck_runs_again_by_hand(ethanol_file, ethanol, tmp_path):
-    LammpsEngine().single_point(ethanol_file, ethanol, tmp_path)
+    LammpsEngine().single_point(Job(ethanol_file, ethanol, tmp_path))
     before = read_thermo(tmp_path / "point.log")
     result = subprocess.run(
         [str(LMP), "-in", "in.point", "-log", "again.log"], cwd=tmp_path, capture_output=True, text=True
@@ -237,3 +239,15 @@ def test_example_deck(repository, ethanol_file, tmp_path):
     )
     assert result.returncode == 0, result.stdout
     assert "TransIP model ethanol.pt" in result.stdout
+
+
+def test_interrupting_a_run_leaves_no_lammps_behind(ethanol_file, ethanol, tmp_path):
+    def interrupt(step):
+        raise KeyboardInterrupt
+
+    forever = Dynamics(timestep=0.5, steps=10_000_000, every=5, velocities=np.zeros((9, 3)))
+    with pytest.raises(KeyboardInterrupt):
+        LammpsEngine().dynamics(Job(ethanol_file, ethanol, tmp_path), forever, interrupt)
+    size = (tmp_path / "nve.log").stat().st_size
+    time.sleep(1.0)
+    assert (tmp_path / "nve.log").stat().st_size == size

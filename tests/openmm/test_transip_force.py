@@ -16,6 +16,7 @@ openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip inst
 from openmm.app import Element, Topology
 
 from transip_md import units
+from transip_md.engines.base import Job
 from transip_md.engines.openmm_engine import OpenMMEngine, velocity_verlet
 from transip_md.errors import UsageError
 from transip_md.openmm import create_force
@@ -56,7 +57,7 @@ def test_parity_with_python(ethanol_files, dtype, ethanol, tmp_path, platform):
     model = ExportedModel(ethanol_files[dtype])
     for _ in range(3):
         ethanol.positions += rng.normal(scale=0.05, size=(9, 3))
-        point = OpenMMEngine(platform).single_point(ethanol_files[dtype], ethanol, tmp_path)
+        point = OpenMMEngine(platform).single_point(Job(ethanol_files[dtype], ethanol, tmp_path))
         energies, forces = model.evaluate(ethanol.numbers, ethanol.positions)
         assert abs(point.energy - energies.sum()) <= tolerance.energy
         assert np.abs(point.forces - forces).max() <= tolerance.force

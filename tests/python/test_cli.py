@@ -119,8 +119,8 @@ def test_parity_fails_on_a_planted_difference(ethanol_file, repository, monkeypa
     from transip_md.errors import CheckFailedError
 
     class Wrong(AseEngine):
-        def single_point(self, *arguments):
-            honest = super().single_point(*arguments)
+        def single_point(self, job):
+            honest = super().single_point(job)
             return SinglePoint(honest.energy + 2e-9, honest.forces)
 
     monkeypatch.setattr("transip_md.parity.make_engine", lambda name: Wrong() if name == "lammps" else AseEngine())

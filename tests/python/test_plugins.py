@@ -112,3 +112,17 @@ def test_failed_build_shows_the_log(cache, monkeypatch, tmp_path):
     with pytest.raises(EnvironmentFaultError, match="planted fault"):
         build.build(["lammps"], force=True, say=lambda line: None)
     assert not list(cache.glob("building-*"))
+
+
+def test_entry_point_never_breaks_lammps(cache, monkeypatch, capsys):
+    def missing():
+        raise EnvironmentFaultError("The C++ sources of transip-md are missing.")
+
+    monkeypatch.setattr(plugins, "source_folder", missing)
+    assert plugins.lammps_plugin_folder() == str(cache)
+    assert "sources of transip-md are missing" in capsys.readouterr().err
+
+
+def test_entry_point_imports_nothing_heavy():
+    code = "import sys, transip_md.plugins\nassert not {'torch', 'numpy', 'ase', 'pydantic'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

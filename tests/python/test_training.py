@@ -6,7 +6,7 @@ import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from toys import springs
-from transip_md.errors import UsageError
+from transip_md.errors import TransIPError, UsageError
 from transip_md.model.checkpoint import load_checkpoint
 from transip_md.training.config import read_config
 from transip_md.training.data import MoleculeSet, load_molecules
@@ -86,7 +86,11 @@ def test_resumed_run_is_the_uninterrupted_one(config_file, tmp_path):
         Trainer(config, tmp_path / "resumed.ckpt").run(kill)
     resumed = Trainer(config, tmp_path / "resumed.ckpt")
     assert resumed.step == 40
+    other = config.model_copy(update={"seed": 9})
+    with pytest.raises(UsageError, match="another configuration"):
+        Trainer(other, tmp_path / "resumed.ckpt")
     resumed.run(lambda report: None)
+    assert not resumed.state_file.exists()
     whole = load_checkpoint(tmp_path / "whole.ckpt").model.state_dict()
     for name, value in load_checkpoint(tmp_path / "resumed.ckpt").model.state_dict().items():
         assert torch.equal(value, whole[name]), name
@@ -159,3 +163,18 @@ def test_every_batch_is_turned_at_random(config_file, tmp_path, monkeypatch):
             nearest = min(range(len(shapes)), key=lambda row: float((shapes[row] - distances).abs().max()))
             assert torch.allclose(shapes[nearest], distances, atol=1e-9)
             assert not torch.allclose(trainer.data.positions[nearest], positions, atol=1e-3)
+
+
+def test_too_few_frames(config_file, tmp_path):
+    config = read_config(config_file)
+    config.data.validation = 120
+    with pytest.raises(UsageError, match="none are left"):
+        Trainer(config, tmp_path / "m.ckpt")
+
+
+def test_divergence_is_an_error(config_file, tmp_path):
+    config = read_config(config_file)
+    config.learning_rate, config.warmup = 1e30, 0
+    with pytest.raises(TransIPError, match="diverged"):
+        Trainer(config, tmp_path / "m.ckpt").run(lambda report: None)
+    assert not (tmp_path / "m.ckpt").exists()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import ase
 import numpy as np
 from ase.md.verlet import VelocityVerlet
 
 from transip_md import units
 from transip_md.ase import TransIPCalculator
-from transip_md.engines.base import Dynamics, EnergyRecord, ProgressCallback, SinglePoint
+from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
 from transip_md.thermal import temperature_of
+
+
+def _with_calculator(job: Job) -> ase.Atoms:
+    atoms = job.atoms.copy()
+    atoms.calc = TransIPCalculator(job.model, device=job.device)
+    return atoms
 
 
 class AseEngine:
@@ -19,24 +23,14 @@ class AseEngine:
 
     name = "ase"
 
-    def single_point(self, model: Path, atoms: ase.Atoms, folder: Path, device: str = "auto") -> SinglePoint:
+    def single_point(self, job: Job) -> SinglePoint:
         """See `transip_md.engines.base.Engine`."""
-        atoms = atoms.copy()
-        atoms.calc = TransIPCalculator(model, device=device)
+        atoms = _with_calculator(job)
         return SinglePoint(float(atoms.get_potential_energy()), atoms.get_forces())
 
-    def dynamics(
-        self,
-        model: Path,
-        atoms: ase.Atoms,
-        dynamics: Dynamics,
-        folder: Path,
-        progress: ProgressCallback,
-        device: str = "auto",
-    ) -> EnergyRecord:
+    def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
         """See `transip_md.engines.base.Engine`."""
-        atoms = atoms.copy()
-        atoms.calc = TransIPCalculator(model, device=device)
+        atoms = _with_calculator(job)
         # ase's unit of time is Angstrom (amu/eV)^(1/2); its own constant for the femtosecond is CODATA 2014.
         femtosecond = np.sqrt(units.ACCELERATION)
         atoms.set_velocities(dynamics.velocities / femtosecond)

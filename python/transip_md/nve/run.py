@@ -10,7 +10,7 @@ from pathlib import Path
 import ase
 
 from transip_md.engines import make_engine
-from transip_md.engines.base import Dynamics, EnergyRecord
+from transip_md.engines.base import Dynamics, EnergyRecord, Job
 from transip_md.errors import UsageError
 from transip_md.metadata import read_metadata
 from transip_md.nve.analysis import Conservation, analyse
@@ -110,13 +110,14 @@ def run_nve(
     runners = [make_engine(name) for name in engines]
     folder.mkdir(parents=True, exist_ok=True)
     dynamics = Dynamics(settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed))
+    job = Job(model, atoms, folder, settings.device)
     records = {}
     for runner in runners:
 
         def tell(done: int, name: str = runner.name) -> None:
             progress(name, done, steps)
 
-        records[runner.name] = runner.dynamics(model, atoms, dynamics, folder, tell, settings.device)
+        records[runner.name] = runner.dynamics(job, dynamics, tell)
         write_csv(folder / f"{runner.name}.csv", records[runner.name])
     verdicts = {name: analyse(record, len(atoms), settings.threshold) for name, record in records.items()}
     formula = atoms.get_chemical_formula()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transip_md.errors import TransIPError, UsageError
 from transip_md.model.checkpoint import save_checkpoint
 from transip_md.model.evaluate import Batch, energy_and_forces
 from transip_md.model.network import TransIP
@@ -90,12 +91,17 @@ class Trainer:
             output: checkpoint to write in the end; the state lies beside it in ``<output>.state``.
 
         Raises:
-            UsageError: data files are missing or unlabelled.
+            UsageError: data files are missing, unlabelled or too few, or the state is that of another configuration.
         """
         self.config = config
         self.output = output
         self.state_file = output.with_name(output.name + ".state")
         everything = load_molecules(config.data.train)
+        if len(everything) <= config.data.validation:
+            raise UsageError(
+                f"The training data hold {len(everything)} frames, and {config.data.validation} of them are kept for "
+                "validation: none are left. Sample more frames, or lower data.validation."
+            )
         rows = torch.arange(len(everything))
         self.data = everything
         self.train_rows = rows[: -config.data.validation]
@@ -117,6 +123,11 @@ class Trainer:
 
     def _restore(self) -> None:
         state = torch.load(self.state_file, weights_only=True)
+        if state["config"] != self.config.model_dump(mode="json"):
+            raise UsageError(
+                f"{self.state_file} is the state of a run with another configuration. Remove it, or choose another "
+                "output."
+            )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -125,6 +136,7 @@ class Trainer:
 
     def _save(self) -> None:
         state = {
+            "config": self.config.model_dump(mode="json"),
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -167,11 +179,14 @@ class Trainer:
         return measure_errors(self.average, subset)
 
     def run(self, report: Callable[[Progress], None], advanced: Callable[[int], None] = lambda step: None) -> Errors:
-        """Train to the end, write the checkpoint and return its errors on the held-out files.
+        """Train to the end, write the checkpoint, remove the state and return its errors on the held-out files.
 
         Args:
             report: called with every validation.
             advanced: called with the number of steps done, after each one.
+
+        Raises:
+            TransIPError: training diverged.
         """
         began = time.monotonic() - self.seconds
         while self.step < self.config.steps:
@@ -180,9 +195,16 @@ class Trainer:
             if self.step % self.config.report_every == 0 or self.step == self.config.steps:
                 self.seconds = time.monotonic() - began
                 self._save()
-                report(Progress(self.step, self.config.steps, self.seconds, self.validate()))
+                errors = self.validate()
+                if not math.isfinite(errors.force_mae):
+                    raise TransIPError(
+                        f"Training diverged before step {self.step}: the model gives forces that are not finite. "
+                        f"Lower learning_rate, remove {self.state_file} and start again."
+                    )
+                report(Progress(self.step, self.config.steps, self.seconds, errors))
         test = measure_errors(self.average, load_molecules(self.config.data.test))
         save_checkpoint(self.output, self.average, self._record(test))
+        self.state_file.unlink()
         return test
 
     def _record(self, test: Errors) -> dict[str, Any]:
