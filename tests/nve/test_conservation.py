@@ -52,6 +52,15 @@ def test_engines_follow_the_same_path_at_first(five_picoseconds, engine):
     assert np.abs(result.records[engine].potential[first] - reference.potential[first]).max() < 1e-5
 
 
+def test_temperature_is_the_one_that_lammps_prints(five_picoseconds):
+    from transip_md.engines.lammps_engine import read_thermo
+
+    folder, result = five_picoseconds
+    printed = read_thermo(folder / "nve.log")[:, 5]
+    # LAMMPS's Boltzmann constant of units metal has five digits.
+    assert result.records["lammps"].temperature == pytest.approx(printed, rel=1e-5)
+
+
 def test_files(five_picoseconds):
     folder, result = five_picoseconds
     for engine in ENGINE_NAMES:

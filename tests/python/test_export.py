@@ -177,6 +177,7 @@ def test_bad_files(tmp_path):
     ("changes", "words"),
     [
         ({"units": {"energy": "hartree", "length": "angstrom"}}, "eV"),
+        ({"units": {"energy": "eV", "length": "angstrom", "time": "fs"}}, "time"),
         ({"dtype": "bfloat16"}, "dtype"),
         ({"species": []}, "species"),
         ({"charge": "zero"}, "charge"),

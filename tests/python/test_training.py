@@ -133,6 +133,12 @@ def test_bad_configurations(config_file, tmp_path):
     config_file.write_text(yaml.safe_dump({**values, "step": 3}))
     with pytest.raises(UsageError, match="step"):
         read_config(config_file)
+    config_file.write_text(yaml.safe_dump({**values, "data": {**values["data"], "validate": 3}}))
+    with pytest.raises(UsageError, match=r"data\.validate"):
+        read_config(config_file)
+    config_file.write_text(yaml.safe_dump({**values, "model": {"layer": 3}}))
+    with pytest.raises(UsageError, match="model: layer"):
+        Trainer(read_config(config_file), tmp_path / "m.ckpt")
     config_file.write_text("a: [")
     with pytest.raises(UsageError, match="not YAML"):
         read_config(config_file)
