@@ -78,6 +78,8 @@ def test_csv_round_trip(tmp_path):
     assert (tmp_path / "e.csv").read_text().splitlines()[0] == (
         "time_ps,potential_eV,kinetic_eV,total_eV,temperature_K"
     )
+    columns = np.loadtxt(tmp_path / "e.csv", delimiter=",", skiprows=1)
+    assert np.array_equal(columns[:, 3], columns[:, 1] + columns[:, 2])
     read = read_csv(tmp_path / "e.csv")
     for name in ("time", "potential", "kinetic", "temperature", "total"):
         assert np.array_equal(getattr(read, name), getattr(written, name)), name

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_changed_sources_make_it_stale(cache, monkeypatch):
     put_plugin({**record, "transip-md sources": "0" * 16})
     with pytest.raises(EnvironmentFaultError, match="transip-md sources 0000000000000000 -> "):
         plugins.plugin_library(LAMMPS)
+
+
+@pytest.mark.parametrize("file", ["CMakeLists.txt", "libtransip/src/model.cpp", "pair_style/pair_transip.cpp"])
+def test_every_source_counts(tmp_path, monkeypatch, file):
+    root = tmp_path / "sources"
+    root.mkdir()
+    for name in LAMMPS.sources:
+        source = plugins.source_folder() / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, root / name)
+    honest = plugins.folder_of(LAMMPS)
+    monkeypatch.setattr(plugins, "source_folder", lambda: root)
+    assert plugins.folder_of(LAMMPS) == honest
+    (root / file).write_text((root / file).read_text() + "\n")
+    assert plugins.folder_of(LAMMPS) != honest
 
 
 def test_engine_not_installed(cache, monkeypatch):
