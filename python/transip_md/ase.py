@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import ase
 from ase.calculators.calculator import Calculator, all_changes
 
-from transip_md.errors import UsageError
 from transip_md.runtime import ExportedModel
 
 
@@ -61,11 +60,7 @@ class TransIPCalculator(Calculator):
             UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite.
         """
         super().calculate(atoms, properties or ["energy"], system_changes)
-        if self.atoms.pbc.any():
-            raise UsageError(
-                "The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
-                "Type `atoms.pbc = False`, or use a model with a cutoff."
-            )
+        self.exported.check_isolated(self.atoms.pbc)
         energies, forces = self.exported.evaluate(
             self.atoms.numbers, self.atoms.positions, self.charge, self.multiplicity
         )

@@ -86,6 +86,14 @@ class ExportedModel:
             known = ", ".join(chemical_symbols[z] for z in self.metadata.species)
             raise UsageError(f"The model does not know {names}; it was trained on {known}.")
 
+    def check_isolated(self, periodic: np.ndarray) -> None:
+        """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
+        if np.any(periodic):
+            raise UsageError(
+                "The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+                "Type `atoms.pbc = False`, or use a model with a cutoff."
+            )
+
     def evaluate(
         self, numbers: np.ndarray, positions: np.ndarray, charge: int = 0, multiplicity: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:

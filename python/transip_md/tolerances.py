@@ -1,4 +1,4 @@
-"""The one table of tolerances between implementations of the same model, by dtype of the weights."""
+"""The one table of tolerances: between implementations of the same model by dtype of the weights, and of physics."""
 
 from __future__ import annotations
 
@@ -25,3 +25,5 @@ PARITY = {
 }
 #: Forces against central differences of the energy, float64, eV/Angstrom.
 FINITE_DIFFERENCE_FORCE = 1e-6
+#: Largest accepted drift of the total energy at constant energy, meV/atom/ps.
+DRIFT = 0.02

@@ -11,6 +11,7 @@ import pytest
 from transip_md.engines import ENGINE_NAMES
 from transip_md.nve.files import read_csv
 from transip_md.nve.run import NveSettings, run_nve
+from transip_md.tolerances import DRIFT
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin", "openmm_plugin")
 
@@ -29,7 +30,7 @@ def test_drift_over_5_ps(five_picoseconds, engine):
     _, result = five_picoseconds
     verdict = result.verdicts[engine]
     assert verdict.passed, verdict
-    assert abs(verdict.slope) <= 0.02
+    assert abs(verdict.slope) <= DRIFT
     assert len(result.records[engine].time) == 2001
 
 

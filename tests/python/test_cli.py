@@ -81,7 +81,7 @@ def test_bad_usage_exits_with_2(tmp_path, ethanol_file, repository):
         (["parity", ethanol_file, tmp_path / "none.xyz"], "No such structure file"),
         (["parity", ethanol_file, structure, "--engine", "gromacs"], "No engine is called 'gromacs'"),
         (["parity", ethanol_file, periodic, "--engine", "ase"], "periodic"),
-        (["nve", ethanol_file, periodic, "--engine", "ase", "--out", tmp_path / "o"], "periodic"),
+        (["nve", ethanol_file, periodic, "--engine", "lammps", "--out", tmp_path / "o"], "periodic"),
         (["nve", ethanol_file, nitrogen, "--engine", "ase", "--out", tmp_path / "o"], "does not know N"),
         (["nve", ethanol_file, structure, "--engine", "ase", "--out", tmp_path / "o", "--dt", "0"], "must be positive"),
         (["nve", ethanol_file, structure, "--engine", "ase", "--out", tmp_path / "o", "--time", "0.01"], "too short"),

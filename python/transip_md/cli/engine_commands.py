@@ -11,6 +11,7 @@ from rich.table import Table
 
 from transip_md.cli.console import console, progress_bar
 from transip_md.errors import CheckFailedError
+from transip_md.tolerances import DRIFT
 
 Model = Annotated[Path, typer.Argument(help="A file made by `transip-md export`.")]
 Structure = Annotated[Path, typer.Argument(help="An isolated molecule, in any format that ase reads.")]
@@ -73,7 +74,7 @@ def nve(
     temperature: Annotated[float, typer.Option(help="Of the initial velocities, K.")] = 300.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the initial velocities.")] = 1,
     interval: Annotated[float, typer.Option(help="Time between records, fs.")] = 2.5,
-    threshold: Annotated[float, typer.Option(help="Largest accepted drift, meV/atom/ps.")] = 0.02,
+    threshold: Annotated[float, typer.Option(help="Largest accepted drift, meV/atom/ps.")] = DRIFT,
     device: Device = "auto",
 ) -> None:
     """Run constant-energy dynamics from equal velocities in every engine and judge the drift of the energy."""

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from transip_md.engines.base import EnergyRecord
+from transip_md.tolerances import DRIFT
 
 #: Blocks that the run is cut into for the error of the slope.
 BLOCKS = 20
-#: Largest accepted drift, meV/atom/ps.
-DRIFT_THRESHOLD = 0.02
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def slope_error(time: np.ndarray, energy: np.ndarray, blocks: int = BLOCKS) -> f
     return float(np.sqrt((residuals**2).sum() / (blocks - 2) / ((times - times.mean()) ** 2).sum()))
 
 
-def analyse(record: EnergyRecord, atoms: int, threshold: float = DRIFT_THRESHOLD) -> Conservation:
+def analyse(record: EnergyRecord, atoms: int, threshold: float = DRIFT) -> Conservation:
     """Judge a run.
 
     It passes if its drift is within the threshold and known better than the threshold; a run too short to tell fails.

@@ -12,11 +12,11 @@ import ase
 from transip_md.engines import make_engine
 from transip_md.engines.base import Dynamics, EnergyRecord, Job
 from transip_md.errors import UsageError
-from transip_md.metadata import read_metadata
 from transip_md.nve.analysis import Conservation, analyse
 from transip_md.nve.files import plot_energies, write_csv
 from transip_md.runtime import ExportedModel
 from transip_md.thermal import thermal_velocities
+from transip_md.tolerances import DRIFT
 
 #: Records that a verdict needs at least.
 FEWEST_RECORDS = 40
@@ -41,7 +41,7 @@ class NveSettings:
     temperature: float = 300.0
     seed: int = 1
     interval: float = 2.5
-    threshold: float = 0.02
+    threshold: float = DRIFT
     device: str = "auto"
 
     def plan(self) -> tuple[int, int]:
@@ -106,7 +106,9 @@ def run_nve(
         EnvironmentFaultError: an engine or its plugin is missing.
     """
     steps, every = settings.plan()
-    ExportedModel(model, device=settings.device).check_species(atoms.numbers)
+    exported = ExportedModel(model, device=settings.device)
+    exported.check_species(atoms.numbers)
+    exported.check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
     folder.mkdir(parents=True, exist_ok=True)
     dynamics = Dynamics(settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed))
@@ -121,7 +123,7 @@ def run_nve(
         write_csv(folder / f"{runner.name}.csv", records[runner.name])
     verdicts = {name: analyse(record, len(atoms), settings.threshold) for name, record in records.items()}
     formula = atoms.get_chemical_formula()
-    dtype = read_metadata(model).dtype
+    dtype = exported.metadata.dtype
     title = f"{formula}, constant energy, {settings.timestep:g} fs, {settings.temperature:g} K, {dtype}"
     plot_energies(folder / "energy.png", records, len(atoms), title)
     summary = {

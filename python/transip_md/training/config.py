@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from transip_md.errors import UsageError, validation_message
+from transip_md.errors import EnvironmentFaultError, UsageError, validation_message
 from transip_md.model.config import ModelConfig
 
 
@@ -61,8 +61,12 @@ def read_config(path: Path) -> TrainConfig:
 
     Raises:
         UsageError: no such file, not YAML, unknown or wrong keys.
+        EnvironmentFaultError: PyYAML is not installed.
     """
-    import yaml
+    try:
+        import yaml
+    except ImportError as error:
+        raise EnvironmentFaultError("Training needs PyYAML. Type `pip install 'transip-md[train]'`.") from error
 
     if not path.is_file():
         raise UsageError(f"No such training configuration: {path}.")
