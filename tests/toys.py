@@ -35,6 +35,8 @@ class Springs(nn.Module):
         charge: Tensor,
         multiplicity: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        if positions.shape[0] != species.shape[0]:
+            raise RuntimeError("springs take no images")
         rows = positions.detach().requires_grad_(True)
         count = rows.shape[0]
         other = 1.0 - torch.eye(count, dtype=rows.dtype)

@@ -6,12 +6,12 @@
 #include <ATen/Parallel.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/csrc/jit/runtime/jit_exception.h>
 #include <torch/script.h>
 #include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <numeric>
 
@@ -22,10 +22,17 @@ namespace {
 constexpr const char *metadata_record = "extra/transip.json";
 constexpr const char *code_record = "constants.pkl";
 
-/// torch's messages carry C++ backtraces over many lines; a user needs the first.
-std::string first_line(const std::string &text)
+/// The line of a torch exception that a user needs: the first of torch's own errors, behind which C++ backtraces follow,
+/// the last of an error from inside TorchScript, before which its source is shown.
+std::string essence(const std::exception &problem)
 {
-  return text.substr(0, text.find('\n'));
+  if (const auto *error = dynamic_cast<const c10::Error *>(&problem)) {
+    const std::string text = error->what_without_backtrace();
+    return text.substr(0, text.find('\n'));
+  }
+  std::string text = problem.what();
+  text.erase(text.find_last_not_of(" \n") + 1);
+  return text.substr(text.rfind('\n') + 1);
 }
 
 /// Read transip.json before anything else is looked at.
@@ -148,9 +155,9 @@ Model::Model(const std::string &path, const std::string &device)
     torch::jit::Module module = torch::jit::load(path, chosen);
     module.eval();
     impl_ = std::make_unique<Impl>(Impl{std::move(metadata), chosen, std::move(module)});
-  } catch (const c10::Error &problem) {
-    throw Error(path + " has a transip.json, but torch " + torch_version() + " cannot load its TorchScript: " +
-                first_line(problem.what_without_backtrace()));
+  } catch (const std::exception &problem) {
+    throw Error(path + " has a transip.json, but torch " + torch_version() +
+                " cannot load its TorchScript: " + essence(problem));
   }
 }
 
@@ -187,18 +194,17 @@ void Model::check_species(int atomic_number) const
 
 void Model::evaluate(const Request &request, Result &result)
 {
+  std::vector<c10::IValue> inputs = impl_->inputs(request);
   try {
     // The forward takes the gradient itself, so differentiation must be on whatever the host program has set. Plain
     // execution: graph optimisation would re-specialise, for seconds, on every new number of atoms.
     const c10::AutoGradMode differentiation(true);
     const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
-    const auto outputs = impl_->module.forward(impl_->inputs(request)).toTuple();
+    const auto outputs = impl_->module.forward(std::move(inputs)).toTuple();
     copy_out(outputs->elements().at(0).toTensor(), result.energies);
     copy_out(outputs->elements().at(1).toTensor(), result.forces);
-  } catch (const c10::Error &problem) {
-    throw Error("torch could not evaluate the model: " + first_line(problem.what_without_backtrace()));
-  } catch (const torch::jit::JITException &problem) {
-    throw Error(std::string("torch could not evaluate the model: ") + problem.what());
+  } catch (const std::exception &problem) {
+    throw Error("torch could not evaluate the model: " + essence(problem));
   }
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");

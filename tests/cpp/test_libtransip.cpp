@@ -134,6 +134,13 @@ void test_evaluation(const std::string &file)
   request.positions = few;
   check_error([&] { model.evaluate(request, result); }, "positions", "fewer positions than tokens");
 
+  const std::vector<std::int64_t> alone = {6};
+  const std::vector<std::int64_t> owner = {0, 0, 0};
+  request.species = alone;
+  request.positions = positions;
+  request.owner = owner;
+  check_error([&] { model.evaluate(request, result); }, "evaluate the model: builtins.RuntimeError: springs take no images", "images, refused by the toy");
+
   transip::Request nothing;
   model.evaluate(nothing, result);
   check(result.energies.empty() && result.forces.empty() && result.energy == 0, "no atoms");
