@@ -88,6 +88,18 @@ def write_toy(path: Path, unfair: bool = False, **changes) -> Path:
     return path
 
 
+def hollow_model_file(path: Path) -> Path:
+    """A file whose transip.json is good and whose TorchScript is gone."""
+    import zipfile
+
+    whole = write_toy(path.with_suffix(".whole"))
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            if "/code/" not in name and not name.endswith("data.pkl"):
+                target.writestr(name, source.read(name))
+    return path
+
+
 def bad_model_files(folder: Path) -> dict[str, tuple[Path, str]]:
     """Files that no engine may accept, by name: the path, and words that its error must hold."""
     import json
@@ -108,7 +120,10 @@ def bad_model_files(folder: Path) -> dict[str, tuple[Path, str]]:
     )
     strange = folder / "strange.pt"
     torch.jit.script(Springs()).save(str(strange), _extra_files={"transip.json": json.dumps({**values, "novel": 1})})
+    truncated = folder / "truncated.pt"
+    truncated.write_bytes(future.read_bytes()[:-2000])
     return {
+        "truncated": (truncated, "not a TorchScript file"),
         "missing": (folder / "missing.pt", "No such model file"),
         "text": (text, "not a TorchScript file"),
         "archive": (archive, "not a TorchScript file"),

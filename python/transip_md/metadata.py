@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,15 @@ class Metadata(BaseModel):
         """The text that is stored in the file."""
         return json.dumps(self.model_dump(mode="json"), indent=1)
 
+    def check_species(self, numbers: Iterable[int]) -> None:
+        """Raise UsageError unless the model knows all of these atomic numbers."""
+        unknown = sorted({int(z) for z in numbers} - set(self.species))
+        if unknown:
+            known = ", ".join(_symbol(z) for z in self.species)
+            raise UsageError(
+                f"The model does not know {', '.join(_symbol(z) for z in unknown)}; it was trained on {known}."
+            )
+
     def check_charge(self, charge: int, multiplicity: int) -> None:
         """Raise UsageError unless the model knows this total charge (e) and spin multiplicity."""
         for name, value, (low, high) in (
@@ -62,6 +72,12 @@ class Metadata(BaseModel):
             if not low <= value <= high:
                 allowed = f"{low}" if low == high else f"{low} to {high}"
                 raise UsageError(f"The model knows {name} {allowed}; got {name} {value}.")
+
+
+def _symbol(number: int) -> str:
+    from ase.data import chemical_symbols
+
+    return chemical_symbols[number] if 0 < number < len(chemical_symbols) else f"Z={number}"
 
 
 def read_metadata(path: Path | str) -> Metadata:

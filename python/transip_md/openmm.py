@@ -83,8 +83,6 @@ def create_force(
         UsageError: the file cannot be used, or the model does not know an element, the charge or the multiplicity.
         EnvironmentFaultError: OpenMM is not installed, or the plugin is missing or stale.
     """
-    import ase.data
-
     metadata = read_metadata(model)
     metadata.check_charge(charge, multiplicity)
     numbers = _atomic_numbers(topology_or_numbers)
@@ -92,12 +90,7 @@ def create_force(
     for index in chosen:
         if not 0 <= index < len(numbers):
             raise UsageError(f"particles holds index {index}, but there are {len(numbers)} particles.")
-        if numbers[index] not in metadata.species:
-            known = ", ".join(ase.data.chemical_symbols[z] for z in metadata.species)
-            raise UsageError(
-                f"The model does not know {ase.data.chemical_symbols[numbers[index]]} (particle {index}); "
-                f"it was trained on {known}."
-            )
+    metadata.check_species(numbers[index] for index in chosen)
     load_plugin()
     import openmm
 

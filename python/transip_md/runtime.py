@@ -65,6 +65,11 @@ class ExportedModel:
             EnvironmentFaultError: the device does not exist.
         """
         self.metadata = read_metadata(path)
+        if self.metadata.cutoff is not None:
+            raise UsageError(
+                f"{path} is a local model (cutoff {self.metadata.cutoff} Angstrom); this version evaluates all-to-all "
+                "models."
+            )
         self.device = choose_device(device)
         try:
             with torchscript_on_purpose():
@@ -74,17 +79,6 @@ class ExportedModel:
                 f"{path} has a {self.metadata.format}-format header, but torch {torch.__version__} cannot load its "
                 f"TorchScript: {error}"
             ) from error
-        self._known = frozenset(self.metadata.species)
-
-    def check_species(self, numbers: np.ndarray) -> None:
-        """Raise UsageError unless the model knows all of these atomic numbers."""
-        from ase.data import chemical_symbols
-
-        unknown = sorted({int(z) for z in numbers} - self._known)
-        if unknown:
-            names = ", ".join(chemical_symbols[z] if z < len(chemical_symbols) else str(z) for z in unknown)
-            known = ", ".join(chemical_symbols[z] for z in self.metadata.species)
-            raise UsageError(f"The model does not know {names}; it was trained on {known}.")
 
     def check_isolated(self, periodic: np.ndarray) -> None:
         """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
@@ -114,7 +108,7 @@ class ExportedModel:
         """
         numbers = np.asarray(numbers, dtype=np.int64)
         positions = np.asarray(positions, dtype=np.float64)
-        self.check_species(numbers)
+        self.metadata.check_species(numbers)
         self.metadata.check_charge(charge, multiplicity)
         if positions.shape != (len(numbers), 3):
             raise UsageError(f"positions must be [{len(numbers)}, 3], got {list(positions.shape)}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toys import bad_model_files, springs, write_toy
+from toys import bad_model_files, hollow_model_file, springs, write_toy
 from transip_md import units
 from transip_md.engines.base import Dynamics, Job
 from transip_md.engines.lammps_engine import LammpsEngine, read_thermo, write_data
@@ -181,6 +181,12 @@ def test_bad_files(folder):
         assert error and words in error[0], result.stdout
         # One paragraph: no C++ backtrace behind it.
         assert "frame #" not in result.stdout
+
+
+def test_file_without_its_code(folder):
+    result = run_lammps(folder, deck(hollow_model_file(folder / "hollow.pt")))
+    assert result.returncode != 0
+    assert "cannot load its TorchScript" in result.stdout and "frame #" not in result.stdout
 
 
 def test_no_model_file_named(folder):

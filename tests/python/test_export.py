@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from toys import bad_model_files, springs, toy_metadata, write_toy
+from toys import bad_model_files, hollow_model_file, springs, toy_metadata, write_toy
 from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
 from transip_md.export import EngineModel, compare_with_eager, export, random_structures, script
 from transip_md.metadata import Metadata, parse_metadata, read_metadata
@@ -32,6 +32,7 @@ def test_forces_against_central_differences_on_20_structures(ethanol_file, ethan
                     total.append(model.evaluate(ethanol.numbers, moved)[0].sum())
                 slope = (total[0] - 8 * total[1] + 8 * total[2] - total[3]) / (12 * step)
                 worst = max(worst, abs(forces[atom, axis] + slope))
+    print(f"largest difference: {worst:.1e} eV/Angstrom")
     assert worst <= FINITE_DIFFERENCE_FORCE
 
 
@@ -171,6 +172,16 @@ def test_bad_files(tmp_path):
             read_metadata(path)
         with pytest.raises(UsageError):
             ExportedModel(path)
+
+
+def test_file_without_its_code(tmp_path):
+    with pytest.raises(UsageError, match="cannot load its TorchScript"):
+        ExportedModel(hollow_model_file(tmp_path / "hollow.pt"))
+
+
+def test_local_models_are_refused_for_now(tmp_path):
+    with pytest.raises(UsageError, match="is a local model"):
+        ExportedModel(write_toy(tmp_path / "local.pt", cutoff=5.0, interaction_range=10.0))
 
 
 @pytest.mark.parametrize(

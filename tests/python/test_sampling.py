@@ -71,5 +71,6 @@ def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoin
     recipe = SamplingRecipe(teacher="gfn2-xtb", temperature=300, seed=77)
     run(repository, tmp_path / "fresh.extxyz", 200, recipe)
     errors = measure_errors(ethanol_checkpoint.model, load_molecules([tmp_path / "fresh.extxyz"]))
+    print(errors)
     assert errors.force_mae <= 10.0
     assert errors.energy_mae <= 1.0

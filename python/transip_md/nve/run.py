@@ -107,7 +107,7 @@ def run_nve(
     """
     steps, every = settings.plan()
     exported = ExportedModel(model, device=settings.device)
-    exported.check_species(atoms.numbers)
+    exported.metadata.check_species(atoms.numbers)
     exported.check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
     folder.mkdir(parents=True, exist_ok=True)
