@@ -178,7 +178,7 @@ void PairTransIP::init_style()
   else
     error->all(FLERR, "pair_style transip works in units metal or real, not units {}", units);
 
-  if (domain->nonperiodic == 0 || domain->xperiodic || domain->yperiodic || domain->zperiodic)
+  if (domain->xperiodic || domain->yperiodic || domain->zperiodic)
     error->all(FLERR,
                "pair_style transip: the box is periodic, and model {} attends all-to-all: it "
                "describes isolated molecules only. Put `boundary s s s` at the top of the input",

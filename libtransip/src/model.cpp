@@ -197,7 +197,7 @@ void Model::evaluate(const Request &request, Result &result)
   std::vector<c10::IValue> inputs = impl_->inputs(request);
   try {
     // The forward takes the gradient itself, so differentiation must be on whatever the host program has set. Plain
-    // execution: graph optimisation would re-specialise, for seconds, on every new number of atoms.
+    // execution: graph optimisation would specialise anew, at the cost of hundreds of steps, on every new number of atoms.
     const c10::AutoGradMode differentiation(true);
     const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
     const auto outputs = impl_->module.forward(std::move(inputs)).toTuple();

@@ -23,6 +23,7 @@ from transip_md.plugins import (
     folder_of,
     is_built,
     source_folder,
+    why_unbuildable,
 )
 
 #: Lines of a failed build that are shown; the rest is in the log.
@@ -94,12 +95,8 @@ def _check_environment(kinds: list[PluginKind]) -> None:
             "Building needs a C++20 compiler. Install g++ 11 or newer (Debian, Ubuntu: `apt install g++`)."
         )
     for kind in kinds:
-        for name in kind.distributions:
-            if locate.version_of(name) is None:
-                raise EnvironmentFaultError(
-                    f"The {kind.title} plugin needs {name}, which this Python does not have. "
-                    f"Type `pip install 'transip-md[{kind.extra}]'`."
-                )
+        if reason := why_unbuildable(kind):
+            raise EnvironmentFaultError(reason)
 
 
 def build(names: list[str], *, force: bool = False, say: Callable[[str], None] = print) -> dict[str, Path]:

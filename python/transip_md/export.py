@@ -123,7 +123,7 @@ def script(model: nn.Module, metadata: Metadata, path: Path | str) -> None:
     partial.replace(path)
 
 
-def export(checkpoint: Checkpoint, path: Path | str, dtype: str = "float32") -> Metadata:
+def export(checkpoint: Checkpoint, path: Path | str, dtype: str = "float64") -> Metadata:
     """Write a model file, read it back and compare it with the eager model on random structures.
 
     Args:

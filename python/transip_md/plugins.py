@@ -119,17 +119,24 @@ def _last_record(kind: PluginKind) -> dict[str, str] | None:
     return json.loads(records[-1].read_text()) if records else None
 
 
+def why_unbuildable(kind: PluginKind) -> str | None:
+    """Which packages that the plugin is compiled against are missing and what to type, None if none is."""
+    missing = [name for name in kind.distributions if locate.version_of(name) is None]
+    if not missing:
+        return None
+    return (
+        f"The {kind.title} plugin needs {' and '.join(missing)}, which this Python does not have. "
+        f"Type `pip install 'transip-md[{kind.extra}]'`, then `transip-md build {kind.name}`."
+    )
+
+
 def why_unusable(kind: PluginKind) -> str | None:
     """Why the plugin cannot be used and what to type, None if it can."""
     if is_built(kind):
         return None
     command = f"Type `transip-md build {kind.name}`."
-    missing = [name for name in kind.distributions if locate.version_of(name) is None]
-    if missing:
-        return (
-            f"The {kind.title} plugin needs {' and '.join(missing)}, which this Python does not have. "
-            f"Type `pip install 'transip-md[{kind.extra}]'`, then `transip-md build {kind.name}`."
-        )
+    if reason := why_unbuildable(kind):
+        return reason
     before, now = _last_record(kind), expected_record(kind)
     if before is None:
         return f"The {kind.title} plugin of transip-md is not built. {command}"

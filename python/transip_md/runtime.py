@@ -115,8 +115,8 @@ class ExportedModel:
         if not np.isfinite(positions).all():
             raise UsageError("positions hold values that are not finite (NaN or infinity).")
         count = len(numbers)
-        # Graph optimisation re-specialises on every new number of atoms and costs seconds each time; for models of
-        # this size plain execution is as fast.
+        # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
+        # models of this size plain execution is as fast.
         with torch.enable_grad(), torch.jit.optimized_execution(False):
             energies, forces = self._module(
                 torch.from_numpy(numbers).to(self.device),

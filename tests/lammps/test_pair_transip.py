@@ -15,6 +15,7 @@ from transip_md import units
 from transip_md.engines.base import Dynamics, Job
 from transip_md.engines.lammps_engine import LammpsEngine, read_thermo, write_data
 from transip_md.runtime import ExportedModel
+from transip_md.thermal import kinetic_energy
 from transip_md.tolerances import PARITY
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
@@ -122,6 +123,16 @@ def test_types_in_any_order(ethanol_file, ethanol, folder):
     assert result.returncode == 0, result.stdout
     energies, _ = ExportedModel(ethanol_file).evaluate(ethanol.numbers, ethanol.positions)
     assert read_thermo(folder / "test.log")[-1][2] == pytest.approx(energies.sum(), abs=1e-9)
+
+
+def test_isotopes_keep_their_masses(ethanol_file, ethanol, tmp_path):
+    masses = ethanol.get_masses()
+    masses[3] = 2.014
+    ethanol.set_masses(masses)
+    velocities = np.random.default_rng(0).normal(scale=0.01, size=(9, 3))
+    run = Dynamics(timestep=0.5, steps=20, every=10, velocities=velocities)
+    record = LammpsEngine().dynamics(Job(ethanol_file, ethanol, tmp_path), run, lambda step: None)
+    assert record.kinetic[0] == pytest.approx(kinetic_energy(masses, velocities), rel=2e-7)
 
 
 def test_charge_and_multiplicity_are_checked(toy_file, folder):

@@ -83,3 +83,12 @@ def test_fluctuation_falls_as_the_square_of_the_time_step(tmp_path, ethanol_file
         fluctuation.append(result.verdicts[engine].fluctuation)
     for coarse, fine in itertools.pairwise(fluctuation):
         assert 3.0 <= coarse / fine <= 5.0, fluctuation
+
+
+@pytest.mark.long
+def test_drift_over_50_ps(tmp_path, ethanol_file, ethanol):
+    """Ten times the demo's time: the drift is known ten times better."""
+    verdict = run_nve(ethanol_file, ethanol, ["lammps"], tmp_path, NveSettings(time=50.0)).verdicts["lammps"]
+    print(verdict)
+    assert abs(verdict.slope) <= DRIFT / 10
+    assert verdict.slope_error <= DRIFT / 10

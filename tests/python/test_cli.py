@@ -88,6 +88,9 @@ def test_bad_usage_exits_with_2(tmp_path, ethanol_file, repository):
         (["sample", structure, "-o", tmp_path / "d.extxyz", "--frames", "1", "--teacher", "dft"], "No teacher"),
         (["sample", structure, "-o", tmp_path / "d.extxyz", "--frames", "1", "--temperature", "-5"], "temperature"),
         (["train", tmp_path / "none.yaml", "-o", tmp_path / "m.ckpt"], "No such training configuration"),
+        (["train", repository / "recipes/ethanol/train.yaml", "-o", tmp_path / "no" / "m.ckpt"], "There is no folder"),
+        (["sample", structure, "-o", tmp_path / "no" / "d.extxyz", "--frames", "1"], "There is no folder"),
+        (["nve", ethanol_file, structure, "--engine", "ase", "--out", garbage], "a file has that name"),
         (["frobnicate"], "frobnicate"),
     ]
     for arguments, words in cases:

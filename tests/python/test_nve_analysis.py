@@ -125,5 +125,6 @@ def test_settings():
         NveSettings(time=0.05).plan()
     with pytest.raises(UsageError, match="timestep must be positive"):
         NveSettings(timestep=-1.0).plan()
-    with pytest.raises(UsageError, match="time must be positive"):
-        NveSettings(time=float("nan")).plan()
+    for time in (float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="time must be positive and finite"):
+            NveSettings(time=time).plan()

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from transip_md.cli.console import console
-from transip_md.errors import UsageError
+from transip_md.outputs import require_folder_of
 
 
 def export(
@@ -26,8 +26,7 @@ def export(
     from transip_md.export import export as write
     from transip_md.model.checkpoint import load_named
 
-    if not output.resolve().parent.is_dir():
-        raise UsageError(f"There is no folder {output.resolve().parent} to write {output.name} into.")
+    require_folder_of(output)
     metadata = write(load_named(checkpoint), output, dtype)
     console.print(
         f"{output}: format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back and "

@@ -10,6 +10,7 @@ import typer
 
 from transip_md.cli.console import console, progress_bar
 from transip_md.errors import UsageError, validation_message
+from transip_md.outputs import require_folder_of
 
 
 def sample(
@@ -25,6 +26,7 @@ def sample(
     multiplicity: Annotated[int, typer.Option(help="Spin multiplicity.")] = 1,
 ) -> None:
     """Sample a molecule by Langevin dynamics, labelled with energies and forces. Resumes when interrupted."""
+    require_folder_of(output)
     from transip_md.sampling import SamplingRecipe
     from transip_md.sampling import sample as run
 
@@ -53,6 +55,7 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Train a model on labelled structures. Resumes from OUTPUT.state when interrupted."""
+    require_folder_of(output)
     import torch
 
     from transip_md.training.config import read_config

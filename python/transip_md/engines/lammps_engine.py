@@ -65,20 +65,20 @@ def write_data(path: Path, atoms: ase.Atoms, velocities: np.ndarray | None = Non
         velocities: Angstrom/fs, [N, 3].
 
     Returns:
-        Element symbols in the order of the atom types.
+        Element symbols in the order of the atom types; atoms of one element with other masses have other types.
     """
-    kinds = sorted(set(atoms.numbers.tolist()))
-    symbols = [ase.data.chemical_symbols[z] for z in kinds]
-    mass_of = dict(zip(atoms.numbers.tolist(), atoms.get_masses().tolist(), strict=True))
+    of_atoms = list(zip(atoms.numbers.tolist(), atoms.get_masses().tolist(), strict=True))
+    kinds = sorted(set(of_atoms))
+    symbols = [ase.data.chemical_symbols[number] for number, _ in kinds]
     lines = [f"{atoms.get_chemical_formula()}, written by transip-md", "", f"{len(atoms)} atoms"]
     lines += [f"{len(kinds)} atom types", ""]
     for axis, low, high in zip("xyz", atoms.positions.min(axis=0), atoms.positions.max(axis=0), strict=True):
         lines.append(f"{low - PADDING:.17g} {high + PADDING:.17g} {axis}lo {axis}hi")
     lines += ["", "Masses", ""]
-    lines += [f"{kind + 1} {mass_of[z]:.17g}  # {symbols[kind]}" for kind, z in enumerate(kinds)]
+    lines += [f"{kind + 1} {mass:.17g}  # {symbols[kind]}" for kind, (_, mass) in enumerate(kinds)]
     lines += ["", "Atoms # atomic", ""]
-    for index, (number, (x, y, z)) in enumerate(zip(atoms.numbers, atoms.positions, strict=True), start=1):
-        lines.append(f"{index} {kinds.index(number) + 1} {x:.17g} {y:.17g} {z:.17g}")
+    for index, (kind, (x, y, z)) in enumerate(zip(of_atoms, atoms.positions, strict=True), start=1):
+        lines.append(f"{index} {kinds.index(kind) + 1} {x:.17g} {y:.17g} {z:.17g}")
     if velocities is not None:
         lines += ["", "Velocities", ""]
         for index, (x, y, z) in enumerate(velocities * 1000.0, start=1):

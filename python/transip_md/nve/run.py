@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from transip_md.engines.base import Dynamics, EnergyRecord, Job
 from transip_md.errors import UsageError
 from transip_md.nve.analysis import Conservation, analyse
 from transip_md.nve.files import plot_energies, write_csv
+from transip_md.outputs import make_folder
 from transip_md.runtime import ExportedModel
 from transip_md.thermal import thermal_velocities
 from transip_md.tolerances import DRIFT
@@ -51,8 +53,8 @@ class NveSettings:
             UsageError: a value that is not positive, or too few records for a verdict.
         """
         for name in ("timestep", "time", "temperature", "interval", "threshold"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} must be positive, got {getattr(self, name)}.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be positive and finite, got {getattr(self, name)}.")
         every = max(1, round(self.interval / self.timestep))
         records = int(self.time * 1000.0 / self.timestep / every + 1e-9)
         if records < FEWEST_RECORDS:
@@ -110,7 +112,7 @@ def run_nve(
     exported.metadata.check_species(atoms.numbers)
     exported.check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     dynamics = Dynamics(settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed))
     job = Job(model, atoms, folder, settings.device)
     records = {}

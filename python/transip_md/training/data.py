@@ -70,10 +70,10 @@ class MoleculeSet:
             forces=self.forces[rows],
         )
 
-    def batches(self, size: int) -> Iterable[Batch]:
-        """All molecules in order, `size` at a time."""
-        for rows in torch.arange(len(self)).split(size):
-            yield self.batch(rows)
+    def batches(self, size: int, rows: torch.Tensor | None = None) -> Iterable[Batch]:
+        """The molecules of the given rows (all, if None) in order, `size` at a time."""
+        for part in (torch.arange(len(self)) if rows is None else rows).split(size):
+            yield self.batch(part)
 
     def known_species(self) -> tuple[int, ...]:
         """Atomic numbers that occur, sorted."""

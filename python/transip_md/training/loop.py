@@ -37,10 +37,14 @@ class Errors:
     force_rmse: float
 
 
-def measure_errors(model: TransIP, data: MoleculeSet, size: int = 128) -> Errors:
-    """Errors of a model on a labelled set, structures as they come."""
+#: Molecules that are evaluated at once when errors are measured.
+EVALUATION_BATCH = 128
+
+
+def measure_errors(model: TransIP, data: MoleculeSet, rows: Tensor | None = None) -> Errors:
+    """Errors of a model on the given rows of a labelled set (all, if None), structures as they come."""
     energy, absolute, squared, components, molecules = 0.0, 0.0, 0.0, 0, 0
-    for batch in data.batches(size):
+    for batch in data.batches(EVALUATION_BATCH, rows):
         energies, forces = energy_and_forces(model, batch)
         energy += float(((energies - batch.energy).abs() / batch.atom_counts()).sum())
         difference = forces - batch.forces
@@ -173,10 +177,7 @@ class Trainer:
 
     def validate(self) -> Errors:
         """Errors of the averaged weights on the validation frames."""
-        subset = copy.copy(self.data)
-        for name in ("species", "positions", "forces", "energy", "present", "charge", "multiplicity"):
-            setattr(subset, name, getattr(self.data, name)[self.validation_rows])
-        return measure_errors(self.average, subset)
+        return measure_errors(self.average, self.data, self.validation_rows)
 
     def run(self, report: Callable[[Progress], None], advanced: Callable[[int], None] = lambda step: None) -> Errors:
         """Train to the end, write the checkpoint, remove the state and return its errors on the held-out files.
