@@ -9,7 +9,7 @@ DEMO := demo
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test test-long lint lock train-ethanol clean
+.PHONY: help install build demo test test-long lint lock train-ethanol train-organic train-water learned-symmetry clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -18,7 +18,8 @@ help:
 	@echo "make install        the environment $(VENV) only"
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
-	@echo "make train-ethanol  make the shipped model anew (an hour on one core)"
+	@echo "make train-NAME     make a shipped model anew: ethanol, organic or water (one to three hours on one core)"
+	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
 	@echo "make clean          remove $(VENV), build and $(DEMO)"
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -66,6 +67,27 @@ train-ethanol: $(INSTALLED)
 	$(BIN)/transip-md sample examples/ethanol.xyz -o recipes/ethanol/data/ethanol_300K.extxyz \
 	  --teacher gfn2-xtb --temperature 300 --frames 1000 --seed 2
 	$(BIN)/transip-md train recipes/ethanol/train.yaml -o python/transip_md/shipped/ethanol.ckpt
+
+train-organic: $(INSTALLED)
+	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/train --teacher gfn2-xtb \
+	  --temperature 300 --frames 400 --stride 10 --seed 1 --jobs 2
+	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/train --teacher gfn2-xtb \
+	  --temperature 550 --temperature 800 --frames 500 --stride 10 --seed 1 --jobs 2
+	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/test --teacher gfn2-xtb \
+	  --temperature 300 --frames 100 --stride 10 --seed 2 --jobs 2
+	$(BIN)/transip-md sample recipes/organic/held_out -o recipes/organic/data/held_out --teacher gfn2-xtb \
+	  --temperature 300 --frames 100 --stride 10 --seed 1 --jobs 2
+	$(BIN)/transip-md train recipes/organic/train.yaml -o python/transip_md/shipped/organic.ckpt
+
+# The data: deepmd-kit's example set of liquid water as extended XYZ; see recipes/water/README.md.
+WATER ?= ../shared/data/water_pbe0_periodic.extxyz.xz
+train-water: $(INSTALLED)
+	$(BIN)/python recipes/water/split.py $(WATER)
+	$(BIN)/transip-md train recipes/water/train.yaml -o python/transip_md/shipped/water.ckpt
+
+# Options go into ARGS, as in `make learned-symmetry ARGS='--jobs 2'`.
+learned-symmetry: $(INSTALLED)
+	$(BIN)/python benchmarks/learned_symmetry.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build $(DEMO)

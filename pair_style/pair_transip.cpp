@@ -123,6 +123,11 @@ void PairTransIP::settings(int narg, char **arg)
                "pair_style transip: {} is a local model (cutoff {} Angstrom); this version "
                "evaluates all-to-all models",
                impl->path, *card.cutoff);
+  if (!card.conservative && comm->me == 0)
+    error->warning(FLERR,
+                   "pair_style transip: {} has a direct force head: its forces are not the gradient "
+                   "of the energy, and NVE runs will drift",
+                   impl->path);
   if (comm->me == 0)
     utils::logmesg(lmp, "TransIP model {}: {} weights on {}, elements {}\n  trained on: {}\n",
                    impl->path, card.dtype, impl->model->device(), transip::symbols(card.species),

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
 import ase
 from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
 
+from transip_md.metadata import NOT_CONSERVATIVE
 from transip_md.runtime import ExportedModel
 
 
 class TransIPCalculator(Calculator):
-    """Energies (eV) and forces (eV/Angstrom) of isolated molecules.
+    """Energies (eV) and forces (eV/Angstrom), and for periodic structures stress (eV/Angstrom^3).
+
+    A model without a cutoff takes isolated molecules only. Stress is -virial / volume, in ase's sign and order (xx, yy,
+    zz, yz, xz, xy).
 
     Example:
         >>> atoms.calc = TransIPCalculator("model.pt")
         >>> atoms.get_potential_energy()
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
     def __init__(
         self,
@@ -45,6 +51,8 @@ class TransIPCalculator(Calculator):
         super().__init__(**kwargs)
         self.exported = model if isinstance(model, ExportedModel) else ExportedModel(model, device)
         self.exported.metadata.check_charge(charge, multiplicity)
+        if not self.exported.metadata.conservative:
+            warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
         self.charge = charge
         self.multiplicity = multiplicity
 
@@ -60,9 +68,17 @@ class TransIPCalculator(Calculator):
             UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite.
         """
         super().calculate(atoms, properties or ["energy"], system_changes)
-        self.exported.check_isolated(self.atoms.pbc)
-        energies, forces = self.exported.evaluate(
-            self.atoms.numbers, self.atoms.positions, self.charge, self.multiplicity
+        atoms = self.atoms
+        result = self.exported.evaluate(
+            atoms.numbers,
+            atoms.positions,
+            self.charge,
+            self.multiplicity,
+            cell=atoms.cell.array,
+            periodic=atoms.pbc,
         )
-        total = float(energies.sum())
-        self.results = {"energy": total, "free_energy": total, "energies": energies, "forces": forces}
+        total = float(result.energies.sum())
+        self.results = {"energy": total, "free_energy": total, "energies": result.energies, "forces": result.forces}
+        if atoms.pbc.all() and result.virial is not None:
+            symmetric = -0.5 * (result.virial + result.virial.T) / atoms.get_volume()
+            self.results["stress"] = full_3x3_to_voigt_6_stress(symmetric)

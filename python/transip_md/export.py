@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from pathlib import Path
 
+import ase
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,14 @@ CHECK_STRUCTURES = 5
 class EngineModel(nn.Module):
     """The forward that every engine calls; its contract is in ``docs/conventions.md``."""
 
+    # Constants of the script: branches that a model does not take are not compiled.
+    __constants__ = ("conservative", "local")
+
     def __init__(self, model: TransIP) -> None:
         super().__init__()
         self.model = model
+        self.local = model.config.cutoff is not None
+        self.conservative = model.config.conservative
 
     def forward(
         self,
@@ -44,31 +50,44 @@ class EngineModel(nn.Module):
 
         Args:
             species: int64 [T], atomic numbers of the tokens.
-            positions: float64 [I, 3], Angstrom; all-to-all models take I = T.
+            positions: float64 [I, 3], Angstrom, tokens first; all-to-all models take I = T.
             owner: int64 [I], the token whose features a row carries.
             owned: bool [T], tokens whose energy counts.
-            neighbours: int64 [T, K]; all-to-all models take K = 0.
+            neighbours: int64 [T, K], rows, padded with -1; all-to-all models take K = 0.
             charge: int64 scalar, e.
             multiplicity: int64 scalar.
 
         Returns:
-            Energies float64 [T] in eV, zero where not owned; forces float64 [I, 3] in eV/Angstrom.
+            Energies float64 [T] in eV, zero where not owned; forces float64 [I, 3] in eV/Angstrom, -dE/d(row). A model
+            with a direct force head puts its forces on the tokens that are owned.
 
         The caller has automatic differentiation switched on: the forward takes the gradient itself.
         """
         tokens = species.shape[0]
-        if positions.shape[0] != tokens or neighbours.shape[1] != 0:
-            raise RuntimeError("an all-to-all model takes an isolated molecule: no images, no neighbours")
-        rows = positions.detach().requires_grad_(True)
-        energies = self.model(species[None], rows[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
+        rows = positions.detach().requires_grad_(self.conservative)
+        if self.local:
+            embedding = self.model.encode_local(species, rows, owner, neighbours, charge, multiplicity)
+        else:
+            if positions.shape[0] != tokens or neighbours.shape[1] != 0:
+                raise RuntimeError("an all-to-all model takes an isolated molecule: no images, no neighbours")
+            embedding = self.model.encode(
+                species[None], rows[None], charge.view(1), multiplicity.view(1), None
+            ).squeeze(0)
+        energies = self.model.atom_energies(embedding, species)
         energies = torch.where(owned, energies, torch.zeros_like(energies))
-        gradient = torch.autograd.grad([energies.sum()], [rows])[0]
-        assert gradient is not None
-        return energies.detach(), -gradient
+        if self.conservative:
+            gradient = torch.autograd.grad([energies.sum()], [rows])[0]
+            assert gradient is not None
+            forces = -gradient
+        else:
+            forces = torch.zeros_like(positions)
+            direct = self.model.direct_forces(embedding)
+            forces[:tokens] = torch.where(owned[:, None], direct, torch.zeros_like(direct))
+        return energies.detach(), forces.detach()
 
 
-def random_structures(species: tuple[int, ...], count: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Random molecules without overlapping atoms.
+def random_structures(species: tuple[int, ...], count: int, seed: int = 0) -> Iterator[ase.Atoms]:
+    """Random molecules without overlapping atoms, each in a cell in which it may be taken as periodic.
 
     Args:
         species: atomic numbers to draw from.
@@ -76,7 +95,7 @@ def random_structures(species: tuple[int, ...], count: int, seed: int = 0) -> It
         seed: of the random numbers.
 
     Yields:
-        Atomic numbers [N] and positions [N, 3] in Angstrom, no two atoms closer than 0.9.
+        Structures, no two atoms closer than 0.9 Angstrom, through the periodic boundary neither; pbc is off.
     """
     rng = np.random.default_rng(seed)
     for size in range(4, 4 + 3 * count, 3):
@@ -86,7 +105,7 @@ def random_structures(species: tuple[int, ...], count: int, seed: int = 0) -> It
             candidate = rng.uniform(0, side, 3)
             if len(positions) == 0 or np.linalg.norm(positions - candidate, axis=1).min() > 0.9:
                 positions = np.vstack([positions, candidate])
-        yield rng.choice(species, size), positions
+        yield ase.Atoms(rng.choice(species, size), positions, cell=(side + 0.9) * np.eye(3))
 
 
 def metadata_of(checkpoint: Checkpoint, dtype: str) -> Metadata:
@@ -94,10 +113,10 @@ def metadata_of(checkpoint: Checkpoint, dtype: str) -> Metadata:
     config = checkpoint.config
     return Metadata(
         species=config.species,
-        cutoff=None,
-        interaction_range=None,
+        cutoff=config.cutoff,
+        interaction_range=config.interaction_range,
         dtype=dtype,
-        conservative=True,
+        conservative=config.conservative,
         charge=config.charge,
         multiplicity=config.multiplicity,
         architecture={"name": "TransIP", **config.model_dump(mode="json")},
@@ -163,23 +182,17 @@ def compare_with_eager(eager: EngineModel, exported: ExportedModel) -> None:
     metadata = exported.metadata
     tolerance = PARITY[metadata.dtype]
     charge, multiplicity = metadata.charge[0], metadata.multiplicity[0]
-    for numbers, positions in random_structures(metadata.species, CHECK_STRUCTURES):
-        count = len(numbers)
-        wanted_energies, wanted_forces = eager(
-            torch.from_numpy(numbers),
-            torch.from_numpy(positions),
-            torch.arange(count),
-            torch.ones(count, dtype=torch.bool),
-            torch.empty((count, 0), dtype=torch.int64),
-            torch.tensor(charge),
-            torch.tensor(multiplicity),
-        )
-        energies, forces = exported.evaluate(numbers, positions, charge, multiplicity)
-        energy_error = abs(float(wanted_energies.sum()) - energies.sum())
-        force_error = float(np.abs(wanted_forces.numpy() - forces).max())
+    for atoms in random_structures(metadata.species, CHECK_STRUCTURES):
+        atoms.pbc = metadata.cutoff is not None
+        neighbourhood = exported.neighbourhood(atoms.positions, atoms.cell.array, atoms.pbc)
+        inputs = exported.inputs(atoms.numbers, atoms.positions, neighbourhood, charge, multiplicity)
+        wanted_energies, wanted_forces = eager(*inputs)
+        energies, forces = exported.run(inputs)
+        energy_error = abs(float(wanted_energies.sum() - energies.sum()))
+        force_error = float((wanted_forces - forces).abs().max())
         if not (energy_error <= tolerance.energy and force_error <= tolerance.force):
             raise CheckFailedError(
-                f"The exported file does not repeat the eager model on a random structure of {count} atoms: energy "
-                f"differs by {energy_error:.2e} eV (allowed {tolerance.energy:.0e}), forces by {force_error:.2e} "
-                f"eV/A (allowed {tolerance.force:.0e}). No file was written."
+                f"The exported file does not repeat the eager model on a random structure of {len(atoms)} atoms: "
+                f"energy differs by {energy_error:.2e} eV (allowed {tolerance.energy:.0e}), forces by "
+                f"{force_error:.2e} eV/A (allowed {tolerance.force:.0e}). No file was written."
             )

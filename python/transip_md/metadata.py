@@ -19,6 +19,11 @@ from transip_md.errors import UsageError, validation_message
 
 FORMAT = 1
 METADATA_NAME = "transip.json"
+#: Said wherever a model with a direct force head is used.
+NOT_CONSERVATIVE = (
+    "The model has a direct force head: its forces are not the gradient of the energy, molecular dynamics at constant "
+    "energy will drift, and there is no stress."
+)
 
 
 class Units(BaseModel):

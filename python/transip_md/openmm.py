@@ -5,13 +5,14 @@ The force itself is C++ (``openmm_plugin/``); no Python runs in a time step.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.metadata import read_metadata
+from transip_md.metadata import NOT_CONSERVATIVE, read_metadata
 from transip_md.plugins import KINDS, plugin_library
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def create_force(
     """
     metadata = read_metadata(model)
     metadata.check_charge(charge, multiplicity)
+    if not metadata.conservative:
+        warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
     numbers = _atomic_numbers(topology_or_numbers)
     chosen = range(len(numbers)) if particles is None else [int(index) for index in particles]
     for index in chosen:

@@ -1,4 +1,4 @@
-"""A model file in Python: load it and evaluate molecules. The Python reference for every engine."""
+"""A model file in Python: load it and evaluate structures. The Python reference for every engine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.metadata import read_metadata
+from transip_md.neighbours import Neighbourhood, find_neighbours
 
 
 def choose_device(device: str) -> torch.device:
@@ -45,6 +47,21 @@ def torchscript_on_purpose() -> Iterator[None]:
         yield
 
 
+class Evaluation(NamedTuple):
+    """What a model says of a structure.
+
+    Attributes:
+        energies: of each atom, float64 [N], eV.
+        forces: float64 [N, 3], eV/Angstrom.
+        virial: sum over rows of r (x) f, float64 [3, 3], eV, positive diagonal pushes the box apart; None for a model
+            whose forces are not the gradient of its energy.
+    """
+
+    energies: np.ndarray
+    forces: np.ndarray
+    virial: np.ndarray | None
+
+
 class ExportedModel:
     """A loaded model file.
 
@@ -65,11 +82,6 @@ class ExportedModel:
             EnvironmentFaultError: the device does not exist.
         """
         self.metadata = read_metadata(path)
-        if self.metadata.cutoff is not None:
-            raise UsageError(
-                f"{path} is a local model (cutoff {self.metadata.cutoff} Angstrom); this version evaluates all-to-all "
-                "models."
-            )
         self.device = choose_device(device)
         try:
             with torchscript_on_purpose():
@@ -88,23 +100,78 @@ class ExportedModel:
                 "Type `atoms.pbc = False`, or use a model with a cutoff."
             )
 
+    def neighbourhood(self, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray) -> Neighbourhood:
+        """Rows and neighbours that the model wants: within its cutoff, or none at all for all-to-all attention.
+
+        Args:
+            positions: float64 [N, 3], Angstrom.
+            cell: float64 [3, 3], rows are cell vectors, Angstrom.
+            periodic: bool [3].
+
+        Raises:
+            UsageError: a periodic structure with an all-to-all model, or a periodic axis without volume.
+        """
+        if self.metadata.cutoff is not None:
+            return find_neighbours(positions, cell, periodic, self.metadata.cutoff)
+        self.check_isolated(periodic)
+        count = len(positions)
+        return Neighbourhood(np.arange(count), np.zeros((count, 3)), np.empty((count, 0), dtype=np.int64))
+
+    def inputs(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        neighbourhood: Neighbourhood,
+        charge: int,
+        multiplicity: int,
+    ) -> tuple[torch.Tensor, ...]:
+        """The tensors of the forward that every engine calls, on the model's device; docs/conventions.md has them."""
+        count = len(numbers)
+        tensors = (
+            torch.from_numpy(np.asarray(numbers, dtype=np.int64)),
+            torch.from_numpy(neighbourhood.rows(positions)),
+            torch.from_numpy(neighbourhood.owner),
+            torch.ones(count, dtype=torch.bool),
+            torch.from_numpy(neighbourhood.neighbours),
+            torch.tensor(charge),
+            torch.tensor(multiplicity),
+        )
+        return tuple(tensor.to(self.device) for tensor in tensors)
+
+    def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energies of tokens [T] and forces on rows [I, 3]; see `inputs`."""
+        # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
+        # models of this size plain execution is as fast.
+        with torch.enable_grad(), torch.jit.optimized_execution(False):
+            return self._module(*inputs)
+
     def evaluate(
-        self, numbers: np.ndarray, positions: np.ndarray, charge: int = 0, multiplicity: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Energies and forces of an isolated molecule.
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: np.ndarray | None = None,
+    ) -> Evaluation:
+        """Energies, forces and virial of one structure.
 
         Args:
             numbers: atomic numbers, [N].
             positions: Angstrom, [N, 3].
             charge: total charge, e.
             multiplicity: spin multiplicity.
+            cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
+            periodic: bool [3]; None for an isolated structure.
 
         Returns:
-            Energy of each atom, float64 [N], eV, and forces, float64 [N, 3], eV/Angstrom.
+            The evaluation.
 
         Raises:
             UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
-                not finite, or a model that answers with energies or forces that are not finite.
+                not finite, a periodic structure for an all-to-all model or one without a cell, or a model that answers
+                with energies or forces that are not finite.
         """
         numbers = np.asarray(numbers, dtype=np.int64)
         positions = np.asarray(positions, dtype=np.float64)
@@ -114,23 +181,17 @@ class ExportedModel:
             raise UsageError(f"positions must be [{len(numbers)}, 3], got {list(positions.shape)}.")
         if not np.isfinite(positions).all():
             raise UsageError("positions hold values that are not finite (NaN or infinity).")
-        count = len(numbers)
-        # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
-        # models of this size plain execution is as fast.
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
-            energies, forces = self._module(
-                torch.from_numpy(numbers).to(self.device),
-                torch.from_numpy(positions).to(self.device),
-                torch.arange(count, device=self.device),
-                torch.ones(count, dtype=torch.bool, device=self.device),
-                torch.empty((count, 0), dtype=torch.int64, device=self.device),
-                torch.tensor(charge, device=self.device),
-                torch.tensor(multiplicity, device=self.device),
-            )
-        energies, forces = energies.cpu().numpy(), forces.cpu().numpy()
-        if not (np.isfinite(energies).all() and np.isfinite(forces).all()):
+        cell = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
+        periodic = np.zeros(3, dtype=bool) if periodic is None else np.asarray(periodic, dtype=bool)
+        neighbourhood = self.neighbourhood(positions, cell, periodic)
+        inputs = self.inputs(numbers, positions, neighbourhood, charge, multiplicity)
+        energies, row_forces = (output.cpu().numpy() for output in self.run(inputs))
+        if not (np.isfinite(energies).all() and np.isfinite(row_forces).all()):
             raise UsageError(
                 "The model gave an energy or a force that is not finite (NaN or infinity). Look for atoms on top of "
                 "each other."
             )
-        return energies, forces
+        forces = np.zeros_like(positions)
+        np.add.at(forces, neighbourhood.owner, row_forces)
+        virial = neighbourhood.rows(positions).T @ row_forces if self.metadata.conservative else None
+        return Evaluation(energies, forces, virial)

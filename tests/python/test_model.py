@@ -3,51 +3,12 @@ import pydantic
 import pytest
 import torch
 
+from networks import energy_and_forces, make_batch, make_model, random_molecule
 from transip_md.model.config import ModelConfig
-from transip_md.model.evaluate import Batch, energy_and_forces
-from transip_md.model.network import TransIP
 from transip_md.model.rotary import rotate
 from transip_md.model.rotations import random_rotations
 
-
-def make_model(**changes) -> TransIP:
-    torch.manual_seed(0)
-    shape = {"species": (1, 6, 8), "dim": 32, "layers": 2, "heads": 2, "feedforward": 32, **changes}
-    model = TransIP(ModelConfig(**shape)).double()
-    # Random weights give energies of little size; give every term something to do.
-    model.energy_scale.fill_(3.0)
-    model.reference_energies.copy_(torch.tensor([-1.0, -2.0, -3.0]))
-    return model
-
-
-def make_batch(molecules: list[tuple[list[int], np.ndarray]]) -> Batch:
-    largest = max(len(numbers) for numbers, _ in molecules)
-    shape = (len(molecules), largest)
-    species = torch.full(shape, 1)
-    positions = torch.zeros(*shape, 3, dtype=torch.float64)
-    present = torch.zeros(shape, dtype=torch.bool)
-    for row, (numbers, where) in enumerate(molecules):
-        species[row, : len(numbers)] = torch.tensor(numbers)
-        positions[row, : len(numbers)] = torch.from_numpy(where)
-        present[row, : len(numbers)] = True
-    zeros = torch.zeros(len(molecules), dtype=torch.int64)
-    return Batch(
-        species,
-        positions,
-        None if bool(present.all()) else present,
-        zeros,
-        zeros + 1,
-        torch.zeros(len(molecules), dtype=torch.float64),
-        torch.zeros_like(positions),
-    )
-
-
-def random_molecule(size: int, seed: int) -> tuple[list[int], np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.choice([1, 6, 8], size).tolist(), rng.normal(size=(size, 3)) * 1.5
-
-
-VARIANTS = [{}, {"radial_bias": False}, {"rotary_values": False}]
+VARIANTS = [{}, {"radial_bias": False}, {"rotary_values": False}, {"coordinates": True}]
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
@@ -146,7 +107,9 @@ def test_rotations_are_proper_and_uniform():
         ({"dim": 30, "heads": 4}, "multiple of 2 x heads"),
         ({"species": (0,)}, "1..118"),
         ({"species": (6, 6)}, "distinct"),
-        ({"cutoff": 5.0}, "cutoff"),
+        ({"cutoff": 0.5}, "cutoff"),
+        ({"cutoff": 5.0, "coordinates": True}, "all-to-all"),
+        ({"force_head": "both"}, "force_head"),
         ({"layerz": 3}, "layerz"),
         ({"charge": (1, 0)}, "smallest, largest"),
         ({"multiplicity": (0, 1)}, "counts from 1"),

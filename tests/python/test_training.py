@@ -1,3 +1,10 @@
+import copy
+import csv
+import os
+import signal
+import subprocess
+import sys
+
 import ase
 import numpy as np
 import pytest
@@ -5,15 +12,18 @@ import torch
 import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 
+pytest.importorskip("lightning", reason="Lightning is not installed (pip install 'transip-md[train]')")
+
 from toys import springs
-from transip_md.errors import TransIPError, UsageError
+from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.model.checkpoint import load_checkpoint
 from transip_md.training.config import read_config
-from transip_md.training.data import MoleculeSet, load_molecules
-from transip_md.training.loop import Trainer, measure_errors
+from transip_md.training.evaluation import measure_errors
+from transip_md.training.frames import open_frames
+from transip_md.training.run import TrainingRun
 
 
-def labelled(count: int, seed: int) -> list[ase.Atoms]:
+def labelled(count: int, seed: int, periodic: bool = False) -> list[ase.Atoms]:
     """Molecules of two sizes, labelled by springs and per-element energies."""
     rng = np.random.default_rng(seed)
     frames = []
@@ -22,165 +32,286 @@ def labelled(count: int, seed: int) -> list[ase.Atoms]:
         positions = np.array([[0, 0, 0], [1.5, 0, 0], [0, 1.5, 0], [0, 0, 1.5]])[: len(numbers)]
         positions = positions + rng.normal(scale=0.15, size=positions.shape)
         energies, forces = springs(positions)
-        atoms = ase.Atoms(numbers, positions)
+        atoms = ase.Atoms(numbers, positions, cell=12 * np.eye(3), pbc=periodic)
         energy = energies.sum() - 10.0 * numbers.count(1) - 1000.0 * numbers.count(6)
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
         frames.append(atoms)
     return frames
 
 
+VALUES = {
+    "data": {
+        "train": ["train.extxyz"],
+        "test": ["test.extxyz"],
+        "validation": 20,
+        "description": "springs",
+        "level_of_theory": "springs",
+        "licence": "MIT",
+    },
+    "model": {"dim": 16, "layers": 1, "heads": 2, "feedforward": 32},
+    "steps": 60,
+    "batch_size": 8,
+    "learning_rate": 5e-3,
+    "warmup": 5,
+    "report_every": 20,
+    "ema_decay": 0.9,
+    "accelerator": "cpu",
+}
+
+
 @pytest.fixture
 def config_file(tmp_path):
     ase.io.write(tmp_path / "train.extxyz", labelled(120, seed=0))
     ase.io.write(tmp_path / "test.extxyz", labelled(30, seed=1))
-    values = {
-        "data": {
-            "train": ["train.extxyz"],
-            "test": ["test.extxyz"],
-            "validation": 20,
-            "description": "springs",
-            "level_of_theory": "springs",
-            "licence": "MIT",
-        },
-        "model": {"dim": 16, "layers": 1, "heads": 2, "feedforward": 32},
-        "steps": 60,
-        "batch_size": 8,
-        "learning_rate": 5e-3,
-        "warmup": 5,
-        "report_every": 20,
-        "ema_decay": 0.9,
-    }
     path = tmp_path / "train.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(VALUES))
     return path
 
 
+def weights(path):
+    return load_checkpoint(path).model.state_dict()
+
+
+def largest_difference(first, second) -> float:
+    one, other = weights(first), weights(second)
+    assert one.keys() == other.keys()
+    return max(float((one[name].double() - other[name].double()).abs().max()) for name in one if one[name].numel())
+
+
 def test_training_learns(config_file, tmp_path):
-    config = read_config(config_file)
-    config.steps = 400
-    trainer = Trainer(config, tmp_path / "m.ckpt")
-    before = trainer.validate()
-    reports = []
-    test = trainer.run(reports.append)
+    config = read_config(config_file, ["steps=400"])
+    run = TrainingRun(config, tmp_path / "m.ckpt")
+    before = measure_errors(copy.deepcopy(run.model), run.frames, run.validation_rows)
+    reports, steps = [], []
+    test = run.train(reports.append, steps.append)
     assert test.force_mae < 0.35 * before.force_mae
-    assert [report.step for report in reports] == list(range(20, 401, 20))
+    assert [report.step for report in reports] == list(range(20, 401, 20)) and steps == list(range(1, 401))
     checkpoint = load_checkpoint(tmp_path / "m.ckpt")
-    again = measure_errors(checkpoint.model, load_molecules(config.data.test))
+    again = measure_errors(checkpoint.model, open_frames(config.data.test))
     assert again.force_mae == pytest.approx(test.force_mae, rel=1e-6)
-    assert checkpoint.training["held_out"]["force_mae"] == pytest.approx(test.force_mae)
-    assert checkpoint.training["recipe"]["data"]["train"] == ["train.extxyz"]
+    record = checkpoint.training
+    assert record["held_out"]["force_mae"] == pytest.approx(test.force_mae)
+    assert record["recipe"]["data"]["train"] == ["train.extxyz"] and record["steps"] == 400 and record["frames"] == 100
+    rows = metrics(run.folder, 0)
+    logged = [float(row["val/force_mae"]) for row in rows if row["val/force_mae"]]
+    assert logged == pytest.approx([report.validation.force_mae for report in reports], rel=1e-4)
+    assert any(row["train/force"] for row in rows)
+    assert list((run.folder / "tensorboard").glob("*/events*")) and not run.state_file.exists()
 
 
-def test_resumed_run_is_the_uninterrupted_one(config_file, tmp_path):
-    config = read_config(config_file)
-    Trainer(config, tmp_path / "whole.ckpt").run(lambda report: None)
+def metrics(folder, start) -> list[dict[str, str]]:
+    with (folder / "csv" / f"from_step_{start}" / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
 
-    class KilledError(Exception):
-        pass
 
+def validations(folder, start) -> list[int]:
+    return [int(row["step"]) + 1 for row in metrics(folder, start) if row["val/force_mae"]]
+
+
+class KilledError(Exception):
+    pass
+
+
+def train_until(config, output, step):
     def kill(report):
-        if report.step == 40:
+        if report.step == step:
             raise KilledError
 
     with pytest.raises(KilledError):
-        Trainer(config, tmp_path / "resumed.ckpt").run(kill)
-    resumed = Trainer(config, tmp_path / "resumed.ckpt")
+        TrainingRun(config, output).train(kill)
+
+
+CONTRASTIVE = ["objective.equivariance={weight: 0.1, loss: contrastive, embedding: atoms, ramp: 30}"]
+
+
+@pytest.mark.parametrize("overrides", [[], CONTRASTIVE, ["batch_size=null", "batch_atoms=25"]], ids=str)
+def test_resumed_run_is_the_uninterrupted_one(config_file, tmp_path, overrides):
+    config = read_config(config_file, overrides)
+    TrainingRun(config, tmp_path / "whole.ckpt").train()
+    train_until(config, tmp_path / "resumed.ckpt", 40)
+    resumed = TrainingRun(config, tmp_path / "resumed.ckpt")
     assert resumed.step == 40
-    other = config.model_copy(update={"seed": 9})
     with pytest.raises(UsageError, match="another configuration"):
-        Trainer(other, tmp_path / "resumed.ckpt")
-    resumed.run(lambda report: None)
-    assert not resumed.state_file.exists()
-    whole = load_checkpoint(tmp_path / "whole.ckpt").model.state_dict()
-    for name, value in load_checkpoint(tmp_path / "resumed.ckpt").model.state_dict().items():
-        assert torch.equal(value, whole[name]), name
+        TrainingRun(config.model_copy(update={"seed": 9}), tmp_path / "resumed.ckpt")
+    steps = []
+    resumed.train(advanced=steps.append)
+    assert steps == list(range(41, 61))
+    assert largest_difference(tmp_path / "whole.ckpt", tmp_path / "resumed.ckpt") == 0.0
+    # The log of the first part is still there.
+    assert [validations(resumed.folder, start) for start in (0, 40)] == [[20, 40], [60]]
 
 
-def test_reference_energies_are_the_elements_energies():
-    data = MoleculeSet(labelled(100, seed=2))
-    references = data.fit_references((1, 6))
-    # The springs add a little to each; the labels hold -10 eV a hydrogen and -1000 eV a carbon.
-    assert references.tolist() == pytest.approx([-10.0, -1000.0], abs=1.0)
+def test_a_resumed_run_may_plan_for_other_steps(config_file, tmp_path):
+    output = tmp_path / "m.ckpt"
+    train_until(read_config(config_file), output, 40)
+    with pytest.raises(UsageError, match="40 steps behind it"):
+        TrainingRun(read_config(config_file, ["steps=40"]), output)
+    steps = []
+    TrainingRun(read_config(config_file, ["steps=50"]), output).train(advanced=steps.append)
+    record = load_checkpoint(output).training
+    assert steps[-1] == 50 and record["steps"] == 50
+    assert record["planned"] == [{"until_step": 40, "steps": 60}]
 
 
-def test_set_is_padded_and_measured():
-    frames = labelled(4, seed=3)
-    data = MoleculeSet(frames)
-    assert data.padded and data.species.shape == (4, 4)
-    assert data.known_species() == (1, 6)
-    closest = min(frame.get_all_distances()[~np.eye(len(frame), dtype=bool)].min() for frame in frames)
-    assert data.closest_pair() == pytest.approx(closest, abs=1e-9)
-    assert data.force_scale() == pytest.approx(
-        np.sqrt(np.mean(np.concatenate([frame.get_forces().ravel() for frame in frames]) ** 2))
-    )
+def test_interrupted_by_a_signal_and_resumed(config_file, tmp_path):
+    whole, resumed = tmp_path / "whole.ckpt", tmp_path / "resumed.ckpt"
+    config = read_config(config_file)
+    TrainingRun(config, whole).train()
+
+    def interrupt(step):
+        if step == 33:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        TrainingRun(config, resumed).train(advanced=interrupt)
+    assert not resumed.exists()
+    run = TrainingRun(config, resumed)
+    assert run.step in (33, 34)
+    run.train()
+    assert largest_difference(whole, resumed) == 0.0
 
 
-def test_rotating_a_batch_turns_positions_and_forces():
-    from transip_md.model.rotations import random_rotations
+def test_data_workers_change_nothing(config_file, tmp_path):
+    TrainingRun(read_config(config_file), tmp_path / "none.ckpt").train()
+    TrainingRun(read_config(config_file, ["data.workers=2"]), tmp_path / "two.ckpt").train()
+    assert largest_difference(tmp_path / "none.ckpt", tmp_path / "two.ckpt") == 0.0
 
-    batch = MoleculeSet(labelled(2, seed=4)).batch(torch.tensor([0]))
-    rotations = random_rotations(1, torch.Generator().manual_seed(1))
-    turned = batch.rotated(rotations)
-    positions = turned.positions[0].numpy()
-    _, forces = springs(positions)
-    assert np.allclose(turned.forces[0].numpy(), forces, atol=1e-10)
+
+def test_two_processes_train_one_model(config_file, tmp_path):
+    """Lightning's DDP: the processes share gradients, add up their validation errors, and one of them writes."""
+    output = tmp_path / "two.ckpt"
+    command = [sys.executable, "-m", "transip_md.cli.main", "train", str(config_file), "-o", str(output)]
+    two = [*command, "--set", "devices=2", "--set", "steps=20"]
+    done = subprocess.run(two, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    record = load_checkpoint(output).training
+    assert record["steps"] == 20
+    errors = measure_errors(load_checkpoint(output).model, open_frames(read_config(config_file).data.test))
+    assert record["held_out"]["force_mae"] == pytest.approx(errors.force_mae, rel=1e-6)
+    assert done.stdout.count("held-out force MAE") == 1 and done.stderr.count("step 20: validation") == 1
+    # The moving average of either process would have given the reported validation error.
+    run = TrainingRun(read_config(config_file), tmp_path / "other.ckpt")
+    alone = measure_errors(load_checkpoint(output).model, run.frames, run.validation_rows, rotations=False)
+    assert f"validation force MAE {alone.force_mae:.2f}" in done.stderr
+
+
+def test_fine_tuning_starts_from_a_checkpoint(config_file, tmp_path):
+    first = tmp_path / "first.ckpt"
+    TrainingRun(read_config(config_file, ["steps=300"]), first).train()
+    trained = load_checkpoint(first)
+    tune = ["model={}", f"start_from={first}", "steps=5", "learning_rate=1e-9", "report_every=5"]
+    # Another level of theory: energies of the elements differ, forces do not.
+    frames = labelled(60, seed=3)
+    for atoms in frames:
+        atoms.calc.results["energy"] += 5.0 * len(atoms)
+    ase.io.write(tmp_path / "train.extxyz", frames)
+    ase.io.write(tmp_path / "test.extxyz", frames[:20])
+    run = TrainingRun(read_config(config_file, tune), tmp_path / "second.ckpt")
+    test = run.train()
+    assert test.force_mae == pytest.approx(measure_errors(trained.model, run.test_frames).force_mae, rel=1e-3)
+    shift = run.model.reference_energies - trained.model.reference_energies
+    assert shift.tolist() == pytest.approx([5.0, 5.0], abs=0.5)
+    assert test.energy_mae < 300
+    with pytest.raises(UsageError, match="leave `model` out"):
+        read_config(config_file, [f"start_from={first}"])
+    with pytest.raises(UsageError, match="No such checkpoint"):
+        TrainingRun(read_config(config_file, ["model={}", "start_from=nothing"]), tmp_path / "third.ckpt")
+
+
+def test_periodic_local_model(config_file, tmp_path):
+    ase.io.write(tmp_path / "train.extxyz", labelled(120, seed=0, periodic=True))
+    ase.io.write(tmp_path / "test.extxyz", labelled(30, seed=1, periodic=True))
+    with pytest.raises(UsageError, match="Give the model a cutoff"):
+        TrainingRun(read_config(config_file), tmp_path / "m.ckpt")
+    run = TrainingRun(read_config(config_file, ["model.cutoff=4.0", "steps=300"]), tmp_path / "m.ckpt")
+    before = measure_errors(copy.deepcopy(run.model), run.test_frames)
+    assert run.train().force_mae < 0.5 * before.force_mae
+    assert load_checkpoint(tmp_path / "m.ckpt").config.cutoff == 4.0
+
+
+def test_direct_forces_are_learned(config_file, tmp_path):
+    run = TrainingRun(read_config(config_file, ["model.force_head=direct", "steps=300"]), tmp_path / "m.ckpt")
+    before = measure_errors(copy.deepcopy(run.model), run.test_frames)
+    assert run.train().force_mae < 0.6 * before.force_mae
+    assert not load_checkpoint(tmp_path / "m.ckpt").config.conservative
+
+
+def test_transport_network_is_kept(config_file, tmp_path):
+    TrainingRun(read_config(config_file, [*CONTRASTIVE, "steps=20"]), tmp_path / "m.ckpt").train()
+    transport = load_checkpoint(tmp_path / "m.ckpt").transport
+    assert transport["hidden.weight"].shape == (32, 16 + 9)
+    TrainingRun(read_config(config_file, ["steps=20"]), tmp_path / "plain.ckpt").train()
+    assert load_checkpoint(tmp_path / "plain.ckpt").transport is None
+
+
+def test_early_stopping(config_file, tmp_path):
+    config = read_config(config_file, ["patience=1", "learning_rate=1e-12", "ema_decay=0.0", "steps=400"])
+    steps = []
+    TrainingRun(config, tmp_path / "m.ckpt").train(advanced=steps.append)
+    assert steps[-1] < 400
+    assert load_checkpoint(tmp_path / "m.ckpt").training["steps"] == steps[-1]
+
+
+def test_bfloat16_trains(config_file, tmp_path):
+    run = TrainingRun(read_config(config_file, ["precision=bf16", "steps=200"]), tmp_path / "m.ckpt")
+    before = measure_errors(copy.deepcopy(run.model), run.test_frames)
+    assert run.train().force_mae < 0.7 * before.force_mae
+    assert all(value.dtype in (torch.float32, torch.float64) for value in weights(tmp_path / "m.ckpt").values())
+
+
+def test_given_references_and_frames(config_file, tmp_path):
+    overrides = ["data.references={H: -10.5, C: -1000.5}", "data.frames=40", "model.species=[O, C, H]"]
+    run = TrainingRun(read_config(config_file, overrides), tmp_path / "m.ckpt")
+    assert run.model.config.species == (8, 6, 1)
+    assert len(run.train_rows) == 40 and not set(run.train_rows) & set(run.validation_rows)
+    assert run.model.reference_energies[1:].tolist() == [-1000.5, -10.5]
+    with pytest.raises(UsageError, match="lack atomic numbers"):
+        TrainingRun(read_config(config_file, ["data.references={H: -10.5}"]), tmp_path / "m.ckpt")
+    with pytest.raises(UsageError, match=r"train\.extxyz.*frame 0.*C"):
+        TrainingRun(read_config(config_file, ["model.species=[H, O]"]), tmp_path / "m.ckpt")
 
 
 def test_bad_configurations(config_file, tmp_path):
     with pytest.raises(UsageError, match="No such training configuration"):
         read_config(tmp_path / "none.yaml")
-    values = yaml.safe_load(config_file.read_text())
-    config_file.write_text(yaml.safe_dump({**values, "step": 3}))
-    with pytest.raises(UsageError, match="step"):
-        read_config(config_file)
-    config_file.write_text(yaml.safe_dump({**values, "data": {**values["data"], "validate": 3}}))
-    with pytest.raises(UsageError, match=r"data\.validate"):
-        read_config(config_file)
-    config_file.write_text(yaml.safe_dump({**values, "model": {"layer": 3}}))
-    with pytest.raises(UsageError, match="model: layer"):
-        Trainer(read_config(config_file), tmp_path / "m.ckpt")
+    for override, words in (
+        ("step=3", "step"),
+        ("data.validate=3", r"data\.validate"),
+        ("objective.equivariance.weigth=3", "weigth"),
+        ("objective.equivariance={weight: 1, embedding: bonds}", "embedding"),
+        ("batch_atoms=30", "either batch_size or batch_atoms"),
+        ("seed", "key=value"),
+        ("steps.deep=3", "not a section"),
+        ("data.train=[none*.extxyz]", "No file matches"),
+        ("steps=[", "not YAML"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            read_config(config_file, [override])
+    for override, words in (
+        ("model.layer=3", "model: layer"),
+        ("model.preset=huge", "nano, small, medium, large"),
+        ("model.species=[Xx]", "no element"),
+        ("data.validation=120", "are left"),
+        ("data.frames=110", "are wanted"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            TrainingRun(read_config(config_file, [override]), tmp_path / "m.ckpt")
     config_file.write_text("a: [")
     with pytest.raises(UsageError, match="not YAML"):
         read_config(config_file)
-    unlabelled = tmp_path / "plain.xyz"
-    ase.io.write(unlabelled, ase.Atoms("CO", [[0, 0, 0], [0, 0, 1.1]]))
-    with pytest.raises(UsageError, match="no energy or no forces"):
-        load_molecules([unlabelled])
-    with pytest.raises(UsageError, match="No such structure file"):
-        load_molecules([tmp_path / "none.extxyz"])
+    config_file.write_text("- a")
+    with pytest.raises(UsageError, match="no keys"):
+        read_config(config_file)
 
 
-def test_every_batch_is_turned_at_random(config_file, tmp_path, monkeypatch):
-    from transip_md.training import loop
-
-    honest = loop.loss_of
-    seen = []
-    monkeypatch.setattr(
-        loop, "loss_of", lambda model, batch, config: seen.append(batch) or honest(model, batch, config)
-    )
-    config = read_config(config_file)
-    config.steps = config.report_every = 3
-    trainer = Trainer(config, tmp_path / "m.ckpt")
-    trainer.run(lambda report: None)
-    shapes = [torch.pdist(positions).sort().values for positions in trainer.data.positions]
-    for batch in seen:
-        for positions in batch.positions:
-            distances = torch.pdist(positions).sort().values
-            nearest = min(range(len(shapes)), key=lambda row: float((shapes[row] - distances).abs().max()))
-            assert torch.allclose(shapes[nearest], distances, atol=1e-9)
-            assert not torch.allclose(trainer.data.positions[nearest], positions, atol=1e-3)
-
-
-def test_too_few_frames(config_file, tmp_path):
-    config = read_config(config_file)
-    config.data.validation = 120
-    with pytest.raises(UsageError, match="none are left"):
-        Trainer(config, tmp_path / "m.ckpt")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_is_asked_for_and_absent(config_file, tmp_path):
+    with pytest.raises(EnvironmentFaultError, match="accelerator=cpu"):
+        TrainingRun(read_config(config_file, ["accelerator=cuda"]), tmp_path / "m.ckpt").train()
 
 
 def test_divergence_is_an_error(config_file, tmp_path):
-    config = read_config(config_file)
-    config.learning_rate, config.warmup = 1e30, 0
+    config = read_config(config_file, ["learning_rate=1.0e+30", "warmup=0"])
     with pytest.raises(TransIPError, match="diverged"):
-        Trainer(config, tmp_path / "m.ckpt").run(lambda report: None)
+        TrainingRun(config, tmp_path / "m.ckpt").train()
     assert not (tmp_path / "m.ckpt").exists()

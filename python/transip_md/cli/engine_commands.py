@@ -37,6 +37,13 @@ def _verdict(passed: bool) -> str:
     return "[green]PASS[/green]" if passed else "[red]FAIL[/red]"
 
 
+def _warn_of_direct_forces(model: Path) -> None:
+    from transip_md.metadata import NOT_CONSERVATIVE, read_metadata
+
+    if not read_metadata(model).conservative:
+        console.print(f"Warning: {NOT_CONSERVATIVE}", soft_wrap=True)
+
+
 def parity(model: Model, structure: Structure, engine: EngineChoice = "all", device: Device = "auto") -> None:
     """Energy and forces of one structure in several engines, against the Python reference."""
     from transip_md.engines import engine_list
@@ -60,6 +67,7 @@ def parity(model: Model, structure: Structure, engine: EngineChoice = "all", dev
         )
     console.print(table)
     console.print(f"allowed: {tolerance.energy:.0e} eV and {tolerance.force:.0e} eV/A")
+    _warn_of_direct_forces(model)
     if not all(row.passed for row in rows):
         raise CheckFailedError("The engines do not agree.")
 
@@ -110,6 +118,7 @@ def nve(
         )
     console.print(table)
     console.print(f"{out}: one CSV an engine, energy.png, nve.json")
+    _warn_of_direct_forces(model)
     failed = [f"{name}: {verdict.reason}" for name, verdict in result.verdicts.items() if not verdict.passed]
     if failed:
         raise CheckFailedError("Energy is not conserved. " + "; ".join(failed) + ".")

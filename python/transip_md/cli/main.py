@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 import transip_md
-from transip_md.cli import engine_commands, model_commands, training_commands
+from transip_md.cli import (
+    engine_commands,
+    evaluation_commands,
+    import_commands,
+    model_commands,
+    sampling_commands,
+    training_commands,
+)
 from transip_md.cli.console import errors
 from transip_md.errors import TransIPError
 
@@ -43,7 +50,10 @@ def options(
 
 model_commands.register(app)
 engine_commands.register(app)
+sampling_commands.register(app)
 training_commands.register(app)
+evaluation_commands.register(app)
+import_commands.register(app)
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""``transip-md export`` and ``transip-md info``."""
+"""``transip-md export``, ``transip-md info`` and ``transip-md presets``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from transip_md.outputs import require_folder_of
 
 
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="A checkpoint file, or the name of a shipped model (ethanol).")],
+    checkpoint: Annotated[
+        str, typer.Argument(help="A checkpoint file, or the name of a shipped model, such as ethanol.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write, by convention *.pt.")],
     dtype: Annotated[
         Literal["float32", "float64"],
@@ -24,6 +26,7 @@ def export(
     """Write a self-describing TorchScript file, and check it against the eager model before saying so."""
     from transip_md.export import CHECK_STRUCTURES
     from transip_md.export import export as write
+    from transip_md.metadata import NOT_CONSERVATIVE
     from transip_md.model.checkpoint import load_named
 
     require_folder_of(output)
@@ -33,6 +36,8 @@ def export(
         f"compared with the eager model on {CHECK_STRUCTURES} random structures.",
         soft_wrap=True,
     )
+    if not metadata.conservative:
+        console.print(f"Warning: {NOT_CONSERVATIVE}", soft_wrap=True)
 
 
 def info(
@@ -60,7 +65,7 @@ def _show_model(file: Path, as_json: bool) -> None:
     rows = {
         "format": str(metadata.format),
         "elements": " ".join(chemical_symbols[z] for z in metadata.species),
-        "attention": "all-to-all, isolated molecules" if metadata.cutoff is None else f"{metadata.cutoff} Angstrom",
+        "attention": _attention(metadata.cutoff, metadata.interaction_range),
         "dtype of the weights": metadata.dtype,
         "units": f"{metadata.units.energy}, {metadata.units.length}",
         "forces": "-dE/dr (conservative)" if metadata.conservative else "DIRECT: NOT THE GRADIENT OF THE ENERGY",
@@ -70,13 +75,21 @@ def _show_model(file: Path, as_json: bool) -> None:
         "level of theory": training.get("level_of_theory", "not said"),
         "licence": training.get("licence", "not said"),
         "held-out force MAE": _error(held_out.get("force_mae"), "meV/Angstrom"),
+        "held-out force RMSE": _error(held_out.get("force_rmse"), "meV/Angstrom"),
         "held-out energy MAE": _error(held_out.get("energy_mae"), "meV/atom"),
+        "rotation error of forces": _error((held_out.get("rotation") or {}).get("force_mae"), "meV/Angstrom"),
         "closest atoms in training": _error(training.get("closest_pair"), "Angstrom"),
         "certificate": "none: not validated" if metadata.certificate is None else json.dumps(metadata.certificate),
         "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
         "checkpoint sha256": metadata.source_sha256 or "none",
     }
     _print_table(str(file), rows)
+
+
+def _attention(cutoff: float | None, reach: float | None) -> str:
+    if cutoff is None:
+        return "all-to-all, isolated molecules"
+    return f"neighbours within {cutoff:g} Angstrom, interaction range {reach:g} Angstrom, periodic systems too"
 
 
 def _range(bounds: tuple[int, int]) -> str:
@@ -106,7 +119,28 @@ def _print_table(title: str, rows: dict[str, str]) -> None:
     console.print(table)
 
 
+def presets() -> None:
+    """Show the sizes of models that a training configuration can ask for by name."""
+    import torch
+
+    from transip_md.model.config import ModelConfig
+    from transip_md.model.network import TransIP
+    from transip_md.model.presets import PRESETS
+
+    table = Table(title="presets: all-to-all models of neutral singlets of H C N O", title_justify="left")
+    for heading in ("preset", "width", "layers", "heads", "feed-forward", "weights"):
+        table.add_column(heading, justify="left" if heading == "preset" else "right")
+    for name, shape in PRESETS.items():
+        # Weights are counted, not drawn.
+        with torch.device("meta"):
+            model = TransIP(ModelConfig(species=(1, 6, 7, 8), **shape))
+        sizes = [shape[field] for field in ("dim", "layers", "heads", "feedforward")]
+        table.add_row(name, *map(str, sizes), f"{model.parameter_count():,}")
+    console.print(table)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(export)
     app.command()(info)
+    app.command()(presets)

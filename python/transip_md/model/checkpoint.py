@@ -9,6 +9,7 @@ from typing import Any
 
 import pydantic
 import torch
+from torch import Tensor
 
 from transip_md.errors import UsageError, validation_message
 from transip_md.model.config import ModelConfig
@@ -27,21 +28,26 @@ class Checkpoint:
         model: the network, weights float32.
         training: data, level of theory, licence, recipe and errors on held-out data.
         sha256: hash of the file that it was loaded from; empty before it is saved.
+        transport: weights of the network T that moves embeddings between rotated views; None if there was none.
     """
 
     config: ModelConfig
     model: TransIP
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    transport: dict[str, Tensor] | None = None
 
 
-def save_checkpoint(path: Path | str, model: TransIP, training: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path | str, model: TransIP, training: dict[str, Any], transport: dict[str, Tensor] | None = None
+) -> None:
     """Write a checkpoint; the file appears whole or not at all.
 
     Args:
         path: file to write.
         model: the network.
         training: JSON-like record of data, level of theory, licence, recipe and held-out errors.
+        transport: weights of the transport network T, if the model was trained with one.
     """
     path = Path(path)
     payload = {
@@ -49,6 +55,7 @@ def save_checkpoint(path: Path | str, model: TransIP, training: dict[str, Any]) 
         "config": model.config.model_dump(mode="json"),
         "weights": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
         "training": training,
+        "transport": transport,
     }
     partial = path.with_name(path.name + ".part")
     torch.save(payload, partial)
@@ -97,7 +104,9 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     except (RuntimeError, KeyError) as error:
         raise UsageError(f"{path}: the checkpoint does not fit this version's model: {error}") from error
     model.eval()
-    return Checkpoint(config, model, payload["training"], hashlib.sha256(path.read_bytes()).hexdigest())
+    return Checkpoint(
+        config, model, payload["training"], hashlib.sha256(path.read_bytes()).hexdigest(), payload.get("transport")
+    )
 
 
 def shipped_names() -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_ATOMIC_NUMBER = 118
+#: Centre of the first radial basis function, Angstrom: shorter than any bond.
+FIRST_RADIAL_CENTRE = 0.5
+#: Centre of the last radial basis function of an all-to-all model, Angstrom, unless the configuration says otherwise.
+DEFAULT_RADIAL_RANGE = 8.0
 
 
 class ModelConfig(BaseModel):
@@ -28,8 +32,18 @@ class ModelConfig(BaseModel):
     radial_bias: bool = Field(True, description="add an MLP of radial basis functions to the attention logits")
     radial_functions: int = Field(32, gt=1, description="number of Gaussian radial basis functions")
     radial_hidden: int = Field(64, gt=0)
-    radial_range: float = Field(8.0, gt=0, description="centre of the last radial basis function, Angstrom")
-    cutoff: None = Field(None, description="null: all-to-all attention over an isolated molecule")
+    radial_range: float | None = Field(
+        None,
+        gt=FIRST_RADIAL_CENTRE,
+        description="centre of the last radial basis function, Angstrom; null: the cutoff, or 8",
+    )
+    cutoff: float | None = Field(
+        None, gt=1.0, description="Angstrom: attention over neighbours; null: over all atoms of an isolated molecule"
+    )
+    coordinates: bool = Field(False, description="feed centred coordinates into the tokens; all-to-all models only")
+    force_head: Literal["gradient", "direct"] = Field(
+        "gradient", description="gradient: forces are -dE/dr; direct: a head of their own, which conserves no energy"
+    )
     charge: tuple[int, int] = Field((0, 0), description="smallest and largest total charge, e")
     multiplicity: tuple[int, int] = Field((1, 1), description="smallest and largest spin multiplicity")
 
@@ -51,4 +65,22 @@ class ModelConfig(BaseModel):
                 raise ValueError(f"{name} must be (smallest, largest), got {(low, high)}")
         if self.multiplicity[0] < 1:
             raise ValueError("multiplicity counts from 1 (singlet)")
+        if self.cutoff is not None and self.coordinates:
+            raise ValueError("coordinates need an all-to-all model (cutoff: null): a periodic system has no centre")
         return self
+
+    @property
+    def conservative(self) -> bool:
+        """True if forces are -dE/dr."""
+        return self.force_head == "gradient"
+
+    @property
+    def interaction_range(self) -> float | None:
+        """Layers x cutoff, Angstrom: how far an atom's energy sees; None for all-to-all attention."""
+        return None if self.cutoff is None else self.layers * self.cutoff
+
+    def last_radial_centre(self) -> float:
+        """Centre of the last radial basis function, Angstrom."""
+        if self.radial_range is not None:
+            return self.radial_range
+        return DEFAULT_RADIAL_RANGE if self.cutoff is None else self.cutoff

@@ -1,4 +1,4 @@
-"""Energy and forces of a batch of molecules, forces by automatic differentiation."""
+"""Energies, forces and latent embeddings of a batch."""
 
 from __future__ import annotations
 
@@ -7,60 +7,50 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transip_md.model.batch import Batch
 from transip_md.model.network import TransIP
 
 
 @dataclass
-class Batch:
-    """Isolated molecules, padded to the size of the largest.
+class Prediction:
+    """What a network says of a batch; L as in `Batch`.
 
     Attributes:
-        species: int64 [B, N], atomic numbers; padding repeats a known species.
-        positions: float64 [B, N, 3], Angstrom.
-        present: bool [B, N], false for padding; None if nothing is padded.
-        charge: int64 [B], e.
-        multiplicity: int64 [B].
-        energy: float64 [B], eV, labels.
-        forces: float64 [B, N, 3], eV/Angstrom, labels, zero for padding.
+        energies: float64 [B], eV.
+        forces: float64 [L, 3], eV/Angstrom: -dE/dr, or those of the direct head if the model has one.
+        embedding: [L, dim], latent embedding of each atom.
     """
 
-    species: Tensor
-    positions: Tensor
-    present: Tensor | None
-    charge: Tensor
-    multiplicity: Tensor
-    energy: Tensor
+    energies: Tensor
     forces: Tensor
-
-    def atom_counts(self) -> Tensor:
-        """Number of real atoms of each molecule, float64 [B]."""
-        if self.present is None:
-            return torch.full_like(self.energy, self.species.shape[1])
-        return self.present.sum(dim=1).to(self.energy.dtype)
-
-    def rotated(self, rotations: Tensor) -> Batch:
-        """The batch with each molecule turned by its own rotation matrix, float64 [B, 3, 3]."""
-        turned = dict(self.__dict__)
-        turned["positions"] = torch.einsum("bij,bnj->bni", rotations, self.positions)
-        turned["forces"] = torch.einsum("bij,bnj->bni", rotations, self.forces)
-        return Batch(**turned)
+    embedding: Tensor
 
 
-def energy_and_forces(model: TransIP, batch: Batch, *, differentiable: bool = False) -> tuple[Tensor, Tensor]:
-    """Total energies and forces -dE/dr.
+def predict(model: TransIP, batch: Batch, *, differentiable: bool = False) -> Prediction:
+    """Total energies, forces and latent embeddings.
 
     Args:
         model: the network.
-        batch: molecules.
-        differentiable: keep the graph, so that a loss on forces can be differentiated (training).
+        batch: structures.
+        differentiable: keep the graph, so that a loss can be differentiated (training).
 
     Returns:
-        Energies float64 [B] in eV and forces float64 [B, N, 3] in eV/Angstrom.
+        The prediction, detached unless `differentiable`.
     """
-    with torch.enable_grad():
-        positions = batch.positions.detach().requires_grad_(True)
-        energies = model(batch.species, positions, batch.charge, batch.multiplicity, batch.present).sum(dim=1)
-        (gradient,) = torch.autograd.grad(energies.sum(), positions, create_graph=differentiable)
+    conservative = model.config.conservative
+    with torch.set_grad_enabled(conservative or differentiable):
+        positions = batch.positions.detach().requires_grad_(conservative)
+        embedding = batch.encode(model, positions)
+        # Under mixed precision the blocks run in bfloat16, what energies and forces are read off in float32.
+        with torch.autocast(embedding.device.type, enabled=False):
+            embedding = embedding.to(model.energy_head[0].weight.dtype)
+            energies = batch.sum_atoms(model.atom_energies(embedding, batch.species))
+        if conservative:
+            (gradient,) = torch.autograd.grad(energies.sum(), positions, create_graph=differentiable)
+            forces = -batch.fold(gradient)
+        else:
+            with torch.autocast(embedding.device.type, enabled=False):
+                forces = model.direct_forces(embedding)
     if not differentiable:
-        energies = energies.detach()
-    return energies, -gradient
+        energies, forces, embedding = energies.detach(), forces.detach(), embedding.detach()
+    return Prediction(energies, forces, embedding)

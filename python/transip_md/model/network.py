@@ -5,55 +5,13 @@ One implementation serves training, the exported file and the ASE calculator.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from transip_md.model.attention import Attention
 from transip_md.model.config import MAX_ATOMIC_NUMBER, ModelConfig
-from transip_md.model.radial import RadialBias
-from transip_md.model.rotary import RotaryPhases, rotate
-
-
-class Attention(nn.Module):
-    """Multi-head attention with rotary queries and keys, and optionally rotary values."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.width = config.dim // config.heads
-        self.rotary_values = config.rotary_values
-        self.query_key_value = nn.Linear(config.dim, 3 * config.dim)
-        self.output = nn.Linear(config.dim, config.dim)
-
-    def forward(self, tokens: Tensor, cosine: Tensor, sine: Tensor, bias: Tensor) -> Tensor:
-        """Attend over all atoms.
-
-        Args:
-            tokens: [B, N, dim].
-            cosine: cosines of the rotary phases, [B, N, heads, pairs].
-            sine: sines of the rotary phases, [B, N, heads, pairs].
-            bias: added to the logits, broadcastable to [B, heads, N, N].
-
-        Returns:
-            [B, N, dim].
-        """
-        batch, count, dim = tokens.shape
-        qkv = self.query_key_value(tokens).view(batch, count, 3, self.heads, self.width)
-        if self.rotary_values:
-            rotated = rotate(qkv, cosine[:, :, None], sine[:, :, None])
-            values = rotated[:, :, 2]
-        else:
-            rotated = rotate(qkv[:, :, :2], cosine[:, :, None], sine[:, :, None])
-            values = qkv[:, :, 2]
-        queries = rotated[:, :, 0].transpose(1, 2)
-        keys = rotated[:, :, 1].permute(0, 2, 3, 1)
-        logits = torch.matmul(queries * (1.0 / math.sqrt(self.width)), keys) + bias
-        mixed = torch.matmul(torch.softmax(logits, dim=-1), values.transpose(1, 2)).transpose(1, 2)
-        if self.rotary_values:
-            # Turned back by the receiver's phase, so that values too depend on r_j - r_i only.
-            mixed = rotate(mixed, cosine, -sine)
-        return self.output(mixed.reshape(batch, count, dim))
+from transip_md.model.radial import RadialBias, all_distances, envelope
+from transip_md.model.rotary import RotaryPhases
 
 
 class FeedForward(nn.Module):
@@ -65,7 +23,7 @@ class FeedForward(nn.Module):
         self.output = nn.Linear(config.feedforward, config.dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Transform each token on its own, [B, N, dim] -> [B, N, dim]."""
+        """Transform each token on its own, [..., dim] -> [..., dim]."""
         gate, value = self.gate_and_value(tokens).chunk(2, dim=-1)
         return self.output(nn.functional.silu(gate) * value)
 
@@ -81,21 +39,39 @@ class Block(nn.Module):
         self.feedforward = FeedForward(config)
 
     def forward(self, tokens: Tensor, cosine: Tensor, sine: Tensor, bias: Tensor) -> Tensor:
-        """One block; arguments as for `Attention.forward`."""
+        """One block over all atoms; arguments as for `Attention.forward`."""
         tokens = tokens + self.attention(self.attention_norm(tokens), cosine, sine, bias)
+        return tokens + self.feedforward(self.feedforward_norm(tokens))
+
+    def local(
+        self,
+        tokens: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        bias: Tensor,
+        owner: Tensor,
+        neighbours: Tensor,
+        weight: Tensor,
+    ) -> Tensor:
+        """One block over neighbours; arguments as for `Attention.local`."""
+        normed = self.attention_norm(tokens)
+        tokens = tokens + self.attention.local(normed, cosine, sine, bias, owner, neighbours, weight)
         return tokens + self.feedforward(self.feedforward_norm(tokens))
 
 
 class TransIP(nn.Module):
     """Energies of atoms from species and positions.
 
-    Token: E_Z[Z] + E_Q[charge] + E_S[multiplicity]. Energy of an atom: scale x MLP(final token) + reference[Z].
+    Token: E_Z[Z] + E_Q[charge] + E_S[multiplicity]. Blocks turn tokens into the latent embedding, by `encode` (all
+    atoms of isolated molecules) or `encode_local` (neighbours within the cutoff). Energy of an atom:
+    scale x MLP(embedding) + reference[Z].
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.padding_distance = 1.0e4  # Angstrom, between places of padding
+        self.cutoff = 0.0 if config.cutoff is None else config.cutoff
         self.lowest_charge = config.charge[0]
         self.lowest_multiplicity = config.multiplicity[0]
         index = torch.full((MAX_ATOMIC_NUMBER + 1,), -1, dtype=torch.int64)
@@ -104,37 +80,59 @@ class TransIP(nn.Module):
         self.species_embedding = nn.Embedding(len(config.species), config.dim)
         self.charge_embedding = nn.Embedding(config.charge[1] - config.charge[0] + 1, config.dim)
         self.multiplicity_embedding = nn.Embedding(config.multiplicity[1] - config.multiplicity[0] + 1, config.dim)
+        self.coordinates: nn.Linear | None = nn.Linear(3, config.dim, bias=False) if config.coordinates else None
         self.rotary = RotaryPhases(config)
         self.radial: RadialBias | None = RadialBias(config) if config.radial_bias else None
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
         self.energy_norm = nn.LayerNorm(config.dim)
         self.energy_head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.SiLU(), nn.Linear(config.dim, 1))
+        self.force_head: nn.Sequential | None = None
+        if not config.conservative:
+            self.force_head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.SiLU(), nn.Linear(config.dim, 3))
         # Total energies have more digits than float32 holds, whatever the dtype of the weights.
         self.register_buffer("energy_scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("reference_energies", torch.zeros(len(config.species), dtype=torch.float64))
 
-    def forward(
-        self, species: Tensor, positions: Tensor, charge: Tensor, multiplicity: Tensor, present: Tensor | None
-    ) -> Tensor:
-        """Energy of every atom of a batch of isolated molecules.
+    def embed(self, species: Tensor, charge: Tensor, multiplicity: Tensor) -> Tensor:
+        """Tokens before the first block.
 
         Args:
-            species: int64 [B, N], atomic numbers.
+            species: int64 [...], atomic numbers.
+            charge: int64, broadcastable to [...], total charge of the atom's system, e.
+            multiplicity: int64, broadcastable to [...], its spin multiplicity.
+
+        Returns:
+            [..., dim].
+        """
+        return (
+            self.species_embedding(self.species_index[species])
+            + self.charge_embedding(charge - self.lowest_charge)
+            + self.multiplicity_embedding(multiplicity - self.lowest_multiplicity)
+        )
+
+    def encode(
+        self, species: Tensor, positions: Tensor, charge: Tensor, multiplicity: Tensor, present: Tensor | None
+    ) -> Tensor:
+        """Latent embedding of every atom of a batch of isolated molecules; attention goes over all atoms.
+
+        Args:
+            species: int64 [B, N], atomic numbers; padding repeats a known one.
             positions: float64 [B, N, 3], Angstrom.
             charge: int64 [B], total charge of each molecule, e.
             multiplicity: int64 [B], spin multiplicity of each molecule.
             present: bool [B, N], false for padding; None if there is none.
 
         Returns:
-            float64 [B, N], eV; zero for padding.
+            [B, N, dim]; of no meaning for padding.
         """
-        index = self.species_index[species]
-        tokens = (
-            self.species_embedding(index)
-            + self.charge_embedding(charge - self.lowest_charge)[:, None]
-            + self.multiplicity_embedding(multiplicity - self.lowest_multiplicity)[:, None]
-        )
+        tokens = self.embed(species, charge[:, None], multiplicity[:, None])
         batch, count = species.shape
+        if self.coordinates is not None:
+            centre = positions.mean(dim=1, keepdim=True)
+            if present is not None:
+                real = present.to(positions.dtype)[:, :, None]
+                centre = (positions * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
+            tokens = tokens + self.coordinates((positions - centre).to(tokens.dtype))
         if present is not None:
             # Padding goes far away, each to a place of its own: two atoms in one place have no direction between them,
             # and their derivative is not a number even where it is masked.
@@ -143,7 +141,8 @@ class TransIP(nn.Module):
         cosine, sine = self.rotary(positions)
         bias = torch.zeros((1, 1, 1, 1, 1), dtype=tokens.dtype, device=tokens.device)
         if self.radial is not None:
-            bias = self.radial(positions)
+            distances, other = all_distances(positions, tokens.dtype)
+            bias = (self.radial(distances) * other[None, :, :, None, None]).permute(3, 0, 4, 1, 2)
         if present is not None:
             absent = torch.zeros((batch, count), dtype=tokens.dtype, device=tokens.device)
             absent = absent.masked_fill(~present, float("-inf"))
@@ -151,8 +150,75 @@ class TransIP(nn.Module):
         bias = bias.expand(len(self.blocks), -1, -1, -1, -1)
         for layer, block in enumerate(self.blocks):
             tokens = block(tokens, cosine[layer], sine[layer], bias[layer])
-        raw = self.energy_head(self.energy_norm(tokens)).squeeze(-1)
-        energies = raw.to(torch.float64) * self.energy_scale + self.reference_energies[index]
+        return self.energy_norm(tokens)
+
+    def encode_local(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owner: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+    ) -> Tensor:
+        """Latent embedding of every token; attention goes over neighbours within the cutoff and the token itself.
+
+        Args:
+            species: int64 [T], atomic numbers of the tokens.
+            positions: float64 [I, 3], Angstrom; the tokens first, then their images.
+            owner: int64 [I], the token whose features a row carries; owner[t] = t.
+            neighbours: int64 [T, K], rows of `positions`, padded with -1; rows beyond the cutoff have no effect.
+            charge: int64, broadcastable to [T], total charge of the token's system, e.
+            multiplicity: int64, broadcastable to [T], its spin multiplicity.
+
+        Returns:
+            [T, dim].
+        """
+        tokens = self.embed(species, charge, multiplicity)
+        count, slots = neighbours.shape
+        filled = neighbours >= 0
+        rows = torch.clamp(neighbours, min=0)
+        there = positions.index_select(0, rows.reshape(-1)).view(count, slots, 3)
+        displacements = (there - positions[:count, None]).to(tokens.dtype)
+        squared = displacements.square().sum(dim=-1)
+        # Empty slots are put at the cutoff before the square root, which has no derivative at zero.
+        squared = torch.where(filled, squared, torch.full_like(squared, self.cutoff * self.cutoff))
+        distances = torch.sqrt(squared)
+        weight = torch.where(filled, envelope(distances, self.cutoff), torch.zeros_like(distances))
+        cosine, sine = self.rotary.of_rows(positions)
+        if self.radial is not None:
+            bias = self.radial(distances)
+        else:
+            bias = torch.zeros(
+                (count, slots, len(self.blocks), self.blocks[0].attention.heads),
+                dtype=tokens.dtype,
+                device=tokens.device,
+            )
+        for layer, block in enumerate(self.blocks):
+            tokens = block.local(tokens, cosine[layer], sine[layer], bias[:, :, layer], owner, rows, weight)
+        return self.energy_norm(tokens)
+
+    def atom_energies(self, embedding: Tensor, species: Tensor) -> Tensor:
+        """Energies from the latent embedding [..., dim] and species int64 [...]: float64 [...], eV."""
+        raw = self.energy_head(embedding).squeeze(-1)
+        return raw.to(torch.float64) * self.energy_scale + self.reference_energies[self.species_index[species]]
+
+    def direct_forces(self, embedding: Tensor) -> Tensor:
+        """Forces of the direct head, which are no gradient: float64 [..., 3], eV/Angstrom, from [..., dim]."""
+        if self.force_head is not None:
+            return self.force_head(embedding).to(torch.float64) * self.energy_scale
+        else:  # TorchScript follows this form only
+            raise RuntimeError("this model has no direct force head: its forces are the gradient of the energy")
+
+    def forward(
+        self, species: Tensor, positions: Tensor, charge: Tensor, multiplicity: Tensor, present: Tensor | None
+    ) -> Tensor:
+        """Energy of every atom of a batch of isolated molecules; arguments as for `encode`.
+
+        Returns:
+            float64 [B, N], eV; zero for padding.
+        """
+        energies = self.atom_energies(self.encode(species, positions, charge, multiplicity, present), species)
         if present is not None:
             energies = torch.where(present, energies, torch.zeros_like(energies))
         return energies

@@ -1,14 +1,11 @@
-"""Radial bias: distances enter the attention logits through smooth radial basis functions."""
+"""Functions of distance: the radial bias of the attention logits and the envelope that closes the cutoff."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from transip_md.model.config import ModelConfig
-
-#: Centre of the first radial basis function, Angstrom: shorter than any bond.
-FIRST_CENTRE = 0.5
+from transip_md.model.config import FIRST_RADIAL_CENTRE, ModelConfig
 
 
 class RadialBias(nn.Module):
@@ -18,8 +15,9 @@ class RadialBias(nn.Module):
         super().__init__()
         self.layers = config.layers
         self.heads = config.heads
-        spacing = (config.radial_range - FIRST_CENTRE) / (config.radial_functions - 1)
-        self.register_buffer("centres", torch.linspace(FIRST_CENTRE, config.radial_range, config.radial_functions))
+        last = config.last_radial_centre()
+        spacing = (last - FIRST_RADIAL_CENTRE) / (config.radial_functions - 1)
+        self.register_buffer("centres", torch.linspace(FIRST_RADIAL_CENTRE, last, config.radial_functions))
         self.inverse_width = 1.0 / spacing
         self.mlp = nn.Sequential(
             nn.Linear(config.radial_functions, config.radial_hidden),
@@ -27,21 +25,50 @@ class RadialBias(nn.Module):
             nn.Linear(config.radial_hidden, config.layers * config.heads),
         )
 
-    def forward(self, positions: Tensor) -> Tensor:
+    def forward(self, distances: Tensor) -> Tensor:
         """Bias of every pair.
 
         Args:
-            positions: float64 [B, N, 3], Angstrom.
+            distances: [...] in the weights' dtype, Angstrom.
 
         Returns:
-            [layers, B, heads, N, N] in the weights' dtype, zero where i = j. Displacements are formed in float64.
+            [..., layers, heads].
         """
-        batch, count, _ = positions.shape
-        displacements = positions[:, None, :, :] - positions[:, :, None, :]
-        squared = displacements.to(self.centres.dtype).square().sum(dim=-1)
-        self_pair = torch.eye(count, dtype=squared.dtype, device=squared.device)
-        # The square root has no derivative at zero: self pairs get a distance of 1 and a bias of 0.
-        distances = torch.sqrt(squared + self_pair)
         basis = torch.exp(-0.5 * ((distances[..., None] - self.centres) * self.inverse_width).square())
-        bias = self.mlp(basis) * (1.0 - self_pair)[None, :, :, None]
-        return bias.view(batch, count, count, self.layers, self.heads).permute(3, 0, 4, 1, 2)
+        return self.mlp(basis).unflatten(-1, (self.layers, self.heads))
+
+
+def all_distances(positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Distances between all atoms of each molecule.
+
+    Args:
+        positions: float64 [B, N, 3], Angstrom. Displacements are formed in float64.
+        dtype: of the result.
+
+    Returns:
+        Distances [B, N, N], 1 where i = j (the square root has no derivative at zero), and a mask [N, N] in the same
+        dtype, 1 where i differs from j.
+    """
+    displacements = positions[:, None, :, :] - positions[:, :, None, :]
+    squared = displacements.to(dtype).square().sum(dim=-1)
+    self_pair = torch.eye(positions.shape[1], dtype=dtype, device=positions.device)
+    return torch.sqrt(squared + self_pair), 1.0 - self_pair
+
+
+def envelope(distances: Tensor, cutoff: float) -> Tensor:
+    """Weight of a neighbour: 1 at r = 0, and 0 with two continuous derivatives at the cutoff and beyond.
+
+    The polynomial of DimeNet (Gasteiger et al., arXiv 2003.03123, eq. 8) with p = 6, 1 - 28 x^6 + 48 x^7 - 21 x^8 for
+    x = r / cutoff, in the factored form (1 - x)^3 (1 + 3x + 6x^2 + 10x^3 + 15x^4 + 21x^5), which loses no digits near
+    x = 1.
+
+    Args:
+        distances: Angstrom.
+        cutoff: Angstrom.
+
+    Returns:
+        The same shape as `distances`.
+    """
+    x = distances / cutoff
+    rest = torch.clamp(1.0 - x, min=0.0)
+    return rest * rest * rest * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0)))))

@@ -43,6 +43,11 @@ class RotaryPhases(nn.Module):
         dtype = self.frequencies.dtype
         return torch.cos(angles).to(dtype), torch.sin(angles).to(dtype)
 
+    def of_rows(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for flat rows: positions float64 [I, 3], two tensors [layers, I, heads, pairs]."""
+        cosine, sine = self.forward(positions[None])
+        return cosine.squeeze(1), sine.squeeze(1)
+
 
 def rotate(features: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotate feature pairs (x_p, x_{p + P}) by their phases.

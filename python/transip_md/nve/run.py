@@ -110,7 +110,8 @@ def run_nve(
     steps, every = settings.plan()
     exported = ExportedModel(model, device=settings.device)
     exported.metadata.check_species(atoms.numbers)
-    exported.check_isolated(atoms.pbc)
+    if exported.metadata.cutoff is None:
+        exported.check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
     make_folder(folder)
     dynamics = Dynamics(settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed))

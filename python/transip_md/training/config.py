@@ -3,64 +3,162 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transip_md.errors import EnvironmentFaultError, UsageError, validation_message
 from transip_md.model.config import ModelConfig
+from transip_md.model.presets import PRESETS
 
 
-class DataConfig(BaseModel):
-    """Which files to train and test on, and what is to be said of them in the model file."""
+class Strict(BaseModel):
+    """A section of the configuration: a key that is not in it is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
-    train: list[Path] = Field(min_length=1, description="labelled files, relative to the configuration file")
+
+class DataConfig(Strict):
+    """Which files to train and test on, and what is to be said of them in the model file."""
+
+    train: list[Path] = Field(
+        min_length=1,
+        description="labelled files (or folders of .aselmdb), relative to the configuration; * and ? match",
+    )
     test: list[Path] = Field(min_length=1, description="held-out files, never seen in training")
-    validation: int = Field(500, ge=1, description="last frames of the training data, kept to watch progress")
+    validation: int = Field(
+        500, ge=1, description="frames of the training data, drawn by the seed, kept to watch progress"
+    )
+    frames: int | None = Field(None, ge=1, description="train on so many frames, drawn by the seed; null: on all")
+    charge: int = Field(0, description="total charge, e, of frames that do not say theirs")
+    multiplicity: int = Field(1, ge=1, description="spin multiplicity of frames that do not say theirs")
+    references: dict[str, float] | None = Field(
+        None, description="energy of each element, eV; null: fitted to the training data"
+    )
+    workers: int = Field(0, ge=0, description="processes that read data; 0: the training process itself")
     description: str
     level_of_theory: str
     licence: str
 
 
-class TrainConfig(BaseModel):
+class EquivarianceConfig(Strict):
+    """L_eq: a two-layer network predicts the embedding of one rotated view from that of another and the rotation."""
+
+    weight: float = Field(gt=0, description="w_eq")
+    embedding: Literal["pooled", "atoms"] = Field(
+        "pooled", description="compare the mean embedding of a structure, or each atom's"
+    )
+    loss: Literal["squared", "contrastive"] = Field(
+        "contrastive", description="squared error, or InfoNCE over the batch"
+    )
+    temperature: float = Field(0.1, gt=0, description="of InfoNCE")
+    hidden: int | None = Field(None, gt=0, description="width of the hidden layer; null: twice that of a token")
+    ramp: int = Field(0, ge=0, description="steps over which the weight rises from zero")
+    stop_gradient: bool = Field(
+        False, description="take the target as given: gradients flow through the prediction only"
+    )
+    normalise: bool = Field(True, description="compare embeddings of zero mean and unit variance")
+
+
+class ObjectiveConfig(Strict):
+    """L = w_E L_E + w_F L_F + w_eq L_eq."""
+
+    energy_weight: float = Field(1.0, ge=0, description="weight of |dE| / N, eV")
+    force_weight: float = Field(10.0, ge=0, description="weight of the mean |dF| per atom, eV/Angstrom")
+    rotations: bool = Field(True, description="turn every structure at random, uniformly on SO(3)")
+    equivariance: EquivarianceConfig | None = Field(None, description="the latent-equivariance loss; null: none")
+
+
+class TrainConfig(Strict):
     """Everything that decides a training run."""
 
-    model_config = ConfigDict(extra="forbid")
-
     data: DataConfig
-    model: dict[str, Any] = Field(default_factory=dict, description="fields of ModelConfig; species from the data")
+    model: dict[str, Any] = Field(
+        default_factory=dict, description="`preset` and fields of ModelConfig; species from the data unless given"
+    )
+    start_from: str | None = Field(None, description="fine-tune this checkpoint file or shipped model")
+    objective: ObjectiveConfig = ObjectiveConfig()
     seed: int = 0
     steps: int = Field(gt=0)
-    batch_size: int = Field(16, gt=0)
+    batch_size: int | None = Field(None, gt=0, description="structures in a batch; null: by batch_atoms")
+    batch_atoms: int | None = Field(None, gt=0, description="atoms in a batch, padding counted; null: by batch_size")
     learning_rate: float = Field(2e-3, gt=0)
-    warmup: int = Field(500, ge=0, description="steps of linear warm-up; a cosine to zero follows")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="of the learning rate, after the warm-up")
+    warmup: int = Field(500, ge=0, description="steps of linear warm-up")
     weight_decay: float = Field(0.0, ge=0)
     clip_gradient: float = Field(10.0, gt=0, description="largest norm of the gradient")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="exponential moving average of the weights")
-    energy_weight: float = Field(1.0, ge=0, description="weight of |dE| / N, eV")
-    force_weight: float = Field(10.0, ge=0, description="weight of the mean |dF| per atom, eV/Angstrom")
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        "float32", description="of matrix products; positions, phases and energies stay float64, the heads float32"
+    )
     report_every: int = Field(1000, gt=0, description="steps between validations and saved states")
+    patience: int | None = Field(None, gt=0, description="stop after so many validations without a better force error")
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, gt=0, description="processes on each node, one device each")
+    nodes: int = Field(1, gt=0)
 
-    def model_shape(self, species: tuple[int, ...]) -> ModelConfig:
-        """Shape of the network for the species that occur in the data.
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.batch_size is None) == (self.batch_atoms is None):
+            raise ValueError("give either batch_size or batch_atoms")
+        if self.start_from is not None and self.model:
+            raise ValueError("start_from brings its own model: leave `model` out")
+        return self
+
+    def model_species(self) -> tuple[int, ...] | None:
+        """Atomic numbers that `model.species` allows; None if the data decide.
+
+        Raises:
+            UsageError: not a list of element symbols or atomic numbers.
+        """
+        species = self.model.get("species")
+        return None if species is None else tuple(atomic_number(item) for item in species)
+
+    def model_shape(
+        self, species: tuple[int, ...], charge: tuple[int, int] = (0, 0), multiplicity: tuple[int, int] = (1, 1)
+    ) -> ModelConfig:
+        """Shape of the network.
+
+        Args:
+            species: atomic numbers, unless `model.species` says otherwise.
+            charge: smallest and largest total charge in the data, unless `model.charge` says otherwise.
+            multiplicity: the same of the spin multiplicity.
 
         Raises:
             UsageError: unknown or wrong keys.
         """
+        fields = dict(self.model)
+        preset = fields.pop("preset", "nano")
+        if preset not in PRESETS:
+            raise UsageError(f"model.preset: no preset is called {preset!r}. Choose one of {', '.join(PRESETS)}.")
+        fields = {"charge": charge, "multiplicity": multiplicity, **PRESETS[preset], **fields}
         try:
-            return ModelConfig.model_validate({"species": species, **self.model})
+            return ModelConfig.model_validate({**fields, "species": self.model_species() or species})
         except pydantic.ValidationError as error:
             raise UsageError(f"model: {validation_message(error)}.") from error
 
 
-def read_config(path: Path) -> TrainConfig:
-    """Read a YAML file; data paths in it are relative to it.
+def atomic_number(element: str | int) -> int:
+    """Atomic number of a symbol or a number. Raises UsageError for anything else."""
+    from ase.data import atomic_numbers
+
+    if isinstance(element, int) and not isinstance(element, bool):
+        return element
+    if element in atomic_numbers:
+        return atomic_numbers[element]
+    raise UsageError(f'{element!r} is no element. Give symbols such as H, C, O; quote "N" and "No" in YAML if need be.')
+
+
+def read_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
+    """Read a YAML file; data paths in it are relative to it, and patterns are expanded.
+
+    Args:
+        path: the file.
+        overrides: ``key=value`` with dots between keys, each value YAML; they win over the file.
 
     Raises:
-        UsageError: no such file, not YAML, unknown or wrong keys.
+        UsageError: no such file, not YAML, unknown or wrong keys, a pattern that matches nothing.
         EnvironmentFaultError: PyYAML is not installed.
     """
     try:
@@ -71,11 +169,43 @@ def read_config(path: Path) -> TrainConfig:
     if not path.is_file():
         raise UsageError(f"No such training configuration: {path}.")
     try:
-        config = TrainConfig.model_validate(yaml.safe_load(path.read_text()))
+        values = yaml.safe_load(path.read_text())
+        if not isinstance(values, dict):
+            raise UsageError(f"{path} holds no keys and values; see recipes/ethanol/train.yaml.")
+        for override in overrides or []:
+            _override(values, override, yaml.safe_load)
+        config = TrainConfig.model_validate(values)
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: {validation_message(error)}.") from error
     for files in (config.data.train, config.data.test):
-        files[:] = [path.parent / file for file in files]
+        files[:] = [found for file in files for found in _expand(path.parent / file)]
     return config
+
+
+def _override(values: dict[str, Any], override: str, parse: Any) -> None:
+    """Set one ``a.b=value`` in nested mappings."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set takes key=value, such as --set objective.force_weight=5; got {override!r}.")
+    *parents, last = key.split(".")
+    section = values
+    for parent in parents:
+        if section.get(parent) is None:
+            section[parent] = {}
+        section = section[parent]
+        if not isinstance(section, dict):
+            raise UsageError(f"--set {override}: {parent} is not a section.")
+    section[last] = parse(text)
+
+
+def _expand(path: Path) -> list[Path]:
+    """Files that a path with * and ? matches, sorted; the path itself if it has none."""
+    if not any(letter in str(path) for letter in "*?["):
+        return [path]
+    anchor = Path(path.anchor) if path.is_absolute() else Path()
+    found = sorted(anchor.glob(str(path.relative_to(path.anchor) if path.is_absolute() else path)))
+    if not found:
+        raise UsageError(f"No file matches {path}.")
+    return found

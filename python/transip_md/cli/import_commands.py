@@ -1,0 +1,74 @@
+"""``transip-md import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transip_md.cli.console import console
+from transip_md.errors import UsageError
+from transip_md.outputs import require_folder_of
+
+if TYPE_CHECKING:
+    from transip_md.foreign import ForeignFile
+
+
+def import_weights(
+    source: Annotated[
+        str, typer.Argument(help="A file of weights of another program, or hf:OWNER/REPO, hf:OWNER/REPO/FILE.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Checkpoint to write, *.ckpt.")] = None,
+    table: Annotated[Path | None, typer.Option("--map", help="YAML: which key becomes which weight.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML: shape of the model, unless the table has it.")] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Show the keys of SOURCE and write nothing.")] = False,
+) -> None:
+    """Make a checkpoint out of another program's TransIP weights, by a table (docs/import.md)."""
+    if not only_list and (output is None or table is None):
+        raise UsageError(
+            "An import needs `-o model.ckpt` and `--map table.yaml`. `--list` shows the keys that the table must "
+            "account for; how to write it: docs/import.md."
+        )
+    if output is not None:
+        require_folder_of(output)
+    from transip_md.foreign import read_foreign
+
+    if only_list:
+        _show(read_foreign(source))
+        return
+    from transip_md.import_table import model_config_of, read_table
+    from transip_md.importing import import_checkpoint
+
+    rules = read_table(table)
+    shape = model_config_of(rules, config)
+    done = import_checkpoint(read_foreign(source), rules, shape, output)
+    if done.rounded:
+        name, change = max(done.rounded.items(), key=lambda item: item[1])
+        _say(f"rounded: {len(done.rounded)} weights lost digits; largest change {change:.1e} ({name})")
+    _say(f"{output}: {done.weights} weights from the state dict {done.place} of {source}, read back and equal.")
+    _say(
+        "Names and shapes fit; whether both programs compute the same from them is not checked: compare energies and "
+        "forces of a few molecules with the original before using the model (docs/import.md)."
+    )
+
+
+def _show(source: ForeignFile) -> None:
+    from transip_md.foreign import describe_value
+
+    places = source.places() or [source.place(None)]
+    _say(f"{source.name}, sha256 {source.sha256}")
+    for place in places:
+        _say(f"weights_at: {place}, {len(place.entries)} keys")
+        width = max(len(key) for key in place.entries)
+        for key, value in place.entries.items():
+            _say(f"  {key:{width}}  {describe_value(value)}")
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("import")(import_weights)
