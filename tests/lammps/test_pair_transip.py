@@ -216,6 +216,14 @@ def test_atoms_on_top_of_each_other_stop_the_run(toy_file, folder, ethanol):
     assert "for atom 4 at" in result.stdout or "for atom 5 at" in result.stdout
 
 
+def test_direct_forces_are_said_to_be_none_of_the_gradient(toy_file, folder, tmp_path):
+    direct = write_toy(tmp_path / "direct.pt", conservative=False)
+    warning = "WARNING: pair_style transip"
+    said = run_lammps(folder, deck(direct)).stdout
+    assert warning in said and "not the gradient of the energy" in said
+    assert warning not in run_lammps(folder, deck(toy_file)).stdout
+
+
 def test_local_models_are_refused_for_now(folder, tmp_path):
     local = write_toy(tmp_path / "local.pt", cutoff=5.0, interaction_range=10.0)
     result = run_lammps(folder, deck(local))

@@ -194,6 +194,12 @@ def test_periodic_system_is_refused(toy_file, ethanol):
         context_of(system, ethanol.positions)
 
 
+def test_direct_forces_are_said_to_be_none_of_the_gradient(tmp_path):
+    direct = write_toy(tmp_path / "direct.pt", conservative=False)
+    with pytest.warns(UserWarning, match="not the gradient of the energy"):
+        create_force(direct, [6])
+
+
 def test_local_models_are_refused_for_now(tmp_path):
     local = write_toy(tmp_path / "local.pt", cutoff=5.0, interaction_range=10.0)
     with pytest.raises(openmm.OpenMMException, match="model is local"):

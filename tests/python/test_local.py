@@ -266,6 +266,21 @@ def test_no_atoms_and_no_neighbours(local_file):
     assert np.isfinite(alone.energies).all() and np.abs(alone.forces).max() < 1e-12
 
 
+def test_info_and_export_mark_direct_forces(tmp_path):
+    from typer.testing import CliRunner
+
+    from transip_md.cli.main import app
+    from transip_md.model.checkpoint import save_checkpoint
+
+    model = make_model(force_head="direct").float()
+    model.energy_scale, model.reference_energies = model.energy_scale.double(), model.reference_energies.double()
+    save_checkpoint(tmp_path / "direct.ckpt", model, {})
+    exported = CliRunner().invoke(app, ["export", str(tmp_path / "direct.ckpt"), "-o", str(tmp_path / "direct.pt")])
+    assert exported.exit_code == 0 and "not the gradient of the energy" in exported.stdout
+    shown = CliRunner().invoke(app, ["info", str(tmp_path / "direct.pt")])
+    assert "NOT THE GRADIENT OF THE ENERGY" in shown.stdout
+
+
 def test_direct_forces_are_said_to_be_none_of_the_gradient(tmp_path):
     from transip_md.ase import TransIPCalculator
 
