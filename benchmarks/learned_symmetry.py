@@ -60,12 +60,13 @@ DECISIVE = {
     "model", "objective", "seed", "steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay",
     "clip_gradient", "ema_decay",
 }  # fmt: skip
+#: What is measured, by the heading of its column: forces in meV/Angstrom, energies in meV/atom.
 ERRORS = {
-    "force_mae": "force MAE (meV/Å)",
-    "rotation_force_mae": "forces, rotated (meV/Å)",
-    "energy_mae": "energy MAE (meV/atom)",
-    "energy_mae_less_offset": "less offset (meV/atom)",
-    "rotation_energy_mae": "energy, rotated (meV/atom)",
+    "force_mae": "F MAE",
+    "rotation_force_mae": "F rotation",
+    "energy_mae": "E MAE",
+    "energy_mae_less_offset": "E less offset",
+    "rotation_energy_mae": "E rotation",
 }
 POINTS = ("at_steps", "at_time")
 TIMED_STEPS, UNTIMED_STEPS = 40, 10
@@ -357,9 +358,9 @@ def objectives(options: argparse.Namespace) -> dict[str, tuple[str, Equivariance
     )
     return {
         "augmentation": ("augmentation alone", None),
-        "pooled": ("+ L_eq pooled, squared", squared("pooled")),
-        "atoms": ("+ L_eq per atom, squared", squared("atoms")),
-        "contrastive": ("+ L_eq pooled, contrastive", contrastive),
+        "pooled": ("+ pooled, squared", squared("pooled")),
+        "atoms": ("+ per atom, squared", squared("atoms")),
+        "contrastive": ("+ pooled, contrastive", contrastive),
     }
 
 
@@ -426,16 +427,16 @@ def sweep_cells(data: DataConfig, options: argparse.Namespace, budget: Budget) -
     ]
 
 
-def time_step(config: TrainConfig) -> float:
-    """CPU time of a training step, ms."""
-    frames = open_frames(config.data.train)
-    learner = Learner(config, new_model(config, frames), frames)
-    for _ in range(UNTIMED_STEPS):
-        learner.advance()
-    before = learner.seconds
-    for _ in range(TIMED_STEPS):
-        learner.advance()
-    return 1000.0 * (learner.seconds - before) / TIMED_STEPS
+def time_steps(configs: dict[str, TrainConfig], frames: Frames) -> dict[str, float]:
+    """CPU time of a training step of each recipe, ms: medians of steps taken in turns, so that all share the noise."""
+    learners = {name: Learner(config, new_model(config, frames), frames) for name, config in configs.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in configs}
+    for _ in range(UNTIMED_STEPS + TIMED_STEPS):
+        for name, learner in learners.items():
+            before = learner.seconds
+            learner.advance()
+            seconds[name].append(learner.seconds - before)
+    return {name: 1000.0 * float(np.median(times[UNTIMED_STEPS:])) for name, times in seconds.items()}
 
 
 def choose_steps(data: DataConfig, options: argparse.Namespace, runs: Path) -> int:
@@ -447,11 +448,12 @@ def choose_steps(data: DataConfig, options: argparse.Namespace, runs: Path) -> i
             return known["steps"]
     console.print("Timing a step of every model and objective")
     torch.set_num_threads(1)
-    timings = {
-        f"{model}.{objective}": time_step(recipe_of(data, model, equivariance, 0, 1))
+    configs = {
+        f"{model}.{objective}": recipe_of(data, model, equivariance, 0, 1)
         for model in MODELS
         for objective, (_, equivariance) in objectives(options).items()
     }
+    timings = time_steps(configs, open_frames(data.train))
     for name, milliseconds in timings.items():
         console.print(f"  {name}: {milliseconds:.1f} ms")
     steps = max(1, int(60_000.0 * options.minutes / max(timings.values())))
@@ -497,29 +499,31 @@ def summarise(cells: list[Cell], results: dict[str, dict[str, Any]]) -> list[dic
 
 
 def figure(entry: dict[str, Any], name: str) -> str:
-    """A statistic in words: three significant figures of the mean, and the spread to the same decimals."""
+    """A statistic in words: three significant figures of the mean (counts whole), the spread to the same decimals."""
     if entry["runs"] == 0:
         return "–"
     found = entry[name]
     if found is None:
         return "diverged"
     mean = found["mean"]
-    decimals = 2 if mean == 0.0 else max(0, 2 - math.floor(math.log10(abs(mean))))
-    spread = f" ± {found['half_range']:.{decimals}f}" if entry["runs"] > 1 else ""
+    counts = all(isinstance(value, int) for value in found["values"])
+    decimals = 0 if counts or mean == 0.0 else max(0, 2 - math.floor(math.log10(abs(mean))))
+    spread = f" ± {found['half_range']:.{decimals}f}" if found["half_range"] else ""
     return f"{mean:.{decimals}f}{spread}"
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table, for the terminal and for Markdown."""
+    """One table, for the terminal and for Markdown; empty if no cell of it was run."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
+    empty: bool
 
     def rich(self) -> Table:
         """For the terminal."""
-        table = Table(title=self.title)
+        table = Table(title=self.title, caption="forces in meV/Å, energies in meV/atom")
         for heading in self.header:
             table.add_column(heading)
         for row in self.rows:
@@ -540,17 +544,17 @@ def sheets(summary: list[dict[str, Any]], labels: tuple[str, ...], budget: Budge
     }
     for data in dict.fromkeys(entry["data"] for entry in summary):
         for point in POINTS:
+            entries = [entry for entry in summary if (entry["data"], entry["point"]) == (data, point)]
             rows = [
                 [
                     *entry["row"],
                     *(figure(entry, name) for name in (*ERRORS, "steps", "ms_per_step")),
                     str(entry["runs"]),
                 ]
-                for entry in summary
-                if (entry["data"], entry["point"]) == (data, point)
+                for entry in entries
             ]
             header = [*labels, *ERRORS.values(), "steps", "ms/step", "runs"]
-            yield Sheet(f"{data}, {words[point]}", header, rows)
+            yield Sheet(f"{data}, {words[point]}", header, rows, not any(entry["runs"] for entry in entries))
 
 
 def introduction(title: str, cells: list[Cell], form: str, results: list[dict[str, Any]]) -> str:
@@ -562,11 +566,10 @@ def introduction(title: str, cells: list[Cell], form: str, results: list[dict[st
     data = "".join(f"- {name}: {one.description}; {one.level_of_theory}\n" for name, one in sets.items())
     return f"""# {title}
 
-Written by `benchmarks/learned_symmetry.py`; `benchmarks/README.md` says what the columns mean. Means over seeds, ± half
-the range. All runs: model `nano`, {config.batch_size} frames a step, every structure turned at random, one thread,
-learning rate {config.learning_rate:g} (constant after {config.warmup} steps), averaged weights (decay
-{config.ema_decay:g}).
-{form}
+Written by `benchmarks/learned_symmetry.py`; `benchmarks/README.md` says what the columns mean. Forces in meV/Å,
+energies in meV/atom; means over seeds, ± half the range. All runs: model `nano`, {config.batch_size} frames a step,
+every structure turned at random, learning rate {config.learning_rate:g} (constant after {config.warmup} steps),
+averaged weights (decay {config.ema_decay:g}), one thread. {form}
 
 {data}
 Made with: {" and ".join(made) or "nothing yet"}.
@@ -579,7 +582,7 @@ def form_of(options: argparse.Namespace) -> str:
         return "L_eq: pooled, squared."
     return (
         f"L_eq: weight {options.weight_squared:g} squared and {options.weight_contrastive:g} contrastive (temperature "
-        f"{options.temperature:g}),\nrising over {options.ramp} steps; embeddings "
+        f"{options.temperature:g}),\nramp of {options.ramp} steps; embeddings "
         f"{'normalised' if options.normalise else 'as they are'}; "
         f"{'no gradient' if options.stop_gradient else 'gradients'} through the target."
     )
@@ -598,7 +601,8 @@ def report(
     summary = summarise(cells, results)
     parts = [introduction(title, cells, form_of(options), list(results.values()))]
     for sheet in sheets(summary, labels, budget):
-        console.print(sheet.rich())
+        if not sheet.empty:
+            console.print(sheet.rich())
         parts.append(sheet.markdown())
     write(folder / f"{name}.md", "\n".join(parts))
     record = {

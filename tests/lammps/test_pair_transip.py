@@ -121,7 +121,7 @@ def test_types_in_any_order(ethanol_file, ethanol, folder):
     (folder / "ethanol.data").write_text(f"{head}Masses\n\n{masses}\nAtoms # atomic\n\n" + "\n".join(rows) + "\n")
     result = run_lammps(folder, deck(ethanol_file, coeff="* * O H C H"))
     assert result.returncode == 0, result.stdout
-    energies, _ = ExportedModel(ethanol_file).evaluate(ethanol.numbers, ethanol.positions)
+    energies, _, _ = ExportedModel(ethanol_file).evaluate(ethanol.numbers, ethanol.positions)
     assert read_thermo(folder / "test.log")[-1][2] == pytest.approx(energies.sum(), abs=1e-9)
 
 
@@ -147,7 +147,7 @@ def test_several_runs_minimisation_and_clear(toy_file, ethanol_file, folder):
     first = deck(toy_file, end=end)
     result = run_lammps(folder, first + deck(ethanol_file))
     assert result.returncode == 0, result.stdout
-    energies, _ = ExportedModel(ethanol_file).evaluate(*_ethanol(folder))
+    energies, _, _ = ExportedModel(ethanol_file).evaluate(*_ethanol(folder))
     assert read_thermo(folder / "test.log")[-1][2] == pytest.approx(energies.sum(), abs=1e-9)
 
 
