@@ -2,7 +2,7 @@
 
 Each structure runs at constant temperature and then, from where it ended, at constant energy, both at 0.5 fs. A run has
 exploded if a number is not finite, two atoms come closer than 0.6 Angstrom, a bond of the start grows to 1.6 times its
-length, or the temperature exceeds 1,000 K. `organic` runs in OpenMM (native plugin, Reference platform), `water` in
+length, or the temperature exceeds 1,000 K. Molecules run in OpenMM (native plugin, Reference platform), `water` in
 ase. Finished structures are kept in benchmarks/runs/stability and not run again.
 """
 
@@ -150,7 +150,7 @@ def ase_records(model: Path, atoms: ase.Atoms, nvt: int, nve: int) -> Iterator[t
     step = TIMESTEP * ase_units.fs
     for ensemble, steps in (("nvt", nvt), ("nve", nve)):
         dynamics = (
-            Langevin(atoms, step, temperature_K=TEMPERATURE, friction=0.01 / ase_units.fs, rng=rng)
+            Langevin(atoms, step, temperature_K=TEMPERATURE, friction=0.01 / ase_units.fs, rng=rng, fixcm=False)
             if ensemble == "nvt"
             else VelocityVerlet(atoms, step)
         )

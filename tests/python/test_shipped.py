@@ -1,0 +1,48 @@
+"""The shipped models on data that they have not seen, against the errors that their records claim."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import transip_md
+from transip_md.model.checkpoint import shipped_names
+from transip_md.training.evaluation import measure_errors
+from transip_md.training.frames import open_frames
+
+DATA = "water_pbe0_periodic.extxyz.xz"
+
+
+def data_file(repository: Path, name: str) -> Path:
+    folder = Path(os.environ.get("TRANSIP_MD_DATA", repository.parent / "shared" / "data"))
+    if not (folder / name).is_file():
+        pytest.skip(f"{folder / name} is not there (TRANSIP_MD_DATA names the folder of reference data)")
+    return folder / name
+
+
+def test_water_on_its_held_out_frames(repository):
+    spec = importlib.util.spec_from_file_location("split", repository / "recipes/water/split.py")
+    split = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(split)
+    frames = open_frames([data_file(repository, DATA)])
+    _, held_out = split.rows(len(frames))
+    assert len(held_out) == 40
+    checkpoint = transip_md.pretrained("water")
+    errors = measure_errors(checkpoint.model, frames, np.array(held_out[:10]))
+    print(errors.summary())
+    assert errors.force_rmse <= 42.0
+    # Ten of the forty frames that the record is about.
+    assert errors.force_rmse == pytest.approx(checkpoint.training["held_out"]["force_rmse"], rel=0.1)
+    assert errors.rotation.force_mae <= 20.0
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_every_shipped_model_has_a_card(name, repository):
+    training = transip_md.pretrained(name).training
+    for key in ("data", "level_of_theory", "licence", "closest_pair", "seconds"):
+        assert training[key], key
+    assert {"energy_mae", "force_mae", "force_rmse"} <= training["held_out"].keys()
+    card = (repository / "recipes" / name / "README.md").read_text()
+    assert f"{training['held_out']['force_mae']:.2f}" in card and "**Not for**" in card
