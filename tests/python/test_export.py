@@ -182,6 +182,16 @@ def test_file_without_its_code(tmp_path):
         ExportedModel(hollow_model_file(tmp_path / "hollow.pt"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"units": {"energy": "hartree", "length": "angstrom"}}, "eV"),
+        ({"units": {"energy": "eV", "length": "angstrom", "time": "fs"}}, "time"),
+        ({"dtype": "bfloat16"}, "dtype"),
+        ({"species": []}, "species"),
+        ({"charge": "zero"}, "charge"),
+    ],
+)
 def test_bad_metadata(changes, words):
     values = {**json.loads(toy_metadata().to_json()), **changes}
     with pytest.raises(UsageError, match=words):

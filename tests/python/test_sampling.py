@@ -105,12 +105,12 @@ def test_temperature_of_the_sample(repository, tmp_path):
 
 def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoint):
     """Held-out force MAE at 300 K, on frames that nobody has seen: made here, with a seed of its own."""
-    from transip_md.training.data import load_molecules
-    from transip_md.training.loop import measure_errors
+    from transip_md.training.evaluation import measure_errors
+    from transip_md.training.frames import open_frames
 
     recipe = SamplingRecipe(teacher="gfn2-xtb", temperature=300, seed=77)
     run(repository, tmp_path / "fresh.extxyz", 200, recipe)
-    errors = measure_errors(ethanol_checkpoint.model, load_molecules([tmp_path / "fresh.extxyz"]))
+    errors = measure_errors(ethanol_checkpoint.model, open_frames([tmp_path / "fresh.extxyz"]))
     print(errors)
     assert errors.force_mae <= 10.0
     assert errors.energy_mae <= 1.0

@@ -26,15 +26,15 @@ class Attention(nn.Module):
         """Attend over all atoms.
 
         Args:
-            tokens: [B, N, dim].
+            tokens: [B N, dim], those of one molecule after those of the other.
             cosine: cosines of the rotary phases, [B, N, heads, pairs].
             sine: sines of the rotary phases, [B, N, heads, pairs].
             bias: added to the logits, broadcastable to [B, heads, N, N].
 
         Returns:
-            [B, N, dim].
+            [B N, dim].
         """
-        batch, count, dim = tokens.shape
+        batch, count = cosine.shape[:2]
         qkv = self.query_key_value(tokens).view(batch, count, 3, self.heads, self.width)
         if self.rotary_values:
             rotated = rotate(qkv, cosine[:, :, None], sine[:, :, None])
@@ -49,7 +49,7 @@ class Attention(nn.Module):
         if self.rotary_values:
             # Turned back by the receiver's phase, so that values too depend on r_j - r_i only.
             mixed = rotate(mixed, cosine, -sine)
-        return self.output(mixed.reshape(batch, count, dim))
+        return self.output(mixed.reshape(tokens.shape))
 
     def local(
         self,
@@ -79,7 +79,7 @@ class Attention(nn.Module):
         Returns:
             [T, dim].
         """
-        count, dim = tokens.shape
+        count = tokens.shape[0]
         slots = neighbours.shape[1]
         queries, keys, values = self.query_key_value(tokens).view(count, 3, self.heads, self.width).unbind(dim=1)
         queries = rotate(queries, cosine[:count], sine[:count]) * (1.0 / math.sqrt(self.width))
@@ -103,4 +103,4 @@ class Attention(nn.Module):
         mixed = (mixed + own[..., None] * values[:count]) / total[..., None]
         if self.rotary_values:
             mixed = rotate(mixed, cosine[:count], -sine[:count])
-        return self.output(mixed.reshape(count, dim))
+        return self.output(mixed.reshape(tokens.shape))

@@ -23,7 +23,7 @@ class FeedForward(nn.Module):
         self.output = nn.Linear(config.feedforward, config.dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Transform each token on its own, [..., dim] -> [..., dim]."""
+        """Transform each token on its own, [tokens, dim] -> [tokens, dim]."""
         gate, value = self.gate_and_value(tokens).chunk(2, dim=-1)
         return self.output(nn.functional.silu(gate) * value)
 
@@ -125,14 +125,15 @@ class TransIP(nn.Module):
         Returns:
             [B, N, dim]; of no meaning for padding.
         """
-        tokens = self.embed(species, charge[:, None], multiplicity[:, None])
         batch, count = species.shape
+        # Linear layers see flat tokens: on [B, N, dim] torch.compile would make them anew for every B and N.
+        tokens = self.embed(species, charge[:, None], multiplicity[:, None]).flatten(0, 1)
         if self.coordinates is not None:
             centre = positions.mean(dim=1, keepdim=True)
             if present is not None:
                 real = present.to(positions.dtype)[:, :, None]
                 centre = (positions * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
-            tokens = tokens + self.coordinates((positions - centre).to(tokens.dtype))
+            tokens = tokens + self.coordinates((positions - centre).to(tokens.dtype).flatten(0, 1))
         if present is not None:
             # Padding goes far away, each to a place of its own: two atoms in one place have no direction between them,
             # and their derivative is not a number even where it is masked.
@@ -150,7 +151,7 @@ class TransIP(nn.Module):
         bias = bias.expand(len(self.blocks), -1, -1, -1, -1)
         for layer, block in enumerate(self.blocks):
             tokens = block(tokens, cosine[layer], sine[layer], bias[layer])
-        return self.energy_norm(tokens)
+        return self.energy_norm(tokens).unflatten(0, (batch, count))
 
     def encode_local(
         self,
@@ -200,13 +201,14 @@ class TransIP(nn.Module):
 
     def atom_energies(self, embedding: Tensor, species: Tensor) -> Tensor:
         """Energies from the latent embedding [..., dim] and species int64 [...]: float64 [...], eV."""
-        raw = self.energy_head(embedding).squeeze(-1)
+        raw = self.energy_head(embedding.reshape(-1, embedding.shape[-1])).view(species.shape)
         return raw.to(torch.float64) * self.energy_scale + self.reference_energies[self.species_index[species]]
 
     def direct_forces(self, embedding: Tensor) -> Tensor:
         """Forces of the direct head, which are no gradient: float64 [..., 3], eV/Angstrom, from [..., dim]."""
         if self.force_head is not None:
-            return self.force_head(embedding).to(torch.float64) * self.energy_scale
+            flat = self.force_head(embedding.reshape(-1, embedding.shape[-1]))
+            return flat.unflatten(0, embedding.shape[:-1]).to(torch.float64) * self.energy_scale
         else:  # TorchScript follows this form only
             raise RuntimeError("this model has no direct force head: its forces are the gradient of the energy")
 

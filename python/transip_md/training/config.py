@@ -92,6 +92,7 @@ class TrainConfig(Strict):
     precision: Literal["float32", "tf32", "bf16"] = Field(
         "float32", description="of matrix products; positions, phases and energies stay float64, the heads float32"
     )
+    compile: bool = Field(False, description="all-to-all models: compile by torch.compile; minutes once, then faster")
     report_every: int = Field(1000, gt=0, description="steps between validations and saved states")
     patience: int | None = Field(None, gt=0, description="stop after so many validations without a better force error")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
@@ -102,6 +103,8 @@ class TrainConfig(Strict):
     def _consistent(self) -> Self:
         if (self.batch_size is None) == (self.batch_atoms is None):
             raise ValueError("give either batch_size or batch_atoms")
+        if self.compile and self.precision == "bf16":
+            raise ValueError("compile goes with precision float32 or tf32")
         if self.start_from is not None and self.model:
             raise ValueError("start_from brings its own model: leave `model` out")
         return self

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,9 +15,10 @@ from torch import Tensor
 
 from transip_md.errors import TransIPError
 from transip_md.model.batch import Batch
-from transip_md.model.evaluate import predict
+from transip_md.model.evaluate import Prediction, predict
 from transip_md.model.network import TransIP
 from transip_md.model.rotations import random_rotations
+from transip_md.training.compiled import CompiledPredict
 from transip_md.training.config import TrainConfig
 from transip_md.training.evaluation import Report, Tally, tally_batch
 from transip_md.training.objective import Transport, equivariance_loss, label_losses, ramp, weighted
@@ -44,6 +47,9 @@ class TrainingModule(pl.LightningModule):
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.config = config
         self.largest = largest
+        self._predict: Callable[[Batch], Prediction] = (
+            CompiledPredict(model) if config.compile else partial(predict, model, differentiable=True)
+        )
         self.validation: Report | None = None
         equivariance = config.objective.equivariance
         self.transport: Transport | None = None
@@ -64,7 +70,7 @@ class TrainingModule(pl.LightningModule):
         objective = self.config.objective
         first = random_rotations(len(batch), generator).to(batch.positions.device)
         view = batch.rotated(first) if objective.rotations else batch
-        prediction = predict(self.model, view, differentiable=True)
+        prediction = self._predict(view)
         energy, force = label_losses(prediction, view)
         losses = {"energy": energy, "force": force}
         loss = weighted(objective, energy, force)
