@@ -51,8 +51,9 @@ def test_order_of_atoms_does_not_matter():
     assert torch.allclose(shuffled_forces[0], forces[0, torch.from_numpy(order)], atol=1e-11, rtol=0)
 
 
-def test_padding_does_not_matter():
-    model = make_model()
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_padding_does_not_matter(changes):
+    model = make_model(**changes)
     molecules = [random_molecule(size, seed=size) for size in (3, 8, 5)]
     energies, forces = energy_and_forces(model, make_batch(molecules))
     for row, molecule in enumerate(molecules):
