@@ -156,7 +156,9 @@ def test_translations_and_images_change_nothing(model):
 
 
 def test_batching_changes_nothing(model):
-    structures = [crystal(0), ase.Atoms(*random_molecule(3, seed=3)), crystal(1), ase.Atoms("O")]
+    # Molecules in one place: an empty slot that pointed at another structure would be noticed.
+    molecules = [ase.Atoms(*random_molecule(size, seed=size)) for size in (7, 3)]
+    structures = [crystal(0), *molecules, crystal(1), *molecules, ase.Atoms("O")]
     energies, forces = evaluate(model, *structures)
     first = 0
     for atoms, energy in zip(structures, energies, strict=True):
