@@ -218,7 +218,7 @@ def main() -> int:
     file = folder / f"{options.model}.pt"
     checkpoint = load_shipped(options.model)
     export(checkpoint, file)
-    console = Console()
+    console = Console(width=160)
     results, waiting = [], {}
     with ProcessPoolExecutor(options.jobs) as pool:
         for name, atoms in structures(options.model, options.water).items():
