@@ -8,10 +8,14 @@ from transip_md.errors import UsageError
 
 
 def require_folder_of(output: Path) -> None:
-    """Raise UsageError unless the folder that a file shall be written into is there."""
+    """Raise UsageError unless the folder that a file shall be written into is there, and no folder has its name."""
     folder = output.resolve().parent
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder} to write {output.name} into. Type `mkdir -p {folder}`.")
+    if output.is_dir():
+        raise UsageError(
+            f"{output} is a folder, and a file is to be written. Give a file's name, such as {output}/NAME."
+        )
 
 
 def make_folder(folder: Path) -> None:

@@ -75,6 +75,7 @@ def test_bad_usage_exits_with_2(tmp_path, ethanol_file, repository):
     cases = [
         (["export", "methanol", "-o", tmp_path / "m.pt"], "No such checkpoint: methanol"),
         (["export", "ethanol", "-o", tmp_path / "none" / "m.pt"], "There is no folder"),
+        (["export", "ethanol", "-o", tmp_path], "is a folder"),
         (["export", "ethanol", "-o", tmp_path / "m.pt", "--dtype", "float16"], "float16"),
         (["parity", ethanol_file, nitrogen, "--engine", "ase"], "does not know N"),
         (["parity", ethanol_file, garbage, "--engine", "ase"], "could not be read as a structure"),
