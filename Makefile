@@ -18,7 +18,7 @@ help:
 	@echo "make install        the environment $(VENV) only"
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
-	@echo "make train-NAME     make a shipped model anew: ethanol, organic or water (one to three hours on one core)"
+	@echo "make train-NAME     train ethanol, organic or water by its recipe (one to three hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
 	@echo "make clean          remove $(VENV), build and $(DEMO)"
 

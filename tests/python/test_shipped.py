@@ -46,3 +46,20 @@ def test_every_shipped_model_has_a_card(name, repository):
     assert {"energy_mae", "force_mae", "force_rmse"} <= training["held_out"].keys()
     card = (repository / "recipes" / name / "README.md").read_text()
     assert f"{training['held_out']['force_mae']:.2f}" in card and "**Not for**" in card
+
+
+RECIPES = sorted(path.name for path in (Path(__file__).resolve().parents[2] / "recipes").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_can_be_read(name, repository, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    from transip_md.training.config import read_config
+
+    values = yaml.safe_load((repository / "recipes" / name / "train.yaml").read_text())
+    for files in ("train", "test"):
+        # The data are not in the repository, and patterns must match something.
+        values["data"][files] = [f"{files}.extxyz"]
+    copy = tmp_path / "train.yaml"
+    copy.write_text(yaml.safe_dump(values))
+    assert read_config(copy).model_shape((1, 8)).layers == 3
