@@ -124,7 +124,9 @@ def train_until(config, output, step):
 CONTRASTIVE = ["objective.equivariance={weight: 0.1, loss: contrastive, embedding: atoms, ramp: 30}"]
 
 
-@pytest.mark.parametrize("overrides", [[], CONTRASTIVE, ["batch_size=null", "batch_atoms=25"]], ids=str)
+@pytest.mark.parametrize(
+    "overrides", [[], CONTRASTIVE, ["batch_size=null", "batch_atoms=25"], ["optimizer=muon"]], ids=str
+)
 def test_resumed_run_is_the_uninterrupted_one(config_file, tmp_path, overrides):
     config = read_config(config_file, overrides)
     TrainingRun(config, tmp_path / "whole.ckpt").train()

@@ -83,6 +83,9 @@ class TrainConfig(Strict):
     steps: int = Field(gt=0)
     batch_size: int | None = Field(None, gt=0, description="structures in a batch; null: by batch_atoms")
     batch_atoms: int | None = Field(None, gt=0, description="atoms in a batch, padding counted; null: by batch_size")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: Muon for the matrices of linear layers, AdamW for the rest"
+    )
     learning_rate: float = Field(2e-3, gt=0)
     schedule: Literal["cosine", "constant"] = Field("cosine", description="of the learning rate, after the warm-up")
     warmup: int = Field(500, ge=0, description="steps of linear warm-up")

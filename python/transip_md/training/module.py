@@ -21,6 +21,7 @@ from transip_md.model.rotations import random_rotations
 from transip_md.training.compiled import CompiledPredict
 from transip_md.training.config import TrainConfig
 from transip_md.training.evaluation import Report, Tally, tally_batch
+from transip_md.training.muon import MuonAdamW, split
 from transip_md.training.objective import Transport, equivariance_loss, label_losses, ramp, weighted
 
 #: Steps between logged training losses.
@@ -143,9 +144,13 @@ class TrainingModule(pl.LightningModule):
         )
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with linear warm-up, then a cosine to zero or a constant rate."""
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        """AdamW or Muon with linear warm-up, then a cosine to zero or a constant rate."""
+        rates = {"lr": self.config.learning_rate, "weight_decay": self.config.weight_decay}
+        if self.config.optimizer == "muon":
+            optimizer: torch.optim.Optimizer = MuonAdamW(*split(self), **rates)
+        else:
+            trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+            optimizer = torch.optim.AdamW(trained, **rates)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
