@@ -57,8 +57,8 @@ MODELS = {
 SAMPLED = {"ethanol_600K.extxyz": (600.0, 4000, 1), "ethanol_300K.extxyz": (300.0, 500, 2)}
 #: Fields of TrainConfig that decide what a run comes to.
 DECISIVE = {
-    "model", "objective", "seed", "steps", "batch_size", "learning_rate", "schedule", "warmup", "weight_decay",
-    "clip_gradient", "ema_decay",
+    "model", "objective", "seed", "steps", "batch_size", "optimizer", "learning_rate", "schedule", "warmup",
+    "weight_decay", "clip_gradient", "ema_decay",
 }  # fmt: skip
 #: What is measured, by the heading of its column: forces in meV/Angstrom, energies in meV/atom.
 ERRORS = {
@@ -375,6 +375,7 @@ def recipe_of(
         seed=seed,
         steps=steps,
         batch_size=16,
+        optimizer="muon",
         learning_rate=2e-3,
         schedule="constant",
         warmup=200,
@@ -568,8 +569,8 @@ def introduction(title: str, cells: list[Cell], form: str, results: list[dict[st
 
 Written by `benchmarks/learned_symmetry.py`; `benchmarks/README.md` says what the columns mean. Forces in meV/Å,
 energies in meV/atom; means over seeds, ± half the range. All runs: model `nano`, {config.batch_size} frames a step,
-every structure turned at random, learning rate {config.learning_rate:g} (constant after {config.warmup} steps),
-averaged weights (decay {config.ema_decay:g}), one thread. {form}
+every structure turned at random, optimizer {config.optimizer}, learning rate {config.learning_rate:g} (constant
+after {config.warmup} steps), averaged weights (decay {config.ema_decay:g}), one thread. {form}
 
 {data}
 Made with: {" and ".join(made) or "nothing yet"}.
