@@ -59,6 +59,10 @@ Metadata read(const json &values, const std::string &path)
   metadata.multiplicity = range(values.at("multiplicity"));
   metadata.training_data = text_or_empty(values.at("training"), "data");
   metadata.level_of_theory = text_or_empty(values.at("training"), "level_of_theory");
+  const json &made_with = values.at("made_with");
+  metadata.torch = text_or_empty(made_with, "torch");
+  metadata.cpu_capability = text_or_empty(made_with, "cpu_capability");
+  if (made_with.contains("device")) metadata.compiled_device = text_or_empty(made_with, "device");
   metadata.source_sha256 = values.at("source_sha256").get<std::string>();
 
   const json &units = values.at("units");

@@ -1,12 +1,11 @@
 #include "transip/model.h"
 
+#include "program.h"
 #include "transip/elements.h"
 #include "transip/error.h"
 
 #include <ATen/Parallel.h>
 #include <caffe2/serialize/inline_container.h>
-#include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/script.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -20,42 +19,51 @@ namespace transip {
 namespace {
 
 constexpr const char *metadata_record = "extra/transip.json";
-constexpr const char *code_record = "constants.pkl";
+constexpr const char *script_record = "constants.pkl";
+constexpr const char *compiled_folder = "data/aotinductor/";
 
-/// The line of a torch exception that a user needs: the first of torch's own errors, behind which C++ backtraces follow,
-/// the last of an error from inside TorchScript, before which its source is shown.
-std::string essence(const std::exception &problem)
-{
-  if (const auto *error = dynamic_cast<const c10::Error *>(&problem)) {
-    const std::string text = error->what_without_backtrace();
-    return text.substr(0, text.find('\n'));
-  }
-  std::string text = problem.what();
-  text.erase(text.find_last_not_of(" \n") + 1);
-  return text.substr(text.rfind('\n') + 1);
-}
+struct Card {
+  Metadata metadata;
+  bool compiled;  ///< the file holds compiled code, not TorchScript
+};
 
 /// Read transip.json before anything else is looked at.
-Metadata read_metadata(const std::string &path)
+Card read_card(const std::string &path)
 {
   if (!std::filesystem::is_regular_file(path))
     throw Error("No such model file: " + path + ". Make one with `transip-md export NAME -o model.pt`.");
   std::string text;
+  bool compiled = false;
   try {
     caffe2::serialize::PyTorchStreamReader reader(path);
     if (!reader.hasRecord(metadata_record)) {
-      const bool scripted = reader.hasRecord(code_record);
+      const bool scripted = reader.hasRecord(script_record);
       throw Error(path + (scripted ? " is a TorchScript file without" : " is not a TorchScript file: it has no") +
                   " transip.json, so its species, cutoff and units are unknown. Make the file with "
                   "`transip-md export CHECKPOINT -o model.pt`.");
     }
     auto [data, size] = reader.getRecord(metadata_record);
     text.assign(static_cast<const char *>(data.get()), size);
+    const std::vector<std::string> names = reader.getAllRecords();
+    compiled = std::any_of(names.begin(), names.end(),
+                           [](const std::string &name) { return name.starts_with(compiled_folder); });
   } catch (const c10::Error &) {
     throw Error(path + " is not a TorchScript file (not an archive at all). Expected a file made by "
                        "`transip-md export`.");
   }
-  return parse_metadata(text, path);
+  return {parse_metadata(text, path), compiled};
+}
+
+/// The device that is asked for; that of a compiled file is the one it was compiled for.
+std::string device_name(const std::string &asked, const Card &card, const std::string &path)
+{
+  if (!card.compiled) return asked;
+  const std::string &compiled_for = card.metadata.compiled_device;
+  if (asked == "auto") return compiled_for;
+  if (asked.substr(0, asked.find(':')) != compiled_for)
+    throw Error(path + " was compiled for device " + compiled_for + "; got device '" + asked +
+                "'. Export it again with --device, or leave the device out.");
+  return asked;
 }
 
 c10::Device choose_device(const std::string &name)
@@ -112,13 +120,13 @@ void require_shape(bool fits, const char *name, std::size_t size)
 struct Model::Impl {
   Metadata metadata;
   c10::Device device;
-  torch::jit::Module module;
+  std::unique_ptr<Program> program;
 
   at::Tensor to_device(const at::Tensor &tensor) const { return tensor.to(device); }
-  std::vector<c10::IValue> inputs(const Request &request) const;
+  std::vector<at::Tensor> inputs(const Request &request) const;
 };
 
-std::vector<c10::IValue> Model::Impl::inputs(const Request &request) const
+std::vector<at::Tensor> Model::Impl::inputs(const Request &request) const
 {
   const auto tokens = static_cast<std::int64_t>(request.species.size());
   const auto rows = static_cast<std::int64_t>(request.positions.size() / 3);
@@ -149,16 +157,10 @@ std::vector<c10::IValue> Model::Impl::inputs(const Request &request) const
 
 Model::Model(const std::string &path, const std::string &device)
 {
-  Metadata metadata = read_metadata(path);
-  const c10::Device chosen = choose_device(device);
-  try {
-    torch::jit::Module module = torch::jit::load(path, chosen);
-    module.eval();
-    impl_ = std::make_unique<Impl>(Impl{std::move(metadata), chosen, std::move(module)});
-  } catch (const std::exception &problem) {
-    throw Error(path + " has a transip.json, but torch " + torch_version() +
-                " cannot load its TorchScript: " + essence(problem));
-  }
+  Card card = read_card(path);
+  const c10::Device chosen = choose_device(device_name(device, card, path));
+  auto program = load_program(path, card.metadata, card.compiled, chosen);
+  impl_ = std::make_unique<Impl>(Impl{std::move(card.metadata), chosen, std::move(program)});
 }
 
 Model::~Model() = default;
@@ -194,15 +196,13 @@ void Model::check_species(int atomic_number) const
 
 void Model::evaluate(const Request &request, Result &result)
 {
-  std::vector<c10::IValue> inputs = impl_->inputs(request);
+  std::vector<at::Tensor> inputs = impl_->inputs(request);
   try {
-    // The forward takes the gradient itself, so differentiation must be on whatever the host program has set. Plain
-    // execution: graph optimisation would specialise anew, at the cost of hundreds of steps, on every new number of atoms.
-    const c10::AutoGradMode differentiation(true);
-    const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
-    const auto outputs = impl_->module.forward(std::move(inputs)).toTuple();
-    copy_out(outputs->elements().at(0).toTensor(), result.energies);
-    copy_out(outputs->elements().at(1).toTensor(), result.forces);
+    const Output output = impl_->program->run(std::move(inputs));
+    copy_out(output.energies, result.energies);
+    copy_out(output.forces, result.forces);
+  } catch (const Error &) {
+    throw;
   } catch (const std::exception &problem) {
     throw Error("torch could not evaluate the model: " + essence(problem));
   }

@@ -104,18 +104,31 @@ def read_metadata(path: Path | str) -> Metadata:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             text = next((archive.read(n) for n in names if n.split("/", 1)[-1] == f"extra/{METADATA_NAME}"), None)
-            scripted = any(name.split("/", 1)[-1] == "constants.pkl" for name in names)
     except (zipfile.BadZipFile, OSError) as error:
         raise UsageError(
             f"{path} is not a TorchScript file (not an archive at all). Expected a file made by `transip-md export`."
         ) from error
     if text is None:
-        what = "is a TorchScript file without" if scripted else "is not a TorchScript file: it has no"
+        form = _form(names)
+        what = f"is a {form} file without" if form else "is not a TorchScript file: it has no"
         raise UsageError(
             f"{path} {what} {METADATA_NAME}, so its species, cutoff and units are unknown. "
             "Make the file with `transip-md export CHECKPOINT -o model.pt`."
         )
     return parse_metadata(text, path)
+
+
+def form_of(path: Path | str) -> Literal["TorchScript", "compiled"] | None:
+    """What a model file is; None if it is neither. The file is an archive."""
+    with zipfile.ZipFile(path) as archive:
+        return _form(archive.namelist())
+
+
+def _form(names: Iterable[str]) -> Literal["TorchScript", "compiled"] | None:
+    inside = {name.split("/", 1)[-1] for name in names}
+    if "constants.pkl" in inside:
+        return "TorchScript"
+    return "compiled" if any(name.startswith("data/aotinductor/") for name in inside) else None
 
 
 def parse_metadata(text: str | bytes, path: Path | str) -> Metadata:

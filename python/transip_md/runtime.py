@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from transip_md.aot import CompiledForward, check_machine, device_of
 from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.metadata import read_metadata
+from transip_md.metadata import METADATA_NAME, Metadata, form_of, read_metadata
 from transip_md.neighbours import Neighbourhood, find_neighbours
 
 
@@ -62,12 +63,79 @@ class Evaluation(NamedTuple):
     virial: np.ndarray | None
 
 
+class ScriptedForward:
+    """The forward of a TorchScript file."""
+
+    def __init__(self, path: Path | str, device: torch.device) -> None:
+        """Load it. Raises UsageError if torch cannot."""
+        try:
+            with torchscript_on_purpose():
+                self._module = torch.jit.load(str(path), map_location=device)
+        except RuntimeError as error:
+            raise UsageError(
+                f"{path} has a {METADATA_NAME}, but torch {torch.__version__} cannot load its TorchScript: {error}"
+            ) from error
+
+    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energies of tokens and forces on rows."""
+        # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
+        # models of this size plain execution is as fast.
+        with torch.enable_grad(), torch.jit.optimized_execution(False):
+            return self._module(*inputs)
+
+
+def check_isolated(periodic: np.ndarray) -> None:
+    """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
+    if np.any(periodic):
+        raise UsageError(
+            "The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+            "Type `atoms.pbc = False`, or use a model with a cutoff."
+        )
+
+
+def neighbourhood_of(
+    metadata: Metadata, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray
+) -> Neighbourhood:
+    """Rows and neighbours that a model wants: within its cutoff, or none at all for all-to-all attention.
+
+    Args:
+        metadata: of the model.
+        positions: float64 [N, 3], Angstrom.
+        cell: float64 [3, 3], rows are cell vectors, Angstrom.
+        periodic: bool [3].
+
+    Raises:
+        UsageError: a periodic structure with an all-to-all model, or a periodic axis without volume.
+    """
+    if metadata.cutoff is not None:
+        return find_neighbours(positions, cell, periodic, metadata.cutoff)
+    check_isolated(periodic)
+    count = len(positions)
+    return Neighbourhood(np.arange(count), np.zeros((count, 3)), np.empty((count, 0), dtype=np.int64))
+
+
+def inputs_of(
+    numbers: np.ndarray, positions: np.ndarray, neighbourhood: Neighbourhood, charge: int, multiplicity: int
+) -> tuple[torch.Tensor, ...]:
+    """The tensors of the forward that every engine calls; docs/conventions.md has them."""
+    return (
+        torch.from_numpy(np.asarray(numbers, dtype=np.int64)),
+        torch.from_numpy(neighbourhood.rows(positions)),
+        torch.from_numpy(neighbourhood.owner),
+        torch.ones(len(numbers), dtype=torch.bool),
+        torch.from_numpy(neighbourhood.neighbours),
+        torch.tensor(charge),
+        torch.tensor(multiplicity),
+    )
+
+
 class ExportedModel:
     """A loaded model file.
 
     Attributes:
         metadata: what the file says of itself.
         device: where the weights are.
+        compiled: the file holds compiled code, not TorchScript.
     """
 
     def __init__(self, path: Path | str, device: str = "auto") -> None:
@@ -78,44 +146,24 @@ class ExportedModel:
             device: "auto", "cpu", "cuda" or "cuda:N".
 
         Raises:
-            UsageError: the file cannot be used, see `transip_md.metadata.read_metadata`.
-            EnvironmentFaultError: the device does not exist.
+            UsageError: the file cannot be used, see `transip_md.metadata.read_metadata`, or was compiled for another
+                device.
+            EnvironmentFaultError: the device does not exist, or the file was compiled for another CPU or torch.
         """
         self.metadata = read_metadata(path)
-        self.device = choose_device(device)
-        try:
-            with torchscript_on_purpose():
-                self._module = torch.jit.load(str(path), map_location=self.device)
-        except RuntimeError as error:
-            raise UsageError(
-                f"{path} has a {self.metadata.format}-format header, but torch {torch.__version__} cannot load its "
-                f"TorchScript: {error}"
-            ) from error
-
-    def check_isolated(self, periodic: np.ndarray) -> None:
-        """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
-        if np.any(periodic):
-            raise UsageError(
-                "The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
-                "Type `atoms.pbc = False`, or use a model with a cutoff."
-            )
+        self.compiled = form_of(path) == "compiled"
+        self._forward: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+        if self.compiled:
+            check_machine(self.metadata, path)
+            self.device = choose_device(device_of(self.metadata, device, path))
+            self._forward = CompiledForward(path, self.device, local=self.metadata.cutoff is not None)
+        else:
+            self.device = choose_device(device)
+            self._forward = ScriptedForward(path, self.device)
 
     def neighbourhood(self, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray) -> Neighbourhood:
-        """Rows and neighbours that the model wants: within its cutoff, or none at all for all-to-all attention.
-
-        Args:
-            positions: float64 [N, 3], Angstrom.
-            cell: float64 [3, 3], rows are cell vectors, Angstrom.
-            periodic: bool [3].
-
-        Raises:
-            UsageError: a periodic structure with an all-to-all model, or a periodic axis without volume.
-        """
-        if self.metadata.cutoff is not None:
-            return find_neighbours(positions, cell, periodic, self.metadata.cutoff)
-        self.check_isolated(periodic)
-        count = len(positions)
-        return Neighbourhood(np.arange(count), np.zeros((count, 3)), np.empty((count, 0), dtype=np.int64))
+        """See `neighbourhood_of`."""
+        return neighbourhood_of(self.metadata, positions, cell, periodic)
 
     def inputs(
         self,
@@ -126,24 +174,12 @@ class ExportedModel:
         multiplicity: int,
     ) -> tuple[torch.Tensor, ...]:
         """The tensors of the forward that every engine calls, on the model's device; docs/conventions.md has them."""
-        count = len(numbers)
-        tensors = (
-            torch.from_numpy(np.asarray(numbers, dtype=np.int64)),
-            torch.from_numpy(neighbourhood.rows(positions)),
-            torch.from_numpy(neighbourhood.owner),
-            torch.ones(count, dtype=torch.bool),
-            torch.from_numpy(neighbourhood.neighbours),
-            torch.tensor(charge),
-            torch.tensor(multiplicity),
-        )
+        tensors = inputs_of(numbers, positions, neighbourhood, charge, multiplicity)
         return tuple(tensor.to(self.device) for tensor in tensors)
 
     def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies of tokens [T] and forces on rows [I, 3]; see `inputs`."""
-        # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
-        # models of this size plain execution is as fast.
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
-            return self._module(*inputs)
+        return self._forward(*inputs)
 
     def evaluate(
         self,

@@ -1,5 +1,6 @@
-// libtransip without any engine. Usage: test_libtransip TOY_MODEL BAD_FOLDER
-// The toy is the springs model of tests/toys.py; BAD_FOLDER holds files that must be refused.
+// libtransip without any engine. Usage: test_libtransip TOY_MODEL BAD_FOLDER SCRIPTED COMPILED
+// The toy is the springs model of tests/toys.py; BAD_FOLDER holds files that must be refused;
+// SCRIPTED and COMPILED are one local model with a cutoff of 3 Angstrom in both forms.
 
 #include "transip/elements.h"
 #include "transip/error.h"
@@ -164,15 +165,52 @@ void test_refused_files(const std::string &folder, const std::string &good)
     check_error([&] { transip::Model(good, "cuda:0"); }, "sees 0 CUDA devices", "no CUDA");
 }
 
+/// A compiled file says what the scripted one says, from no token on.
+void test_compiled(const std::string &scripted_file, const std::string &compiled_file)
+{
+  transip::Model scripted(scripted_file, "cpu");
+  transip::Model compiled(compiled_file, "auto");
+  check(compiled.device() == "cpu", "device of a compiled file");
+  check_error([&] { transip::Model(compiled_file, "cuda:0"); }, "compiled for device cpu", "another device");
+
+  // Five places: the tokens first, then images of token 0.
+  const std::vector<std::int64_t> species = {8, 1, 6, 1, 1};
+  const std::vector<double> positions = {0, 0, 0, 0, 0, 1.1, 1.3, 0.2, 0, -0.3, 1.2, 0.4, 0.5, -1.2, 0.6};
+  for (const int tokens : {0, 1, 2, 3}) {
+    const int rows = tokens == 0 ? 0 : 5;
+    std::vector<std::int64_t> owner(rows), neighbours;
+    for (int row = 0; row < rows; row++) owner[row] = row < tokens ? row : 0;
+    for (const int slots : {0, 1, 4}) {
+      neighbours.assign(static_cast<std::size_t>(tokens * slots), -1);
+      for (int t = 0; t < tokens; t++)
+        for (int s = 0; s < slots; s++) neighbours[t * slots + s] = s == t ? 4 : s;
+      transip::Request request;
+      request.species = {species.data(), static_cast<std::size_t>(tokens)};
+      request.positions = {positions.data(), static_cast<std::size_t>(3 * rows)};
+      request.owner = owner;
+      request.neighbours = neighbours;
+      transip::Result wanted, got;
+      scripted.evaluate(request, wanted);
+      compiled.evaluate(request, got);
+      const std::string what = std::to_string(tokens) + " tokens, " + std::to_string(slots) + " slots";
+      check_close(got.energy, wanted.energy, 1e-10, "energy, " + what);
+      check(got.forces.size() == wanted.forces.size(), "rows, " + what);
+      for (std::size_t i = 0; i < wanted.forces.size(); i++)
+        check_close(got.forces[i], wanted.forces[i], 1e-10, "force, " + what);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char **argv)
 {
-  if (argc != 3) return 2;
+  if (argc != 5) return 2;
   test_elements();
   test_metadata();
   test_evaluation(argv[1]);
   test_refused_files(argv[2], argv[1]);
+  test_compiled(argv[3], argv[4]);
   check_close(transip::units::kj_per_mol_per_ev, 96.48533212331, 1e-10, "eV in kJ/mol");
   std::cout << checks - failures << " checks passed, " << failures << " failed\n";
   return failures ? 1 : 0;

@@ -25,11 +25,11 @@ def cmake_build(tmp_path_factory, repository):
     return folder
 
 
-def test_cpp(cmake_build, toy_file, tmp_path):
+def test_cpp(cmake_build, toy_file, local_files, tmp_path):
     bad_model_files(tmp_path)
-    result = subprocess.run(
-        [str(cmake_build / "test_libtransip"), str(toy_file), str(tmp_path)], capture_output=True, text=True
-    )
+    files = [toy_file, tmp_path, local_files["torchscript"], local_files["aoti"]]
+    command = [str(cmake_build / "test_libtransip"), *map(str, files)]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert " 0 failed" in result.stdout
 

@@ -26,6 +26,9 @@ struct Metadata {
   Range multiplicity;                       ///< spin multiplicity
   std::string training_data;                ///< the model card's first line, may be empty
   std::string level_of_theory;              ///< may be empty
+  std::string torch;                        ///< version of torch that wrote the file, may be empty
+  std::string compiled_device = "cpu";      ///< what a compiled file is for, "cpu" or "cuda"
+  std::string cpu_capability;               ///< vector instructions that a compiled file uses, torch's name, or empty
   std::string source_sha256;                ///< of the checkpoint
 
   bool knows(int atomic_number) const;

@@ -22,15 +22,23 @@ def export(
         Literal["float32", "float64"],
         typer.Option(help="Precision of the weights; positions are float64 always."),
     ] = "float64",
+    form: Annotated[
+        Literal["torchscript", "aoti"],
+        typer.Option(
+            "--format",
+            help="torchscript runs wherever torch does; aoti is compiled for this machine (a minute or two), *.pt2.",
+        ),
+    ] = "torchscript",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What an aoti file is compiled for.")] = "cpu",
 ) -> None:
-    """Write a self-describing TorchScript file, and check it against the eager model before saying so."""
+    """Write a self-describing model file, and check it against the eager model before saying so."""
     from transip_md.export import CHECK_STRUCTURES
     from transip_md.export import export as write
     from transip_md.metadata import NOT_CONSERVATIVE
     from transip_md.model.checkpoint import load_named
 
     require_folder_of(output)
-    metadata = write(load_named(checkpoint), output, dtype)
+    metadata = write(load_named(checkpoint), output, dtype, form, device)
     console.print(
         f"{output}: format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back and "
         f"compared with the eager model on {CHECK_STRUCTURES} random structures.",

@@ -16,7 +16,7 @@ from transip_md.errors import UsageError
 from transip_md.nve.analysis import Conservation, analyse
 from transip_md.nve.files import plot_energies, write_csv
 from transip_md.outputs import make_folder
-from transip_md.runtime import ExportedModel
+from transip_md.runtime import ExportedModel, check_isolated
 from transip_md.thermal import thermal_velocities
 from transip_md.tolerances import DRIFT
 
@@ -111,7 +111,7 @@ def run_nve(
     exported = ExportedModel(model, device=settings.device)
     exported.metadata.check_species(atoms.numbers)
     if exported.metadata.cutoff is None:
-        exported.check_isolated(atoms.pbc)
+        check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
     make_folder(folder)
     dynamics = Dynamics(settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed))

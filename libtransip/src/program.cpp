@@ -1,0 +1,144 @@
+#include "program.h"
+
+#include "transip/error.h"
+#include "transip/model.h"
+
+#include <ATen/Version.h>
+#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/script.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace transip {
+
+namespace {
+
+/// torch.export takes sizes 0 and 1 for constants: compiled code runs from two tokens and two neighbour slots on.
+constexpr std::int64_t smallest = 2;
+
+class ScriptedProgram : public Program {
+ public:
+  ScriptedProgram(const std::string &path, c10::Device device) : module_(torch::jit::load(path, device))
+  {
+    module_.eval();
+  }
+
+  Output run(std::vector<at::Tensor> inputs) override
+  {
+    // The forward takes the gradient itself, so differentiation must be on whatever the host program has set. Plain
+    // execution: graph optimisation would specialise anew, at the cost of hundreds of steps, on every new number of
+    // atoms.
+    const c10::AutoGradMode differentiation(true);
+    const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
+    const auto outputs = module_.forward({inputs.begin(), inputs.end()}).toTuple();
+    return {outputs->elements().at(0).toTensor(), outputs->elements().at(1).toTensor()};
+  }
+
+ private:
+  torch::jit::Module module_;
+};
+
+class CompiledProgram : public Program {
+ public:
+  CompiledProgram(const std::string &path, c10::Device device, bool local)
+      : loader_(path, "model", true, 1, device.index()), local_(local)
+  {
+  }
+
+  Output run(std::vector<at::Tensor> inputs) override
+  {
+    const c10::InferenceMode no_bookkeeping;
+    const std::int64_t tokens = inputs[0].size(0);
+    if (tokens == 0) return {at::zeros({0}, inputs[1].options()), at::zeros_like(inputs[1])};
+    at::Tensor &neighbours = inputs[4];
+    if (local_ && neighbours.size(1) < smallest)
+      neighbours = at::constant_pad_nd(neighbours, {0, smallest - neighbours.size(1)}, -1);
+    if (tokens >= smallest) {
+      auto outputs = loader_.run(inputs);
+      return {outputs.at(0), outputs.at(1)};
+    }
+    if (!local_)
+      throw Error("A compiled all-to-all model takes two atoms or more; got one. Use a TorchScript file (`transip-md "
+                  "export --format torchscript`).");
+    return run_alone(std::move(inputs));
+  }
+
+ private:
+  /// One token: a second one that nobody sees and whose energy does not count goes behind it.
+  Output run_alone(std::vector<at::Tensor> inputs)
+  {
+    const at::Tensor &positions = inputs[1], &owner = inputs[2], &owned = inputs[3], &neighbours = inputs[4];
+    inputs[0] = inputs[0].repeat({2});
+    at::Tensor second_owner = at::cat({owner.slice(0, 0, 1), at::ones_like(owner.slice(0, 0, 1)), owner.slice(0, 1)});
+    at::Tensor twice = at::cat({positions.slice(0, 0, 1), positions});
+    at::Tensor counted = at::cat({owned, at::zeros_like(owned)});
+    at::Tensor slots = at::cat({at::where(neighbours > 0, neighbours + 1, neighbours), at::full_like(neighbours, -1)});
+    inputs[1] = twice;
+    inputs[2] = second_owner;
+    inputs[3] = counted;
+    inputs[4] = slots;
+    auto outputs = loader_.run(inputs);
+    const at::Tensor &forces = outputs.at(1);
+    return {outputs.at(0).slice(0, 0, 1), at::cat({forces.slice(0, 0, 1), forces.slice(0, 2)})};
+  }
+
+  torch::inductor::AOTIModelPackageLoader loader_;
+  bool local_;
+};
+
+/// Place of a name among torch's names of vector instructions, the poorer first; -1 if it is none of them.
+int rank(std::string_view capability)
+{
+  constexpr std::array<std::string_view, 3> known = {"DEFAULT", "AVX2", "AVX512"};
+  const auto found = std::find(known.begin(), known.end(), capability);
+  return found == known.end() ? -1 : static_cast<int>(found - known.begin());
+}
+
+std::string minor_version(const std::string &version)
+{
+  return version.substr(0, version.find('.', version.find('.') + 1));
+}
+
+void check_machine(const std::string &path, const Metadata &metadata)
+{
+  const std::string otherwise = ". Export the model again on this machine, or use a TorchScript file (`transip-md "
+                                "export --format torchscript`).";
+  const std::string here = at::get_cpu_capability();
+  if (rank(here) >= 0 && rank(metadata.cpu_capability) > rank(here))
+    throw Error(path + " was compiled for CPUs with " + metadata.cpu_capability + ", and this one has " + here +
+                otherwise);
+  if (minor_version(metadata.torch) != minor_version(torch_version()))
+    throw Error(path + " was compiled with torch " + metadata.torch + ", and this is " + torch_version() + otherwise);
+}
+
+}  // namespace
+
+std::string essence(const std::exception &problem)
+{
+  if (const auto *error = dynamic_cast<const c10::Error *>(&problem)) {
+    const std::string text = error->what_without_backtrace();
+    return text.substr(0, text.find('\n'));
+  }
+  std::string text = problem.what();
+  text.erase(text.find_last_not_of(" \n") + 1);
+  return text.substr(text.rfind('\n') + 1);
+}
+
+std::unique_ptr<Program> load_program(const std::string &path, const Metadata &metadata, bool compiled,
+                                      c10::Device device)
+{
+  if (compiled) check_machine(path, metadata);
+  try {
+    if (compiled) return std::make_unique<CompiledProgram>(path, device, metadata.cutoff.has_value());
+    return std::make_unique<ScriptedProgram>(path, device);
+  } catch (const std::exception &problem) {
+    throw Error(path + " has a transip.json, but torch " + torch_version() + " cannot load its " +
+                (compiled ? "compiled code: " : "TorchScript: ") + essence(problem));
+  }
+}
+
+}  // namespace transip

@@ -1,0 +1,158 @@
+"""Model files compiled ahead of time: energy and forces in one graph, by AOTInductor, for the machine at hand."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.metadata import METADATA_NAME, Metadata
+
+#: Smallest number of tokens, and for local models of neighbour slots, that a compiled model takes: torch.export treats
+#: sizes 0 and 1 as constants. Callers pad.
+SMALLEST = 2
+#: What the vector instructions of a CPU are called by torch, the poorer first.
+CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")
+
+
+def cpu_capability() -> str:
+    """Vector instructions that compiled code for this machine uses."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def device_of(metadata: Metadata, asked: str, path: Path | str) -> str:
+    """Where a compiled model runs: where it was compiled for.
+
+    Raises:
+        UsageError: another device is asked for.
+    """
+    compiled_for = metadata.made_with.get("device", "cpu")
+    if asked != "auto" and asked.split(":")[0] != compiled_for:
+        raise UsageError(
+            f"{path} was compiled for device {compiled_for}; got device {asked!r}. Export it again with --device "
+            f"{asked.split(':')[0]}, or leave the device out."
+        )
+    return compiled_for if asked == "auto" else asked
+
+
+def check_machine(metadata: Metadata, path: Path | str) -> None:
+    """Raise EnvironmentFaultError if a compiled model asks for vector instructions or a torch that are not here."""
+    made = metadata.made_with
+    wanted, here = made.get("cpu_capability", CAPABILITIES[0]), cpu_capability()
+    if wanted in CAPABILITIES and here in CAPABILITIES and CAPABILITIES.index(wanted) > CAPABILITIES.index(here):
+        raise EnvironmentFaultError(
+            f"{path} was compiled for CPUs with {wanted}, and this one has {here}. Export the model again on this "
+            "machine, or use a TorchScript file (`--format torchscript`)."
+        )
+    if _minor(made["torch"]) != _minor(torch.__version__):
+        raise EnvironmentFaultError(
+            f"{path} was compiled with torch {made['torch']}, and this is {torch.__version__}: compiled code goes with "
+            "one version. Export the model again, or use a TorchScript file (`--format torchscript`)."
+        )
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def compile_model(eager: nn.Module, example: tuple[Tensor, ...], metadata: Metadata, path: Path) -> None:
+    """Trace, compile and package a module with the engines' forward.
+
+    The gradient with respect to positions is traced into the graph. The numbers of tokens, rows and neighbour slots
+    stay free; the code runs in one thread, whatever the caller's number of threads.
+
+    Args:
+        eager: a module with the forward of `transip_md.export.EngineModel`.
+        example: its arguments for some structure of a few atoms, on the device to compile for.
+        metadata: what the file shall say of itself; goes into the package.
+        path: file to write, ``*.pt2``.
+
+    Raises:
+        EnvironmentFaultError: there is no working C++ compiler, or torch cannot compile the model.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    tokens = torch.export.Dim("tokens", min=SMALLEST)
+    local = metadata.cutoff is not None
+    rows = torch.export.Dim("rows", min=SMALLEST) if local else tokens
+    slots = {0: tokens, 1: torch.export.Dim("slots", min=SMALLEST)} if local else {0: tokens}
+    shapes = ({0: tokens}, {0: rows}, {0: rows}, {0: tokens}, slots, None, None)
+
+    def forward(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return eager(*inputs)
+
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # torch warns of its own code here.
+            warnings.simplefilter("ignore")
+            with torch.enable_grad():
+                graph = make_fx(forward, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
+            program = torch.export.export(graph, example, dynamic_shapes=shapes)
+            package = torch._inductor.aoti_compile_and_package(
+                program, package_path=str(Path(folder) / "model.pt2"), inductor_configs={"cpp.threads": 1}
+            )
+            _repack(Path(package), path, metadata)
+    except (RuntimeError, torch._inductor.exc.InductorError) as error:
+        raise EnvironmentFaultError(
+            f"torch {torch.__version__} could not compile the model: {str(error).splitlines()[0]}. A C++ compiler "
+            "(g++) is needed; a TorchScript file (`--format torchscript`) is not compiled."
+        ) from error
+
+
+def _repack(package: Path, path: Path, metadata: Metadata) -> None:
+    """Copy a package with the metadata and without sources, which are not needed to run."""
+    with zipfile.ZipFile(package) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+        for name in source.namelist():
+            if not name.endswith(".cpp"):
+                target.writestr(name, source.read(name))
+        top = source.namelist()[0].split("/")[0]
+        target.writestr(f"{top}/extra/{METADATA_NAME}", metadata.to_json())
+
+
+class CompiledForward:
+    """The forward of a compiled file; called as the scripted module is."""
+
+    def __init__(self, path: Path | str, device: torch.device, *, local: bool) -> None:
+        """Load it. Raises UsageError if torch cannot."""
+        self.local = local
+        try:
+            self._run = torch._inductor.aoti_load_package(
+                str(path), run_single_threaded=True, device_index=-1 if device.index is None else device.index
+            )
+        except RuntimeError as error:
+            raise UsageError(
+                f"{path} has a {METADATA_NAME}, but torch {torch.__version__} cannot load its compiled code: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies of tokens and forces on rows."""
+        species, positions, owner, owned, neighbours, charge, multiplicity = inputs
+        tokens = len(species)
+        if tokens == 0:
+            return torch.zeros(0, dtype=torch.float64), torch.zeros_like(positions)
+        if self.local and neighbours.shape[1] < SMALLEST:
+            neighbours = nn.functional.pad(neighbours, (0, SMALLEST - neighbours.shape[1]), value=-1)
+        if tokens >= SMALLEST:
+            return tuple(self._run(species, positions, owner, owned, neighbours, charge, multiplicity))
+        if not self.local:
+            raise UsageError(
+                "A compiled all-to-all model takes two atoms or more; got one. Use a TorchScript file (`--format "
+                "torchscript`)."
+            )
+        # A second token that nobody sees and whose energy does not count, behind the only one.
+        energies, forces = self._run(
+            species.repeat(2),
+            torch.cat([positions[:1], positions]),
+            torch.cat([owner[:1], owner + (torch.arange(len(owner), device=owner.device) == 0)]),
+            torch.cat([owned, torch.zeros_like(owned)]),
+            torch.cat([torch.where(neighbours > 0, neighbours + 1, neighbours), torch.full_like(neighbours, -1)]),
+            charge,
+            multiplicity,
+        )
+        return energies[:1], torch.cat([forces[:1], forces[2:]])
