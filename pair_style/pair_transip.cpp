@@ -10,12 +10,17 @@
 
 #include "pair_transip.h"
 
+#include "transip_molecule.h"
+#include "transip_rows.h"
+
 #include "atom.h"
 #include "comm.h"
 #include "domain.h"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
 #include "update.h"
 #include "utils.h"
 
@@ -31,23 +36,26 @@
 
 using namespace LAMMPS_NS;
 
-// the model is asked for no pairs, but LAMMPS wants some cutoff of every pair style
+// an all-to-all model is asked for no pairs, but LAMMPS wants some cutoff of every pair style
 static constexpr double NOMINAL_CUTOFF = 1.0;
 
 struct PairTransIP::Impl {
+  explicit Impl(LAMMPS *lmp) : molecule(lmp), rows(lmp) {}
+
   std::optional<transip::Model> model;
   std::string path;
   int charge = 0;
   int multiplicity = 1;
-  std::vector<std::int64_t> element_of_type;    // indexed by atom type, 1 .. ntypes
-  std::vector<std::int64_t> species;            // of the local atoms, this step
+  std::vector<std::int64_t> element_of_type;    // indexed by atom type, 1 .. ntypes; 0 for NULL
+  TransIPMolecule molecule;                     // of an all-to-all model, this step
+  TransIPRows rows;                             // of a local model, this step
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
 };
 
 /* ---------------------------------------------------------------------- */
 
-PairTransIP::PairTransIP(LAMMPS *lmp) : Pair(lmp), impl(std::make_unique<Impl>())
+PairTransIP::PairTransIP(LAMMPS *lmp) : Pair(lmp), impl(std::make_unique<Impl>(lmp))
 {
   single_enable = 0;
   restartinfo = 0;
@@ -63,6 +71,7 @@ PairTransIP::~PairTransIP()
   if (allocated) {
     memory->destroy(setflag);
     memory->destroy(cutsq);
+    memory->destroy(cutghost);
   }
 }
 
@@ -74,6 +83,7 @@ void PairTransIP::allocate()
   const int n = atom->ntypes + 1;
   memory->create(setflag, n, n, "pair:setflag");
   memory->create(cutsq, n, n, "pair:cutsq");
+  memory->create(cutghost, n, n, "pair:cutghost");
   for (int i = 1; i < n; i++)
     for (int j = i; j < n; j++) setflag[i][j] = 0;
 }
@@ -87,8 +97,10 @@ void PairTransIP::settings(int narg, char **arg)
   if (narg < 1)
     error->all(FLERR,
                "pair_style transip needs a model file: pair_style transip model.pt [device "
-               "auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]");
+               "auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [threads N]");
 
+  // as many threads as LAMMPS itself was told to use, by OMP_NUM_THREADS or the package command
+  int threads = comm->nthreads;
   std::string device = "auto";
   impl->charge = 0;
   impl->multiplicity = 1;
@@ -101,15 +113,19 @@ void PairTransIP::settings(int narg, char **arg)
       impl->charge = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
     else if (strcmp(arg[iarg], "multiplicity") == 0)
       impl->multiplicity = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
-    else
+    else if (strcmp(arg[iarg], "threads") == 0) {
+      threads = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
+      if (threads < 1)
+        error->all(FLERR, "pair_style transip: threads must be 1 or more, got {}", threads);
+    } else
       error->all(FLERR,
-                 "pair_style transip: unknown keyword {}; known are device, charge, multiplicity",
+                 "pair_style transip: unknown keyword {}; known are device, charge, multiplicity, "
+                 "threads",
                  arg[iarg]);
   }
 
   try {
-    // as many threads as LAMMPS itself was told to use, by OMP_NUM_THREADS or the package command
-    transip::set_threads(comm->nthreads);
+    transip::set_threads(threads);
     impl->path = arg[0];
     impl->model.emplace(impl->path, device);
     impl->model->check_charge(impl->charge, impl->multiplicity);
@@ -118,11 +134,8 @@ void PairTransIP::settings(int narg, char **arg)
   }
 
   const transip::Metadata &card = impl->model->metadata();
-  if (card.cutoff)
-    error->all(FLERR,
-               "pair_style transip: {} is a local model (cutoff {} Angstrom); this version "
-               "evaluates all-to-all models",
-               impl->path, *card.cutoff);
+  // a halo of tokens needs the neighbors of ghosts; this is asked of hybrid styles right after
+  ghostneigh = (card.cutoff && comm->nprocs > 1) ? 1 : 0;
   if (!card.conservative && comm->me == 0)
     error->warning(FLERR,
                    "pair_style transip: {} has a direct force head: its forces are not the gradient "
@@ -149,10 +162,14 @@ void PairTransIP::coeff(int narg, char **arg)
   if (narg != 2 + atom->ntypes)
     error->all(FLERR, "pair_style transip: expected {}; got {} symbol{}", expected, narg - 2,
                narg == 3 ? "" : "s");
+  if (strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
+    error->all(FLERR, "pair_style transip: expected {}; got pair_coeff {} {}", expected, arg[0],
+               arg[1]);
 
   impl->element_of_type.assign(atom->ntypes + 1, 0);
   for (int type = 1; type <= atom->ntypes; type++) {
     const char *symbol = arg[type + 1];
+    if (strcmp(symbol, "NULL") == 0) continue;
     const int number = transip::atomic_number(symbol);
     if (number == 0)
       error->all(FLERR, "pair_style transip: '{}' is no element symbol; expected {}", symbol,
@@ -165,13 +182,18 @@ void PairTransIP::coeff(int narg, char **arg)
     impl->element_of_type[type] = number;
   }
 
-  for (int i = 1; i <= atom->ntypes; i++)
-    for (int j = i; j <= atom->ntypes; j++) setflag[i][j] = 1;
+  int mapped = 0;
+  for (int i = 1; i <= atom->ntypes; i++) {
+    if (impl->element_of_type[i] == 0) continue;
+    mapped++;
+    for (int j = i; j <= atom->ntypes; j++)
+      if (impl->element_of_type[j] != 0) setflag[i][j] = 1;
+  }
+  if (mapped == 0)
+    error->all(FLERR, "pair_style transip: every type is NULL; expected {}", expected);
 }
 
-/* ----------------------------------------------------------------------
-   needs no neighbor list: every atom attends to every other
-------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------- */
 
 void PairTransIP::init_style()
 {
@@ -182,17 +204,48 @@ void PairTransIP::init_style()
     impl->energy_unit = transip::units::kcal_per_mol_per_ev;
   else
     error->all(FLERR, "pair_style transip works in units metal or real, not units {}", units);
+  if (!atom->tag_enable)
+    error->all(FLERR,
+               "pair_style transip needs atom IDs: take `atom_modify id no` out of the input");
 
-  if (domain->xperiodic || domain->yperiodic || domain->zperiodic)
+  if (impl->model->metadata().cutoff)
+    init_local();
+  else if (domain->xperiodic || domain->yperiodic || domain->zperiodic)
     error->all(FLERR,
                "pair_style transip: the box is periodic, and model {} attends all-to-all: it "
                "describes isolated molecules only. Put `boundary s s s` at the top of the input",
                impl->path);
-  if (comm->nprocs > 1)
+}
+
+/* ----------------------------------------------------------------------
+   a local model needs a full neighbor list, and on several ranks a halo
+------------------------------------------------------------------------- */
+
+void PairTransIP::init_local()
+{
+  if (!force->newton_pair)
     error->all(FLERR,
-               "pair_style transip: an all-to-all model runs on one MPI rank, not on {}. Start "
-               "LAMMPS without mpirun, or with -np 1",
-               comm->nprocs);
+               "pair_style transip: forces on ghost atoms go back to their owners, which needs "
+               "newton pair on. Put `newton on` before the box is made");
+  if (atom->molecular != Atom::ATOMIC)
+    for (int i = 1; i < 4; i++)
+      if (force->special_lj[i] == 0.0 && force->special_coul[i] == 0.0)
+        error->all(FLERR,
+                   "pair_style transip: special_bonds takes bonded atoms out of the neighbor list, "
+                   "and the model wants them all. Type `special_bonds lj/coul 1.0 1.0 1.0`");
+
+  if (comm->nprocs == 1) {
+    neighbor->add_request(this, NeighConst::REQ_FULL);
+    return;
+  }
+  neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_GHOST);
+  const double halo = *impl->model->metadata().interaction_range + neighbor->skin;
+  if (comm->mode != Comm::SINGLE)
+    error->all(FLERR,
+               "pair_style transip needs one ghost cutoff for all atoms. Type `comm_modify mode "
+               "single cutoff {:.6g}`",
+               halo);
+  comm->cutghostuser = MAX(comm->cutghostuser, halo);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -200,11 +253,13 @@ void PairTransIP::init_style()
 double PairTransIP::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "pair_style transip: pair_coeff * * was not given");
-  return NOMINAL_CUTOFF;
+  const double cutoff = impl->model->metadata().cutoff.value_or(NOMINAL_CUTOFF);
+  cutghost[i][j] = cutghost[j][i] = cutoff;
+  return cutoff;
 }
 
 /* ----------------------------------------------------------------------
-   evaluate the molecule and add forces, energy and virial
+   add forces, energy and virial
 ------------------------------------------------------------------------- */
 
 void PairTransIP::compute(int eflag, int vflag)
@@ -214,53 +269,94 @@ void PairTransIP::compute(int eflag, int vflag)
     error->all(FLERR,
                "pair_style transip has no per-atom virial: the energy of an atom depends on all "
                "others. Use the global virial (compute pressure) instead");
+  if (impl->model->metadata().cutoff)
+    compute_local();
+  else
+    compute_molecule();
+  if (vflag_fdotr) virial_fdotr_compute();
+}
 
-  gather();
-  const int nlocal = atom->nlocal;
+/* ----------------------------------------------------------------------
+   all atoms of this rank, and as many ghosts as they see
+------------------------------------------------------------------------- */
+
+void PairTransIP::compute_local()
+{
+  TransIPRows &rows = impl->rows;
+  if (neighbor->ago == 0) rows.forget();
+  rows.build(list, impl->element_of_type, *impl->model->metadata().cutoff, comm->nprocs > 1);
   transip::Request request;
-  request.species = impl->species;
-  request.positions = {nlocal ? atom->x[0] : nullptr, static_cast<std::size_t>(3 * nlocal)};
+  request.species = rows.species;
+  request.positions = rows.positions;
+  request.owner = rows.owner;
+  request.owned = rows.owned;
+  request.neighbours = rows.neighbours;
+  evaluate(request, [&rows, this](std::size_t row) { return atom->tag[rows.atom_of_row[row]]; });
+
+  const double unit = impl->energy_unit;
+  const std::vector<double> &forces = impl->result.forces;
+  double **f = atom->f;
+  for (std::size_t row = 0; row < rows.atom_of_row.size(); row++)
+    for (int d = 0; d < 3; d++) f[rows.atom_of_row[row]][d] += unit * forces[3 * row + d];
+  if (eflag_global) eng_vdwl += unit * impl->result.energy;
+  if (eflag_atom)
+    for (std::size_t t = 0; t < rows.species.size(); t++)
+      if (rows.owned[t]) eatom[rows.atom_of_row[t]] += unit * impl->result.energies[t];
+}
+
+/* ----------------------------------------------------------------------
+   the whole molecule is evaluated once, by rank 0
+------------------------------------------------------------------------- */
+
+void PairTransIP::compute_molecule()
+{
+  TransIPMolecule &molecule = impl->molecule;
+  molecule.gather(impl->element_of_type);
+  transip::Result &result = impl->result;
+  if (comm->me == 0) {
+    transip::Request request;
+    request.species = molecule.species;
+    request.positions = molecule.positions;
+    evaluate(request, [&molecule](std::size_t place) { return molecule.tags[place]; });
+  }
+  molecule.share(result.energies, result.forces);
+
+  const double unit = impl->energy_unit;
+  double **f = atom->f;
+  for (std::size_t place = 0; place < molecule.atom_of_place.size(); place++) {
+    const int i = molecule.atom_of_place[place];
+    if (i < 0) continue;
+    for (int d = 0; d < 3; d++) f[i][d] += unit * result.forces[3 * place + d];
+    if (eflag_global) eng_vdwl += unit * result.energies[place];
+    if (eflag_atom) eatom[i] += unit * result.energies[place];
+  }
+}
+
+/* ----------------------------------------------------------------------
+   one call of the model; tag_of_row names the atom of a number that is not finite
+------------------------------------------------------------------------- */
+
+template <typename TagOfRow>
+void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row)
+{
   request.charge = impl->charge;
   request.multiplicity = impl->multiplicity;
   try {
     impl->model->evaluate(request, impl->result);
   } catch (const transip::NotFinite &problem) {
-    const auto i = static_cast<int>(problem.row());
+    const double *x = request.positions.data() + 3 * problem.row();
     error->one(FLERR, "pair_style transip: step {}: {}, for atom {} at {:.6} {:.6} {:.6}",
-               update->ntimestep, problem.what(), atom->tag[i], atom->x[i][0], atom->x[i][1],
-               atom->x[i][2]);
+               update->ntimestep, problem.what(), tag_of_row(problem.row()), x[0], x[1], x[2]);
   } catch (const transip::Error &problem) {
     error->one(FLERR, "pair_style transip: step {}: {}", update->ntimestep, problem.what());
   }
-
-  const double unit = impl->energy_unit;
-  const std::vector<double> &forces = impl->result.forces;
-  double **f = atom->f;
-  for (int i = 0; i < nlocal; i++)
-    for (int d = 0; d < 3; d++) f[i][d] += unit * forces[3 * i + d];
-
-  if (eflag_global) eng_vdwl += unit * impl->result.energy;
-  if (eflag_atom)
-    for (int i = 0; i < nlocal; i++) eatom[i] += unit * impl->result.energies[i];
-  if (vflag_fdotr) virial_fdotr_compute();
-}
-
-/* ----------------------------------------------------------------------
-   atomic numbers of the local atoms; their order changes between steps
-------------------------------------------------------------------------- */
-
-void PairTransIP::gather()
-{
-  impl->species.resize(atom->nlocal);
-  for (int i = 0; i < atom->nlocal; i++)
-    impl->species[i] = impl->element_of_type[atom->type[i]];
 }
 
 /* ---------------------------------------------------------------------- */
 
 double PairTransIP::memory_usage()
 {
-  return static_cast<double>(impl->species.capacity() * sizeof(std::int64_t) +
-                             (impl->result.energies.capacity() + impl->result.forces.capacity()) *
-                                 sizeof(double));
+  return impl->molecule.memory_usage() + impl->rows.memory_usage() +
+      static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +
+                                            impl->result.forces.capacity()));
 }

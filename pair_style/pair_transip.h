@@ -8,7 +8,7 @@
    directory.
 ------------------------------------------------------------------------- */
 
-// pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]
+// pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [threads N]
 // pair_coeff * * El1 El2 ...
 
 #ifndef LMP_PAIR_TRANSIP_H
@@ -17,6 +17,10 @@
 #include "pair.h"
 
 #include <memory>
+
+namespace transip {
+struct Request;
+}
 
 namespace LAMMPS_NS {
 
@@ -37,7 +41,10 @@ class PairTransIP : public Pair {
   std::unique_ptr<Impl> impl;
 
   void allocate();
-  void gather();
+  void init_local();
+  void compute_local();
+  void compute_molecule();
+  template <typename TagOfRow> void evaluate(transip::Request &, const TagOfRow &);
 };
 
 }    // namespace LAMMPS_NS

@@ -15,7 +15,7 @@ import numpy as np
 
 from transip_md.build import find_tool
 from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
-from transip_md.errors import EnvironmentFaultError, TransIPError
+from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.plugins import KINDS, plugin_library
 from transip_md.thermal import temperature_of
 
@@ -29,7 +29,7 @@ DECK_START = """\
 # {title}
 # Run it again by hand in this folder: lmp -in {deck}
 units         metal
-boundary      s s s
+boundary      {boundary}
 atom_style    atomic
 atom_modify   map array
 read_data     {data}
@@ -43,7 +43,7 @@ thermo_modify format float %.15g
 SINGLE_POINT_DECK = """\
 thermo        1
 dump          1 all custom 1 {dump} id fx fy fz
-dump_modify   1 sort id format float %.17g
+dump_modify   1 sort id format float %.17g{general}
 run           0
 """
 
@@ -56,24 +56,55 @@ run           {steps}
 """
 
 
+def is_rectangular(atoms: ase.Atoms) -> bool:
+    """True if the cell vectors lie along x, y and z, so that LAMMPS need not turn the box."""
+    cell = atoms.cell.array
+    return bool((cell == np.diag(np.diag(cell))).all() and (np.diag(cell) >= 0).all())
+
+
+def boundary_of(atoms: ase.Atoms) -> str:
+    """LAMMPS's boundary styles: periodic, or shrink-wrapped."""
+    return " ".join("p" if periodic else "s" for periodic in atoms.pbc)
+
+
+def _box(atoms: ase.Atoms) -> list[str]:
+    """Lines of a data file that say what the box is."""
+    if atoms.pbc.any() and not is_rectangular(atoms):
+        if not atoms.pbc.all():
+            raise UsageError(
+                f"LAMMPS takes cells that are not rectangular only if they are periodic in all directions; got pbc "
+                f"{atoms.pbc.tolist()}. Turn the structure so that its cell lies along x, y, z."
+            )
+        names = zip(atoms.cell.array, ("avec", "bvec", "cvec"), strict=True)
+        return [f"{x:.17g} {y:.17g} {z:.17g} {name}" for (x, y, z), name in names] + ["0 0 0 abc origin"]
+    lines = []
+    for axis, periodic in enumerate(atoms.pbc):
+        low, high = atoms.positions[:, axis].min() - PADDING, atoms.positions[:, axis].max() + PADDING
+        if periodic:
+            low, high = 0.0, atoms.cell.array[axis, axis]
+        lines.append(f"{low:.17g} {high:.17g} {'xyz'[axis]}lo {'xyz'[axis]}hi")
+    return lines
+
+
 def write_data(path: Path, atoms: ase.Atoms, velocities: np.ndarray | None = None) -> list[str]:
     """Write a LAMMPS data file (atom_style atomic, units metal) with every digit.
 
     Args:
         path: file to write.
-        atoms: an isolated structure.
+        atoms: a structure; a cell that is not rectangular becomes LAMMPS's general triclinic box.
         velocities: Angstrom/fs, [N, 3].
 
     Returns:
         Element symbols in the order of the atom types; atoms of one element with other masses have other types.
+
+    Raises:
+        UsageError: a cell that LAMMPS does not take.
     """
     of_atoms = list(zip(atoms.numbers.tolist(), atoms.get_masses().tolist(), strict=True))
     kinds = sorted(set(of_atoms))
     symbols = [ase.data.chemical_symbols[number] for number, _ in kinds]
     lines = [f"{atoms.get_chemical_formula()}, written by transip-md", "", f"{len(atoms)} atoms"]
-    lines += [f"{len(kinds)} atom types", ""]
-    for axis, low, high in zip("xyz", atoms.positions.min(axis=0), atoms.positions.max(axis=0), strict=True):
-        lines.append(f"{low - PADDING:.17g} {high + PADDING:.17g} {axis}lo {axis}hi")
+    lines += [f"{len(kinds)} atom types", "", *_box(atoms)]
     lines += ["", "Masses", ""]
     lines += [f"{kind + 1} {mass:.17g}  # {symbols[kind]}" for kind, (_, mass) in enumerate(kinds)]
     lines += ["", "Atoms # atomic", ""]
@@ -119,6 +150,7 @@ class LammpsEngine:
         name = place.name if place.parent == deck.parent.resolve() else str(place)
         return DECK_START.format(
             title=title,
+            boundary=boundary_of(job.atoms),
             deck=deck.name,
             data=data.name,
             model=f'"{name}"' if " " in name else name,
@@ -164,9 +196,11 @@ class LammpsEngine:
         data, deck, log = folder / "point.data", folder / "in.point", folder / "point.log"
         dump = folder / "point.dump"
         symbols = write_data(data, job.atoms)
+        turned = job.atoms.pbc.any() and not is_rectangular(job.atoms)
+        general = " triclinic/general yes" if turned else ""
         deck.write_text(
             self._deck(job, symbols, data, deck, "energy and forces of one structure")
-            + SINGLE_POINT_DECK.format(dump=dump.name)
+            + SINGLE_POINT_DECK.format(dump=dump.name, general=general)
         )
         self._run(deck, log)
         forces = np.loadtxt(dump, skiprows=9, ndmin=2)[:, 1:]

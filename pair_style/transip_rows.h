@@ -1,0 +1,58 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This file is part of a pair style that derives from LAMMPS's class Pair and
+   is distributed under the GNU General Public License, version 2 or later:
+   see LICENSE in this directory.
+------------------------------------------------------------------------- */
+
+// Atoms of this rank as tokens, rows and neighbour slots of a local model (docs/conventions.md).
+
+#ifndef LMP_TRANSIP_ROWS_H
+#define LMP_TRANSIP_ROWS_H
+
+#include "pointers.h"
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+namespace LAMMPS_NS {
+
+class TransIPRows : protected Pointers {
+ public:
+  explicit TransIPRows(class LAMMPS *);
+
+  // elements: atomic number of each atom type, 0 for types of another style
+  // halo: every atom of this rank, ghosts too, is a token (several ranks); else only local atoms
+  //       are, and ghosts are images of them (one rank)
+  void build(class NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
+             bool halo);
+
+  // forget which atom has which tag: call when atoms may have changed places
+  void forget();
+
+  std::vector<int> atom_of_row;            // [I]
+  std::vector<std::int64_t> species;       // [T]
+  std::vector<std::uint8_t> owned;         // [T]
+  std::vector<double> positions;           // [I*3]
+  std::vector<std::int64_t> owner;         // [I]
+  std::vector<std::int64_t> neighbours;    // [T*K]
+
+  double memory_usage() const;
+
+ private:
+  std::unordered_map<tagint, int> local_of_tag;
+  std::vector<std::int64_t> row_of_atom;    // [nall], -1 for atoms without a row
+  std::vector<std::int64_t> found;          // neighbour rows of all tokens, one token after another
+  std::vector<int> counts;                  // [T]
+
+  void add_row(int i, std::int64_t token);
+  int owner_of_ghost(int j);
+};
+
+}    // namespace LAMMPS_NS
+
+#endif
