@@ -66,15 +66,20 @@ def toy_file(tmp_path_factory) -> Path:
     return write_toy(tmp_path_factory.mktemp("toys") / "springs.pt")
 
 
-def _both_forms(folder: Path, **shape) -> dict[str, Path]:
+def _small_checkpoint(**shape):
     from networks import make_model
-    from transip_md.export import export
     from transip_md.model.checkpoint import Checkpoint
 
     model = make_model(dim=16, feedforward=16, radial_functions=8, radial_hidden=8, **shape)
+    return Checkpoint(model.config, model)
+
+
+def _both_forms(folder: Path, **shape) -> dict[str, Path]:
+    from transip_md.export import export
+
     files = {"torchscript": folder / "model.pt", "aoti": folder / "model.pt2"}
     for form, file in files.items():
-        export(Checkpoint(model.config, model), file, form=form)
+        export(_small_checkpoint(**shape), file, form=form)
     return files
 
 
@@ -88,6 +93,16 @@ def all_to_all_files(tmp_path_factory) -> dict[str, Path]:
 def local_files(tmp_path_factory) -> dict[str, Path]:
     """A small untrained model with a cutoff of 3 Angstrom, scripted and compiled."""
     return _both_forms(tmp_path_factory.mktemp("local"), cutoff=3.0)
+
+
+@pytest.fixture(scope="session")
+def local_file(tmp_path_factory) -> Path:
+    """The same, scripted only."""
+    from transip_md.export import export
+
+    file = tmp_path_factory.mktemp("local") / "model.pt"
+    export(_small_checkpoint(cutoff=3.0), file)
+    return file
 
 
 def _built(name: str) -> Path:

@@ -224,25 +224,6 @@ def test_direct_forces_are_said_to_be_none_of_the_gradient(toy_file, folder, tmp
     assert warning not in run_lammps(folder, deck(toy_file)).stdout
 
 
-def test_local_models_are_refused_for_now(folder, tmp_path):
-    local = write_toy(tmp_path / "local.pt", cutoff=5.0, interaction_range=10.0)
-    result = run_lammps(folder, deck(local))
-    assert "is a local model" in result.stdout and result.returncode != 0
-
-
-def test_two_ranks_are_refused(toy_file, folder):
-    (folder / "in.test").write_text(deck(toy_file))
-    mpiexec = LMP.parent / "mpiexec"
-    if not mpiexec.exists():
-        pytest.skip("mpiexec of MPICH is not installed")
-    result = subprocess.run(
-        [str(mpiexec), "-n", "2", str(LMP), "-in", "in.test", "-log", "none"],
-        cwd=folder, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert result.returncode != 0
-    assert "runs on one MPI rank, not on 2" in result.stdout
-
-
 def test_written_deck_runs_again_by_hand(ethanol_file, ethanol, tmp_path):
     LammpsEngine().single_point(Job(ethanol_file, ethanol, tmp_path))
     before = read_thermo(tmp_path / "point.log")
