@@ -29,6 +29,7 @@
 #include "transip/model.h"
 #include "transip/units.h"
 
+#include <cmath>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -51,6 +52,7 @@ struct PairTransIP::Impl {
   TransIPRows rows;                             // of a local model, this step
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
+  bool warned = false;         // of atoms too close, in this run
 };
 
 /* ---------------------------------------------------------------------- */
@@ -197,6 +199,7 @@ void PairTransIP::coeff(int narg, char **arg)
 
 void PairTransIP::init_style()
 {
+  impl->warned = false;
   const std::string units = update->unit_style;
   if (units == "metal")
     impl->energy_unit = 1.0;
@@ -285,6 +288,7 @@ void PairTransIP::compute_local()
   TransIPRows &rows = impl->rows;
   if (neighbor->ago == 0) rows.forget();
   rows.build(list, impl->element_of_type, *impl->model->metadata().cutoff, comm->nprocs > 1);
+  warn_if_close(rows.closest);
   transip::Request request;
   request.species = rows.species;
   request.positions = rows.positions;
@@ -295,9 +299,8 @@ void PairTransIP::compute_local()
 
   const double unit = impl->energy_unit;
   const std::vector<double> &forces = impl->result.forces;
-  double **f = atom->f;
   for (std::size_t row = 0; row < rows.atom_of_row.size(); row++)
-    for (int d = 0; d < 3; d++) f[rows.atom_of_row[row]][d] += unit * forces[3 * row + d];
+    add_force(rows.atom_of_row[row], &forces[3 * row]);
   if (eflag_global) eng_vdwl += unit * impl->result.energy;
   if (eflag_atom)
     for (std::size_t t = 0; t < rows.species.size(); t++)
@@ -314,6 +317,7 @@ void PairTransIP::compute_molecule()
   molecule.gather(impl->element_of_type);
   transip::Result &result = impl->result;
   if (comm->me == 0) {
+    warn_if_close(molecule.closest());
     transip::Request request;
     request.species = molecule.species;
     request.positions = molecule.positions;
@@ -322,14 +326,52 @@ void PairTransIP::compute_molecule()
   molecule.share(result.energies, result.forces);
 
   const double unit = impl->energy_unit;
-  double **f = atom->f;
   for (std::size_t place = 0; place < molecule.atom_of_place.size(); place++) {
     const int i = molecule.atom_of_place[place];
     if (i < 0) continue;
-    for (int d = 0; d < 3; d++) f[i][d] += unit * result.forces[3 * place + d];
+    add_force(i, &result.forces[3 * place]);
     if (eflag_global) eng_vdwl += unit * result.energies[place];
     if (eflag_atom) eatom[i] += unit * result.energies[place];
   }
+}
+
+/* ----------------------------------------------------------------------
+   add a force of the model to an atom; and to the virial where the integrator, as respa,
+   does not have it formed from the sums of all forces
+------------------------------------------------------------------------- */
+
+void PairTransIP::add_force(int i, const double *force)
+{
+  const double fx = impl->energy_unit * force[0];
+  const double fy = impl->energy_unit * force[1];
+  const double fz = impl->energy_unit * force[2];
+  double *f = atom->f[i];
+  f[0] += fx;
+  f[1] += fy;
+  f[2] += fz;
+  if (!vflag_global) return;
+  const double *x = atom->x[i];
+  virial[0] += x[0] * fx;
+  virial[1] += x[1] * fy;
+  virial[2] += x[2] * fz;
+  virial[3] += x[0] * fy;
+  virial[4] += x[0] * fz;
+  virial[5] += x[1] * fz;
+}
+
+/* ----------------------------------------------------------------------
+   once a run and rank: atoms closer than the model has ever seen
+------------------------------------------------------------------------- */
+
+void PairTransIP::warn_if_close(const Closest &closest)
+{
+  const auto &known = impl->model->metadata().closest_pair;
+  if (impl->warned || !known || closest.squared >= *known * *known) return;
+  impl->warned = true;
+  error->warning(FLERR,
+                 "pair_style transip: step {}: atoms {} and {} are {:.4g} Angstrom apart; no two "
+                 "atoms of the training data were closer than {:.4g}: do not trust the energy",
+                 update->ntimestep, closest.one, closest.other, std::sqrt(closest.squared), *known);
 }
 
 /* ----------------------------------------------------------------------

@@ -70,6 +70,21 @@ void TransIPMolecule::gather(const std::vector<std::int64_t> &elements)
 
 /* ---------------------------------------------------------------------- */
 
+Closest TransIPMolecule::closest() const
+{
+  Closest found;
+  for (std::size_t i = 0; i < all.size(); i++)
+    for (std::size_t j = 0; j < i; j++) {
+      const double dx = all[i].x[0] - all[j].x[0];
+      const double dy = all[i].x[1] - all[j].x[1];
+      const double dz = all[i].x[2] - all[j].x[2];
+      found.look(dx * dx + dy * dy + dz * dz, all[j].tag, all[i].tag);
+    }
+  return found;
+}
+
+/* ---------------------------------------------------------------------- */
+
 void TransIPMolecule::share(std::vector<double> &energies, std::vector<double> &forces)
 {
   if (comm->nprocs == 1) return;

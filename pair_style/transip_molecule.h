@@ -13,6 +13,8 @@
 #ifndef LMP_TRANSIP_MOLECULE_H
 #define LMP_TRANSIP_MOLECULE_H
 
+#include "transip_closest.h"
+
 #include "pointers.h"
 
 #include <cstdint>
@@ -26,6 +28,8 @@ class TransIPMolecule : protected Pointers {
 
   // elements: atomic number of each atom type, 0 for types of another style
   void gather(const std::vector<std::int64_t> &elements);
+
+  Closest closest() const;
 
   // rank 0's energies and forces to all ranks; meant to be called by all
   void share(std::vector<double> &energies, std::vector<double> &forces);

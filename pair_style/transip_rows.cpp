@@ -72,6 +72,7 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
   owner.clear();
   found.clear();
   counts.clear();
+  closest = Closest();
   row_of_atom.assign(nall, -1);
 
   // tokens first
@@ -102,7 +103,9 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
       const double dx = x[j][0] - x[i][0];
       const double dy = x[j][1] - x[i][1];
       const double dz = x[j][2] - x[i][2];
-      if (dx * dx + dy * dy + dz * dz >= cutsq) continue;
+      const double rsq = dx * dx + dy * dy + dz * dz;
+      if (rsq >= cutsq) continue;
+      closest.look(rsq, atom->tag[i], atom->tag[j]);
       if (row_of_atom[j] < 0) add_row(j, row_of_atom[owner_of_ghost(j)]);
       found.push_back(row_of_atom[j]);
       counts[t]++;

@@ -13,6 +13,8 @@
 #ifndef LMP_TRANSIP_ROWS_H
 #define LMP_TRANSIP_ROWS_H
 
+#include "transip_closest.h"
+
 #include "pointers.h"
 
 #include <cstdint>
@@ -40,6 +42,7 @@ class TransIPRows : protected Pointers {
   std::vector<double> positions;           // [I*3]
   std::vector<std::int64_t> owner;         // [I]
   std::vector<std::int64_t> neighbours;    // [T*K]
+  Closest closest;                         // pair of a token and a neighbour
 
   double memory_usage() const;
 

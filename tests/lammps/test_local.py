@@ -276,6 +276,26 @@ run 0
     assert abs(ended[12] - atoms.get_volume()) > 1e-3
 
 
+@pytest.mark.parametrize("overlay", [False, True])
+def test_respa_has_the_pressure_of_verlet(local_file, tmp_path, overlay):
+    """respa asks the style for its virial, verlet takes it from the forces."""
+    atoms = crystal(7)
+    write_data(tmp_path / "p.data", atoms)
+    rows = []
+    for style in ("verlet", "respa 2 1 pair 2"):
+        deck = section(local_file, atoms, "p", after=f"run_style {style}", end=MOTION.replace("run 200", "run 20"))
+        if overlay:
+            styles = f"pair_style hybrid/overlay transip {local_file} lj/cut 3.0\npair_coeff * * transip H C O\n"
+            deck = deck.replace(
+                f"pair_style transip {local_file} \npair_coeff * * H C O", styles + "pair_coeff * * lj/cut 0.01 1"
+            )
+        result = run(tmp_path, deck)
+        assert result.returncode == 0, result.stdout
+        rows.append(read_thermo(tmp_path / "test.log"))
+    assert np.abs(rows[0][:, 6:12]).max() > 1000
+    assert np.abs(rows[1] - rows[0]).max() <= 1e-9 * np.abs(rows[0]).max()
+
+
 def test_what_a_local_model_cannot_take(local_file, tmp_path):
     atoms = crystal(0)
     write_data(tmp_path / "x.data", atoms)

@@ -224,6 +224,18 @@ def test_direct_forces_are_said_to_be_none_of_the_gradient(toy_file, folder, tmp
     assert warning not in run_lammps(folder, deck(toy_file)).stdout
 
 
+def test_atoms_closer_than_in_training_are_warned_of_once(folder, tmp_path, ethanol):
+    known = write_toy(tmp_path / "known.pt", training={"data": "springs", "closest_pair": 0.5})
+    words = "no two atoms of the training data were closer"
+    motion = "velocity all create 300 1\nfix 1 all nve\ntimestep 0.0001\nrun 5"
+    assert words not in run_lammps(folder, deck(known, end=motion)).stdout
+    ethanol.positions[4] = ethanol.positions[3] + [0.0, 0.0, 0.4]
+    write_data(folder / "ethanol.data", ethanol)
+    said = run_lammps(folder, deck(known, end=motion)).stdout
+    assert said.count(words) == 1
+    assert "step 0: atoms 4 and 5 are 0.4 Angstrom apart" in said
+
+
 def test_written_deck_runs_again_by_hand(ethanol_file, ethanol, tmp_path):
     LammpsEngine().single_point(Job(ethanol_file, ethanol, tmp_path))
     before = read_thermo(tmp_path / "point.log")
