@@ -9,7 +9,7 @@ DEMO := demo
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test test-long lint lock train-ethanol train-organic train-water learned-symmetry clean
+.PHONY: help install build demo test test-long lint lock train-ethanol train-organic train-water learned-symmetry stability clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint           ruff"
 	@echo "make train-NAME     train ethanol, organic or water by its recipe (one to three hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
+	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
 	@echo "make clean          remove $(VENV), build and $(DEMO)"
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -70,9 +71,9 @@ train-ethanol: $(INSTALLED)
 
 train-organic: $(INSTALLED)
 	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/train --teacher gfn2-xtb \
-	  --temperature 300 --frames 400 --stride 10 --seed 1 --jobs 2
+	  --temperature 300 --frames 250 --stride 10 --seed 1 --jobs 2
 	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/train --teacher gfn2-xtb \
-	  --temperature 550 --temperature 800 --frames 500 --stride 10 --seed 1 --jobs 2
+	  --temperature 550 --temperature 800 --frames 400 --stride 10 --seed 1 --jobs 2
 	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/test --teacher gfn2-xtb \
 	  --temperature 300 --frames 100 --stride 10 --seed 2 --jobs 2
 	$(BIN)/transip-md sample recipes/organic/held_out -o recipes/organic/data/held_out --teacher gfn2-xtb \
@@ -84,6 +85,11 @@ WATER ?= ../shared/data/water_pbe0_periodic.extxyz.xz
 train-water: $(INSTALLED)
 	$(BIN)/python recipes/water/split.py $(WATER)
 	$(BIN)/transip-md train recipes/water/train.yaml -o python/transip_md/shipped/water.ckpt
+
+stability: build
+	@test -f recipes/water/data/test.extxyz || $(BIN)/python recipes/water/split.py $(WATER)
+	$(BIN)/python benchmarks/stability.py water $(ARGS)
+	$(BIN)/python benchmarks/stability.py organic $(ARGS)
 
 # Options go into ARGS, as in `make learned-symmetry ARGS='--jobs 2'`.
 learned-symmetry: $(INSTALLED)

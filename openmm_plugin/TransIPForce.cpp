@@ -31,6 +31,11 @@ void TransIPForce::set_threads(int threads)
   threads_ = threads;
 }
 
+void TransIPForce::set_periodic(bool periodic)
+{
+  periodic_ = periodic;
+}
+
 OpenMM::ForceImpl *TransIPForce::createImpl() const
 {
   return new TransIPForceImpl(*this);

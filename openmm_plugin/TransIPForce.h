@@ -39,7 +39,9 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   void set_threads(int threads);
   int threads() const { return threads_; }
 
-  bool usesPeriodicBoundaryConditions() const override { return false; }
+  /// True if the particles see each other through the Context's periodic box; for models with a cutoff only.
+  void set_periodic(bool periodic);
+  bool usesPeriodicBoundaryConditions() const override { return periodic_; }
 
  protected:
   OpenMM::ForceImpl *createImpl() const override;
@@ -52,6 +54,7 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   int multiplicity_ = 1;
   std::string device_ = "auto";
   int threads_ = 1;
+  bool periodic_ = false;
 };
 
 }  // namespace TransIPPlugin

@@ -7,6 +7,7 @@
 #include <openmm/System.h>
 #include <openmm/internal/ContextImpl.h>
 
+#include <array>
 #include <set>
 #include <string>
 
@@ -19,6 +20,7 @@ namespace {
 
 constexpr double kj_per_mol = transip::units::kj_per_mol_per_ev;
 constexpr double angstrom = transip::units::angstrom_per_nm;
+constexpr double skin = 0.5;  // Angstrom: pairs of water at 300 K are then searched anew about every 20 fs
 
 void check_particles(const TransIPForce &force, const OpenMM::System &system)
 {
@@ -32,14 +34,22 @@ void check_particles(const TransIPForce &force, const OpenMM::System &system)
   }
 }
 
-void check_isolated(const transip::Model &model, const OpenMM::System &system)
+void check_isolated(const TransIPForce &force, const OpenMM::System &system)
 {
-  if (model.metadata().cutoff)
-    throw OpenMMException("TransIPForce: the model is local (it has a cutoff); this version evaluates all-to-all models.");
-  if (system.usesPeriodicBoundaryConditions())
+  if (system.usesPeriodicBoundaryConditions() || force.usesPeriodicBoundaryConditions())
     throw OpenMMException(
         "TransIPForce: the System is periodic, and this model attends all-to-all: it describes isolated molecules only. "
         "Use NoCutoff or CutoffNonPeriodic in the other forces, or a model with a cutoff.");
+}
+
+std::array<double, 9> box_of(OpenMM::ContextImpl &context)
+{
+  Vec3 vectors[3];
+  context.getPeriodicBoxVectors(vectors[0], vectors[1], vectors[2]);
+  std::array<double, 9> box{};
+  for (int row = 0; row < 3; row++)
+    for (int d = 0; d < 3; d++) box[3 * row + d] = angstrom * vectors[row][d];
+  return box;
 }
 
 }  // namespace
@@ -53,7 +63,10 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
   try {
     if (owner_.threads() > 0) transip::set_threads(owner_.threads());
     model_.emplace(owner_.file(), owner_.device());
-    check_isolated(*model_, context.getSystem());
+    if (const auto cutoff = model_->metadata().cutoff)
+      neighbours_.emplace(*cutoff, skin);
+    else
+      check_isolated(owner_, context.getSystem());
     model_->check_charge(owner_.charge(), owner_.multiplicity());
     for (int number : owner_.atomic_numbers()) model_->check_species(number);
   } catch (const transip::Error &problem) {
@@ -63,7 +76,13 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
   positions_.resize(3 * species_.size());
 }
 
-double TransIPForceImpl::computeForce(OpenMM::ContextImpl &, const std::vector<Vec3> &positions,
+/// Which of the particles a row of the last evaluation belongs to.
+std::size_t TransIPForceImpl::owner_of(std::size_t row) const
+{
+  return neighbours_ ? static_cast<std::size_t>(neighbours_->owner[row]) : row;
+}
+
+double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::vector<Vec3> &positions,
                                       std::vector<Vec3> &forces)
 {
   const std::vector<int> &particles = owner_.particles();
@@ -76,17 +95,24 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &, const std::vector<V
   request.charge = owner_.charge();
   request.multiplicity = owner_.multiplicity();
   try {
+    if (neighbours_) {
+      neighbours_->find(positions_, box_of(context), owner_.usesPeriodicBoundaryConditions());
+      request.positions = neighbours_->positions;
+      request.owner = neighbours_->owner;
+      request.neighbours = neighbours_->neighbours;
+    }
     model_->evaluate(request, result_);
   } catch (const transip::NotFinite &problem) {
     throw OpenMMException(std::string("TransIPForce: ") + problem.what() + ", for particle " +
-                          std::to_string(particles[problem.row()]) + ".");
+                          std::to_string(particles[owner_of(problem.row())]) + ".");
   } catch (const transip::Error &problem) {
     throw OpenMMException(std::string("TransIPForce: ") + problem.what());
   }
 
   std::fill(forces.begin(), forces.end(), Vec3());
-  for (std::size_t row = 0; row < particles.size(); row++)
-    for (int d = 0; d < 3; d++) forces[particles[row]][d] = kj_per_mol * angstrom * result_.forces[3 * row + d];
+  for (std::size_t row = 0; row < result_.forces.size() / 3; row++)
+    for (int d = 0; d < 3; d++)
+      forces[particles[owner_of(row)]][d] += kj_per_mol * angstrom * result_.forces[3 * row + d];
   return kj_per_mol * result_.energy;
 }
 

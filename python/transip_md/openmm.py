@@ -61,6 +61,7 @@ def create_force(
     particles: Sequence[int] | None = None,
     device: str = "auto",
     threads: int = 1,
+    periodic: bool | None = None,
 ) -> openmm.Force:
     """Make an OpenMM force from an exported TransIP model.
 
@@ -76,12 +77,15 @@ def create_force(
         device: "auto", "cpu", "cuda" or "cuda:N": where the model runs, whatever OpenMM's platform is.
         threads: CPU threads of torch, for the whole process; 0 leaves torch's own setting. One is fastest for small
             molecules.
+        periodic: let particles see each other through the Context's periodic box, rectangular or triclinic; models
+            with a cutoff only. None: if the model has a cutoff and the topology has a box.
 
     Returns:
-        A force to be added to a System. It is isolated: no periodic box.
+        A force to be added to a System.
 
     Raises:
-        UsageError: the file cannot be used, or the model does not know an element, the charge or the multiplicity.
+        UsageError: the file cannot be used, the model does not know an element, the charge or the multiplicity, or a
+            periodic force is asked of an all-to-all model.
         EnvironmentFaultError: OpenMM is not installed, or the plugin is missing or stale.
     """
     metadata = read_metadata(model)
@@ -94,12 +98,20 @@ def create_force(
         if not 0 <= index < len(numbers):
             raise UsageError(f"particles holds index {index}, but there are {len(numbers)} particles.")
     metadata.check_species(numbers[index] for index in chosen)
+    if periodic is None:
+        boxed = hasattr(topology_or_numbers, "atoms") and topology_or_numbers.getPeriodicBoxVectors() is not None
+        periodic = metadata.cutoff is not None and boxed
+    if periodic and metadata.cutoff is None:
+        raise UsageError(
+            f"{model} attends all-to-all: it describes isolated molecules only. Leave `periodic` out, or use a model "
+            "with a cutoff."
+        )
     load_plugin()
     import openmm
 
     rows = "".join(f'<Particle index="{index}" atomicNumber="{numbers[index]}"/>' for index in chosen)
     return openmm.XmlSerializer.deserialize(
         f'<Force type="TransIPForce" version="1" file={quoteattr(str(Path(model).resolve()))} charge="{charge}" '
-        f'multiplicity="{multiplicity}" device={quoteattr(device)} threads="{threads}">'
+        f'multiplicity="{multiplicity}" device={quoteattr(device)} threads="{threads}" periodic="{periodic:d}">'
         f"<Particles>{rows}</Particles></Force>"
     )

@@ -43,7 +43,7 @@ def compare_engines(
 
     Args:
         model: an exported model file.
-        atoms: an isolated structure.
+        atoms: the structure; periodic for models with a cutoff only.
         engines: names of engines.
         folder: for the files that engines need.
         device: where the model runs.

@@ -49,7 +49,7 @@ KINDS = {
             title="LAMMPS",
             library="transipplugin.so",
             sources=("CMakeLists.txt", "libtransip", "pair_style"),
-            distributions=("torch", "lammps", "mpich"),
+            distributions=("torch", "vesin", "lammps", "mpich"),
             extra="lammps",
         ),
         PluginKind(
@@ -57,7 +57,7 @@ KINDS = {
             title="OpenMM",
             library="libOpenMMTransIP.so",
             sources=("CMakeLists.txt", "libtransip", "openmm_plugin"),
-            distributions=("torch", "openmm"),
+            distributions=("torch", "vesin", "openmm"),
             extra="openmm",
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sysconfig
 import time
@@ -246,17 +247,32 @@ def test_written_deck_runs_again_by_hand(ethanol_file, ethanol, tmp_path):
     assert np.array_equal(read_thermo(tmp_path / "again.log")[:, 2], before[:, 2])
 
 
-def test_example_deck(repository, ethanol_file, tmp_path):
-    import shutil
+@pytest.fixture(scope="module")
+def water_file(tmp_path_factory) -> Path:
+    import transip_md
+    from transip_md.export import export
 
-    for name in ("in.ethanol", "ethanol.data"):
-        shutil.copy(repository / "examples/lammps" / name, tmp_path)
+    file = tmp_path_factory.mktemp("water") / "water.pt"
+    export(transip_md.pretrained("water"), file, "float32")
+    return file
+
+
+EXAMPLES = sorted(path.name for path in (Path(__file__).resolve().parents[2] / "examples/lammps").glob("in.*"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_decks(repository, ethanol_file, water_file, tmp_path, name):
+    for file in (repository / "examples/lammps").iterdir():
+        shutil.copy(file, tmp_path)
     shutil.copy(ethanol_file, tmp_path / "ethanol.pt")
-    result = subprocess.run(
-        [str(LMP), "-in", "in.ethanol", "-log", "log.lammps"], cwd=tmp_path, capture_output=True, text=True
-    )
+    shutil.copy(water_file, tmp_path / "water.pt")
+    text = (tmp_path / name).read_text()
+    if "water" in name:
+        assert "run         100\n" in text
+        (tmp_path / name).write_text(text.replace("run         100\n", "run 5\nrun 0\n"))
+    result = subprocess.run([str(LMP), "-in", name, "-log", "log.lammps"], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
-    assert "TransIP model ethanol.pt" in result.stdout
+    assert "TransIP model" in result.stdout and "WARNING: pair_style transip" not in result.stdout
 
 
 def test_interrupting_a_run_leaves_no_lammps_behind(ethanol_file, ethanol, tmp_path):

@@ -200,12 +200,6 @@ def test_direct_forces_are_said_to_be_none_of_the_gradient(tmp_path):
         create_force(direct, [6])
 
 
-def test_local_models_are_refused_for_now(tmp_path):
-    local = write_toy(tmp_path / "local.pt", cutoff=5.0, interaction_range=10.0)
-    with pytest.raises(openmm.OpenMMException, match="model is local"):
-        context_of(system_of([12.0], create_force(local, [6])), np.zeros((1, 3)))
-
-
 def test_atoms_on_top_of_each_other(toy_file):
     context = context_of(system_of([12.0, 12.0], create_force(toy_file, [6, 6])), np.zeros((2, 3)))
     with pytest.raises(openmm.OpenMMException, match=r"not finite \(NaN or infinity\), for particle [01]"):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 
-@pytest.mark.parametrize("example", ["lammps/in.ethanol", "openmm/ethanol.py"])
+@pytest.mark.parametrize("example", ["lammps/in.ethanol", "lammps/in.water_nvt", "openmm/ethanol.py"])
 def test_readme_shows_the_examples(repository, example):
     blocks = re.findall(r"```\w*\n(.*?)```", (repository / "README.md").read_text(), flags=re.DOTALL)
     assert (repository / "examples" / example).read_text() in blocks

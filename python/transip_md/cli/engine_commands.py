@@ -14,7 +14,9 @@ from transip_md.errors import CheckFailedError
 from transip_md.tolerances import DRIFT
 
 Model = Annotated[Path, typer.Argument(help="A file made by `transip-md export`.")]
-Structure = Annotated[Path, typer.Argument(help="An isolated molecule, in any format that ase reads.")]
+Structure = Annotated[
+    Path, typer.Argument(help="A structure in any format that ase reads; periodic for models with a cutoff only.")
+]
 EngineChoice = Annotated[str, typer.Option("--engine", help="ase, lammps, openmm, several with commas, or all.")]
 Device = Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")]
 

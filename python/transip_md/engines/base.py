@@ -17,7 +17,7 @@ class Job:
 
     Attributes:
         model: an exported model file.
-        atoms: an isolated structure.
+        atoms: the structure; periodic for models with a cutoff only.
         folder: for the files that an engine needs or writes.
         device: where the model runs: "auto", "cpu", "cuda" or "cuda:N".
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ase
 import numpy as np
 
 from transip_md import units
 from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
-from transip_md.errors import EnvironmentFaultError
+from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.openmm import create_force, load_plugin
 from transip_md.thermal import temperature_of
 
@@ -35,6 +36,23 @@ def velocity_verlet(timestep: float) -> openmm.CustomIntegrator:
     return integrator
 
 
+def _box_vectors(atoms: ase.Atoms) -> np.ndarray:
+    """Box vectors in nm. Raises UsageError unless OpenMM takes them."""
+    cell = atoms.cell.array
+    lower = not np.triu(cell, 1).any() and bool((np.diag(cell) > 0).all())
+    (ax, _, _), (bx, by, _), (cx, cy, _) = cell
+    # OpenMM's own condition: see "Periodic boundary conditions" in its theory manual.
+    reduced = lower and ax >= 2 * abs(bx) and ax >= 2 * abs(cx) and by >= 2 * abs(cy)
+    if not (atoms.pbc.all() and reduced):
+        raise UsageError(
+            "OpenMM takes structures that are periodic in all directions, in a cell in its reduced form (a along x, b "
+            "in the xy plane, the other vectors' components at most half of the diagonal); got pbc "
+            f"{atoms.pbc.tolist()} and cell {cell.tolist()}. Turn it by "
+            "`atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)`."
+        )
+    return cell / units.ANGSTROM_PER_NM
+
+
 class OpenMMEngine:
     """Energies and velocity Verlet by OpenMM."""
 
@@ -50,12 +68,19 @@ class OpenMMEngine:
         self.platform = platform
 
     def context(self, job: Job, timestep: float) -> openmm.Context:
-        """A Context of the isolated structure; timestep in fs."""
+        """A Context of the structure; timestep in fs.
+
+        Raises:
+            UsageError: a structure that is periodic in some directions only, or in a cell that OpenMM does not take.
+        """
         atoms = job.atoms
+        periodic = bool(atoms.pbc.any())
         system = openmm.System()
         for mass in atoms.get_masses():
             system.addParticle(mass)
-        system.addForce(create_force(job.model, atoms.numbers, device=job.device))
+        if periodic:
+            system.setDefaultPeriodicBoxVectors(*_box_vectors(atoms))
+        system.addForce(create_force(job.model, atoms.numbers, device=job.device, periodic=periodic))
         context = openmm.Context(system, velocity_verlet(timestep), openmm.Platform.getPlatformByName(self.platform))
         context.setPositions(atoms.positions / units.ANGSTROM_PER_NM)
         return context

@@ -97,7 +97,7 @@ def run_nve(
 
     Args:
         model: an exported model file.
-        atoms: an isolated structure.
+        atoms: the structure; periodic for models with a cutoff only.
         engines: names of engines.
         folder: made if need be.
         settings: what to run.

@@ -1,0 +1,35 @@
+// Neighbours within a cutoff, as rows, owners and slots (docs/conventions.md). For engines that have no lists of their own.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace transip {
+
+class Neighbours {
+ public:
+  /// cutoff: Angstrom. skin: Angstrom; pairs are searched anew when an atom has moved by half of it.
+  Neighbours(double cutoff, double skin);
+  ~Neighbours();
+  Neighbours(Neighbours &&) noexcept;
+  Neighbours &operator=(Neighbours &&) noexcept;
+
+  /// All neighbours of all atoms, through periodic images however small the box is. Atoms may lie outside the box.
+  ///
+  /// positions: [N*3] Angstrom. box: its three vectors one after another, Angstrom; not looked at along axes that are
+  /// not periodic. Throws Error: a box without volume.
+  void find(std::span<const double> positions, const std::array<double, 9> &box, bool periodic);
+
+  std::vector<std::int64_t> owner;       ///< [I] the atom that a row is an image of; owner[i] = i for the first N
+  std::vector<double> positions;         ///< [I*3] Angstrom, places of the rows
+  std::vector<std::int64_t> neighbours;  ///< [N*K] rows within the cutoff of each atom, padded with -1
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace transip
