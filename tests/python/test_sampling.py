@@ -116,6 +116,20 @@ def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoin
     assert errors.energy_mae <= 1.0
 
 
+@pytest.mark.parametrize(("name", "allowed"), [("ethanol", 10.0), ("formamide", 25.0), ("acetone", 20.0)])
+def test_shipped_organic_on_fresh_frames(repository, tmp_path, name, allowed):
+    import transip_md
+    from transip_md.training.evaluation import measure_errors
+    from transip_md.training.frames import open_frames
+
+    recipe = SamplingRecipe(teacher="gfn2-xtb", temperature=300, seed=77)
+    structure = repository / "recipes/organic/structures" / f"{name}.xyz"
+    list(sample(structure, tmp_path / "fresh.extxyz", 40, recipe))
+    errors = measure_errors(transip_md.pretrained("organic").model, open_frames([tmp_path / "fresh.extxyz"]))
+    print(errors)
+    assert errors.force_mae <= allowed
+
+
 def test_folder_at_two_temperatures_is_four_single_runs(molecules, tmp_path):
     several, single = tmp_path / "new" / "several", tmp_path / "single"
     single.mkdir()
