@@ -67,6 +67,7 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
       neighbours_.emplace(*cutoff, skin);
     else
       check_isolated(owner_, context.getSystem());
+    model_->check_reference();
     model_->check_charge(owner_.charge(), owner_.multiplicity());
     for (int number : owner_.atomic_numbers()) model_->check_species(number);
   } catch (const transip::Error &problem) {

@@ -99,8 +99,10 @@ void PairTransIP::settings(int narg, char **arg)
   if (narg < 1)
     error->all(FLERR,
                "pair_style transip needs a model file: pair_style transip model.pt [device "
-               "auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [threads N]");
+               "auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [check yes|no] "
+               "[threads N]");
 
+  bool check = true;
   // as many threads as LAMMPS itself was told to use, by OMP_NUM_THREADS or the package command
   int threads = comm->nthreads;
   std::string device = "auto";
@@ -115,6 +117,8 @@ void PairTransIP::settings(int narg, char **arg)
       impl->charge = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
     else if (strcmp(arg[iarg], "multiplicity") == 0)
       impl->multiplicity = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
+    else if (strcmp(arg[iarg], "check") == 0)
+      check = utils::logical(FLERR, arg[iarg + 1], false, lmp) != 0;
     else if (strcmp(arg[iarg], "threads") == 0) {
       threads = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
       if (threads < 1)
@@ -122,7 +126,7 @@ void PairTransIP::settings(int narg, char **arg)
     } else
       error->all(FLERR,
                  "pair_style transip: unknown keyword {}; known are device, charge, multiplicity, "
-                 "threads",
+                 "check, threads",
                  arg[iarg]);
   }
 
@@ -131,6 +135,7 @@ void PairTransIP::settings(int narg, char **arg)
     impl->path = arg[0];
     impl->model.emplace(impl->path, device);
     impl->model->check_charge(impl->charge, impl->multiplicity);
+    if (check) impl->model->check_reference();
   } catch (const transip::Error &problem) {
     error->all(FLERR, "pair_style transip: {}", problem.what());
   }

@@ -8,7 +8,8 @@
    directory.
 ------------------------------------------------------------------------- */
 
-// pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [threads N]
+// pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]
+//   [check yes|no] [threads N]
 // pair_coeff * * El1 El2 ...
 
 #ifndef LMP_PAIR_TRANSIP_H

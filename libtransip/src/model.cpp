@@ -1,8 +1,10 @@
 #include "transip/model.h"
 
 #include "program.h"
+#include "reference.h"
 #include "transip/elements.h"
 #include "transip/error.h"
+#include "transip/tolerances.h"
 
 #include <ATen/Parallel.h>
 #include <caffe2/serialize/inline_container.h>
@@ -13,18 +15,22 @@
 #include <exception>
 #include <filesystem>
 #include <numeric>
+#include <optional>
+#include <sstream>
 
 namespace transip {
 
 namespace {
 
 constexpr const char *metadata_record = "extra/transip.json";
+constexpr const char *reference_record = "extra/reference.json";
 constexpr const char *script_record = "constants.pkl";
 constexpr const char *compiled_folder = "data/aotinductor/";
 
 struct Card {
   Metadata metadata;
-  bool compiled;  ///< the file holds compiled code, not TorchScript
+  bool compiled;                       ///< the file holds compiled code, not TorchScript
+  std::optional<Reference> reference;  ///< if the file brings one
 };
 
 /// Read transip.json before anything else is looked at.
@@ -34,6 +40,11 @@ Card read_card(const std::string &path)
     throw Error("No such model file: " + path + ". Make one with `transip-md export NAME -o model.pt`.");
   std::string text;
   bool compiled = false;
+  std::optional<std::string> reference;
+  const auto record = [](auto &reader, const char *name) {
+    auto [data, size] = reader.getRecord(name);
+    return std::string(static_cast<const char *>(data.get()), size);
+  };
   try {
     caffe2::serialize::PyTorchStreamReader reader(path);
     if (!reader.hasRecord(metadata_record)) {
@@ -42,8 +53,8 @@ Card read_card(const std::string &path)
                   " transip.json, so its species, cutoff and units are unknown. Make the file with "
                   "`transip-md export CHECKPOINT -o model.pt`.");
     }
-    auto [data, size] = reader.getRecord(metadata_record);
-    text.assign(static_cast<const char *>(data.get()), size);
+    text = record(reader, metadata_record);
+    if (reader.hasRecord(reference_record)) reference = record(reader, reference_record);
     const std::vector<std::string> names = reader.getAllRecords();
     compiled = std::any_of(names.begin(), names.end(),
                            [](const std::string &name) { return name.starts_with(compiled_folder); });
@@ -51,7 +62,9 @@ Card read_card(const std::string &path)
     throw Error(path + " is not a TorchScript file (not an archive at all). Expected a file made by "
                        "`transip-md export`.");
   }
-  return {parse_metadata(text, path), compiled};
+  Card card{parse_metadata(text, path), compiled, std::nullopt};
+  if (reference) card.reference = parse_reference(*reference, path);
+  return card;
 }
 
 /// The device that is asked for; that of a compiled file is the one it was compiled for.
@@ -121,6 +134,8 @@ struct Model::Impl {
   Metadata metadata;
   c10::Device device;
   std::unique_ptr<Program> program;
+  std::string path;
+  std::optional<Reference> reference;
 
   at::Tensor to_device(const at::Tensor &tensor) const { return tensor.to(device); }
   std::vector<at::Tensor> inputs(const Request &request) const;
@@ -160,7 +175,8 @@ Model::Model(const std::string &path, const std::string &device)
   Card card = read_card(path);
   const c10::Device chosen = choose_device(device_name(device, card, path));
   auto program = load_program(path, card.metadata, card.compiled, chosen);
-  impl_ = std::make_unique<Impl>(Impl{std::move(card.metadata), chosen, std::move(program)});
+  impl_ = std::make_unique<Impl>(Impl{std::move(card.metadata), chosen, std::move(program), path,
+                                     std::move(card.reference)});
 }
 
 Model::~Model() = default;
@@ -192,6 +208,36 @@ void Model::check_species(int atomic_number) const
   if (!impl_->metadata.knows(atomic_number))
     throw Error("The model does not know " + symbol(atomic_number) + "; it was trained on " +
                 symbols(impl_->metadata.species) + ".");
+}
+
+bool Model::check_reference()
+{
+  if (!impl_->reference) return false;
+  const Reference &wanted = *impl_->reference;
+  Request request;
+  request.species = wanted.species;
+  request.positions = wanted.positions;
+  request.owner = wanted.owner;
+  request.neighbours = wanted.neighbours;
+  request.charge = wanted.charge;
+  request.multiplicity = wanted.multiplicity;
+  Result got;
+  evaluate(request, got);
+  const Tolerance allowed = parity(impl_->metadata.dtype);
+  const double energy = std::abs(got.energy - wanted.energy);
+  double force = 0.0;
+  for (std::size_t i = 0; i < wanted.forces.size(); i++)
+    force = std::max(force, std::abs(got.forces.at(i) - wanted.forces[i]));
+  if (energy <= allowed.energy && force <= allowed.force) return true;
+  const auto text = [](double value) {
+    std::ostringstream stream;
+    stream << value;
+    return stream.str();
+  };
+  throw Error(impl_->path + " does not give the numbers here that it gave where it was exported: the energy of its " +
+              "reference structure differs by " + text(energy) + " eV (allowed " + text(allowed.energy) +
+              "), forces by " + text(force) + " eV/A (allowed " + text(allowed.force) +
+              "). Export the model again on this machine.");
 }
 
 void Model::evaluate(const Request &request, Result &result)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.metadata import METADATA_NAME, Metadata
+from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 
 #: Smallest number of tokens, and for local models of neighbour slots, that a compiled model takes: torch.export treats
 #: sizes 0 and 1 as constants. Callers pad.
@@ -60,7 +60,9 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def compile_model(eager: nn.Module, example: tuple[Tensor, ...], metadata: Metadata, path: Path) -> None:
+def compile_model(
+    eager: nn.Module, example: tuple[Tensor, ...], metadata: Metadata, path: Path, reference: str
+) -> None:
     """Trace, compile and package a module with the engines' forward.
 
     The gradient with respect to positions is traced into the graph. The numbers of tokens, rows and neighbour slots
@@ -71,6 +73,7 @@ def compile_model(eager: nn.Module, example: tuple[Tensor, ...], metadata: Metad
         example: its arguments for some structure of a few atoms, on the device to compile for.
         metadata: what the file shall say of itself; goes into the package.
         path: file to write, ``*.pt2``.
+        reference: text of its ``reference.json``.
 
     Raises:
         EnvironmentFaultError: there is no working C++ compiler, or torch cannot compile the model.
@@ -96,7 +99,7 @@ def compile_model(eager: nn.Module, example: tuple[Tensor, ...], metadata: Metad
             package = torch._inductor.aoti_compile_and_package(
                 program, package_path=str(Path(folder) / "model.pt2"), inductor_configs={"cpp.threads": 1}
             )
-            _repack(Path(package), path, metadata)
+            _repack(Path(package), path, {METADATA_NAME: metadata.to_json(), REFERENCE_NAME: reference})
     except (RuntimeError, torch._inductor.exc.InductorError) as error:
         raise EnvironmentFaultError(
             f"torch {torch.__version__} could not compile the model: {str(error).splitlines()[0]}. A C++ compiler "
@@ -104,14 +107,15 @@ def compile_model(eager: nn.Module, example: tuple[Tensor, ...], metadata: Metad
         ) from error
 
 
-def _repack(package: Path, path: Path, metadata: Metadata) -> None:
-    """Copy a package with the metadata and without sources, which are not needed to run."""
+def _repack(package: Path, path: Path, extra: dict[str, str]) -> None:
+    """Copy a package with extra files and without sources, which are not needed to run."""
     with zipfile.ZipFile(package) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
             if not name.endswith(".cpp"):
                 target.writestr(name, source.read(name))
         top = source.namelist()[0].split("/")[0]
-        target.writestr(f"{top}/extra/{METADATA_NAME}", metadata.to_json())
+        for name, text in extra.items():
+            target.writestr(f"{top}/extra/{name}", text)
 
 
 class CompiledForward:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 import transip_md
 from transip_md.aot import compile_model, cpu_capability
 from transip_md.errors import CheckFailedError, UsageError
-from transip_md.metadata import METADATA_NAME, Metadata
+from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.network import TransIP
 from transip_md.runtime import ExportedModel, choose_device, inputs_of, neighbourhood_of, torchscript_on_purpose
@@ -134,19 +135,38 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
     )
 
 
-def script(model: nn.Module, metadata: Metadata, path: Path | str) -> None:
+def reference_of(eager: nn.Module, inputs: tuple[Tensor, ...]) -> str:
+    """``reference.json``: a forward's arguments, flat, with the energy (eV) and forces (eV/Angstrom) they give."""
+    energies, forces = eager(*inputs)
+    species, positions, owner, _, neighbours, charge, multiplicity = inputs
+    flat = {"species": species, "positions": positions, "owner": owner, "neighbours": neighbours, "forces": forces}
+    return json.dumps(
+        {
+            **{name: tensor.flatten().tolist() for name, tensor in flat.items()},
+            "charge": int(charge),
+            "multiplicity": int(multiplicity),
+            "energy": float(energies.sum()),
+        }
+    )
+
+
+def script(model: nn.Module, metadata: Metadata, path: Path | str, reference: str | None = None) -> None:
     """Script a module with the engines' forward and write it with its metadata; the file appears whole or not at all.
 
     Args:
         model: a module with the forward of `EngineModel`.
         metadata: what the file shall say of itself.
         path: file to write.
+        reference: from `reference_of`; None: the file brings none.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".part")
     with torchscript_on_purpose():
         scripted = torch.jit.script(model)
-    scripted.save(str(partial), _extra_files={METADATA_NAME: metadata.to_json()})
+    extra = {METADATA_NAME: metadata.to_json()}
+    if reference is not None:
+        extra[REFERENCE_NAME] = reference
+    scripted.save(str(partial), _extra_files=extra)
     partial.replace(path)
 
 
@@ -186,11 +206,13 @@ def export(
                 setattr(module, name, buffer.to(DTYPES[dtype]))
     metadata = metadata_of(checkpoint, dtype, form, device)
     partial = path.with_name(path.stem + ".unchecked" + path.suffix)
+    example = example_inputs(metadata)
+    reference = reference_of(eager, example)
     if form == "aoti":
-        eager.to(choose_device(device))
-        compile_model(eager, example_inputs(metadata, choose_device(device)), metadata, partial)
+        place = choose_device(device)
+        compile_model(eager.to(place), tuple(one.to(place) for one in example), metadata, partial, reference)
     else:
-        script(eager, metadata, partial)
+        script(eager, metadata, partial, reference)
     try:
         compare_with_eager(eager, ExportedModel(partial, device=device))
     except BaseException:
@@ -200,13 +222,12 @@ def export(
     return metadata
 
 
-def example_inputs(metadata: Metadata, device: torch.device) -> tuple[Tensor, ...]:
+def example_inputs(metadata: Metadata) -> tuple[Tensor, ...]:
     """Arguments of the forward for a random structure, all sizes different from one another and above one."""
     *_, atoms = random_structures(metadata.species, CHECK_STRUCTURES)
     atoms.pbc = metadata.cutoff is not None
     neighbourhood = neighbourhood_of(metadata, atoms.positions, atoms.cell.array, atoms.pbc)
-    inputs = inputs_of(atoms.numbers, atoms.positions, neighbourhood, metadata.charge[0], metadata.multiplicity[0])
-    return tuple(tensor.to(device) for tensor in inputs)
+    return inputs_of(atoms.numbers, atoms.positions, neighbourhood, metadata.charge[0], metadata.multiplicity[0])
 
 
 def compare_with_eager(eager: EngineModel, exported: ExportedModel) -> None:

@@ -19,6 +19,8 @@ from transip_md.errors import UsageError, validation_message
 
 FORMAT = 1
 METADATA_NAME = "transip.json"
+#: Beside it in the archive: one structure with the eager model's energy and forces, for engines to compare with.
+REFERENCE_NAME = "reference.json"
 #: Said wherever a model with a direct force head is used.
 NOT_CONSERVATIVE = (
     "The model has a direct force head: its forces are not the gradient of the energy, molecular dynamics at constant "

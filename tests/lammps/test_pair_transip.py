@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sysconfig
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +287,23 @@ def test_interrupting_a_run_leaves_no_lammps_behind(ethanol_file, ethanol, tmp_p
     size = (tmp_path / "nve.log").stat().st_size
     time.sleep(1.0)
     assert (tmp_path / "nve.log").stat().st_size == size
+
+
+def falsified(file: Path, copy: Path) -> Path:
+    """A model file whose reference energy is another than its model gives."""
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(copy, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith("extra/reference.json"):
+                values = json.loads(data)
+                data = json.dumps(values | {"energy": values["energy"] + 1e-6})
+            target.writestr(name, data)
+    return copy
+
+
+def test_model_that_gives_other_numbers_than_where_it_was_made(ethanol_file, folder):
+    wrong = falsified(ethanol_file, folder / "wrong.pt")
+    result = run_lammps(folder, deck(wrong))
+    assert result.returncode != 0
+    assert "does not give the numbers here" in result.stdout and "differs by 1e-06 eV (allowed 1e-09)" in result.stdout
+    assert run_lammps(folder, deck(wrong, style="check no")).returncode == 0

@@ -54,6 +54,11 @@ class Model {
   /// Throws Error unless the model knows this element.
   void check_species(int atomic_number) const;
 
+  /// Evaluate the structure that the file brings and compare with the Python reference's numbers for it.
+  ///
+  /// Returns false if the file brings none. Throws Error: the numbers differ by more than transip/tolerances.h allows.
+  bool check_reference();
+
   /// Energies and forces. Species, charge and multiplicity must have been checked.
   ///
   /// Throws Error: shapes that do not fit, energies or forces that are not finite, whatever torch complains of.

@@ -1,4 +1,4 @@
-// Neighbours within a cutoff, as rows, owners and slots (docs/conventions.md). For engines that have no lists of their own.
+// Neighbours within a cutoff, as rows, owners and slots (docs/conventions.md), for engines without lists of their own.
 #pragma once
 
 #include <array>

@@ -1,0 +1,19 @@
+// What two implementations of one model may differ by: the twin of PARITY in python/transip_md/tolerances.py.
+#pragma once
+
+#include <string_view>
+
+namespace transip {
+
+struct Tolerance {
+  double energy;  ///< total energy, eV
+  double force;   ///< a force component, eV/Angstrom
+};
+
+/// By the dtype of the weights.
+constexpr Tolerance parity(std::string_view dtype)
+{
+  return dtype == "float64" ? Tolerance{1e-9, 1e-8} : Tolerance{1e-5, 1e-4};
+}
+
+}  // namespace transip
