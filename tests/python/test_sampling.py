@@ -116,8 +116,9 @@ def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoin
     assert errors.energy_mae <= 1.0
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("ethanol", 10.0), ("formamide", 25.0), ("acetone", 20.0)])
+@pytest.mark.parametrize(("name", "allowed"), [("ethanol", 27.0), ("formamide", 18.0), ("methanol", 14.0)])
 def test_shipped_organic_on_fresh_frames(repository, tmp_path, name, allowed):
+    """A third above the errors on the held-out frames of its card."""
     import transip_md
     from transip_md.training.evaluation import measure_errors
     from transip_md.training.frames import open_frames
