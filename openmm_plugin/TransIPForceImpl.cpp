@@ -67,7 +67,6 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
       neighbours_.emplace(*cutoff, skin);
     else
       check_isolated(owner_, context.getSystem());
-    model_->check_reference();
     model_->check_charge(owner_.charge(), owner_.multiplicity());
     for (int number : owner_.atomic_numbers()) model_->check_species(number);
   } catch (const transip::Error &problem) {
@@ -96,6 +95,9 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::v
   request.charge = owner_.charge();
   request.multiplicity = owner_.multiplicity();
   try {
+    // Not where the model is loaded: Python holds its lock there, and then torch does not differentiate.
+    if (!checked_) model_->check_reference();
+    checked_ = true;
     if (neighbours_) {
       neighbours_->find(positions_, box_of(context), owner_.usesPeriodicBoundaryConditions());
       request.positions = neighbours_->positions;

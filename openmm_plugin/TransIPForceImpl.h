@@ -30,6 +30,7 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
 
   const TransIPForce &owner_;
   std::optional<transip::Model> model_;
+  bool checked_ = false;  // against the file's reference numbers
   std::vector<std::int64_t> species_;
   std::vector<double> positions_;                  // Angstrom
   std::optional<transip::Neighbours> neighbours_;  // of a local model

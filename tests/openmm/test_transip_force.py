@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -216,3 +218,17 @@ def test_example_script(repository, ethanol_file, tmp_path):
     assert len(rows) == 10
     assert np.ptp(rows[:, 1]) < 0.2  # kJ/mol
     assert result.stderr == ""
+
+
+def test_model_that_gives_other_numbers_than_where_it_was_made(ethanol_file, ethanol, tmp_path):
+    wrong = tmp_path / "wrong.pt"
+    with zipfile.ZipFile(ethanol_file) as source, zipfile.ZipFile(wrong, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith("extra/reference.json"):
+                values = json.loads(data)
+                data = json.dumps(values | {"forces": [force + 1e-5 for force in values["forces"]]})
+            target.writestr(name, data)
+    context = context_of(system_of(ethanol.get_masses(), create_force(wrong, ethanol.numbers)), ethanol.positions)
+    with pytest.raises(openmm.OpenMMException, match=r"forces by 1e-05 eV/A \(allowed 1e-08\)"):
+        context.getState(energy=True)

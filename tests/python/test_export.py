@@ -130,10 +130,10 @@ def test_weights_have_the_dtype_and_references_keep_float64(ethanol_files, dtype
 def test_a_file_that_differs_is_not_written(ethanol_checkpoint, tmp_path, monkeypatch):
     honest = script
 
-    def spoil(model, metadata, path):
+    def spoil(model, metadata, path, reference):
         with torch.no_grad():
             model.model.energy_head[2].bias += 1.0
-        honest(model, metadata, path)
+        honest(model, metadata, path, reference)
         with torch.no_grad():
             model.model.energy_head[2].bias -= 1.0
 
