@@ -21,6 +21,7 @@
 #include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "platform.h"
 #include "update.h"
 #include "utils.h"
 
@@ -40,6 +41,9 @@ using namespace LAMMPS_NS;
 // an all-to-all model is asked for no pairs, but LAMMPS wants some cutoff of every pair style
 static constexpr double NOMINAL_CUTOFF = 1.0;
 
+// evaluations whose time is told once in the log, the first few left out
+static constexpr int TIMED = 100, UNTIMED = 5;
+
 struct PairTransIP::Impl {
   explicit Impl(LAMMPS *lmp) : molecule(lmp), rows(lmp) {}
 
@@ -53,6 +57,9 @@ struct PairTransIP::Impl {
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
   bool warned = false;         // of atoms too close, in this run
+  int calls = 0;               // of compute() since the model was loaded
+  double seconds = 0.0;        // of the timed calls, and of these
+  double in_model = 0.0;       // in the model
 };
 
 /* ---------------------------------------------------------------------- */
@@ -134,6 +141,8 @@ void PairTransIP::settings(int narg, char **arg)
     transip::set_threads(threads);
     impl->path = arg[0];
     impl->model.emplace(impl->path, device);
+    impl->calls = 0;
+    impl->seconds = 0.0;
     impl->model->check_charge(impl->charge, impl->multiplicity);
     if (check) impl->model->check_reference();
   } catch (const transip::Error &problem) {
@@ -277,11 +286,29 @@ void PairTransIP::compute(int eflag, int vflag)
     error->all(FLERR,
                "pair_style transip has no per-atom virial: the energy of an atom depends on all "
                "others. Use the global virial (compute pressure) instead");
+  const double start = platform::walltime();
   if (impl->model->metadata().cutoff)
     compute_local();
   else
     compute_molecule();
   if (vflag_fdotr) virial_fdotr_compute();
+  tell_time(platform::walltime() - start);
+}
+
+/* ----------------------------------------------------------------------
+   once: what a step costs in the model, and what in getting things into and out of it
+------------------------------------------------------------------------- */
+
+void PairTransIP::tell_time(double seconds)
+{
+  impl->calls++;
+  if (impl->calls == UNTIMED) impl->in_model = 0.0;
+  if (impl->calls <= UNTIMED || impl->calls > UNTIMED + TIMED) return;
+  impl->seconds += seconds;
+  if (impl->calls < UNTIMED + TIMED || comm->me != 0) return;
+  utils::logmesg(lmp, "TransIP: {:.4g} ms a step in the model, {:.4g} ms around it\n",
+                 1000.0 * impl->in_model / TIMED,
+                 1000.0 * (impl->seconds - impl->in_model) / TIMED);
 }
 
 /* ----------------------------------------------------------------------
@@ -388,8 +415,10 @@ void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row
 {
   request.charge = impl->charge;
   request.multiplicity = impl->multiplicity;
+  const double start = platform::walltime();
   try {
     impl->model->evaluate(request, impl->result);
+    impl->in_model += platform::walltime() - start;
   } catch (const transip::NotFinite &problem) {
     const double *x = request.positions.data() + 3 * problem.row();
     error->one(FLERR, "pair_style transip: step {}: {}, for atom {} at {:.6} {:.6} {:.6}",

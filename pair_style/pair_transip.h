@@ -45,6 +45,7 @@ class PairTransIP : public Pair {
   void init_local();
   void compute_local();
   void compute_molecule();
+  void tell_time(double);
   void add_force(int, const double *);
   void warn_if_close(const struct Closest &);
   template <typename TagOfRow> void evaluate(transip::Request &, const TagOfRow &);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -307,3 +308,25 @@ def test_model_that_gives_other_numbers_than_where_it_was_made(ethanol_file, fol
     assert result.returncode != 0
     assert "does not give the numbers here" in result.stdout and "differs by 1e-06 eV (allowed 1e-09)" in result.stdout
     assert run_lammps(folder, deck(wrong, style="check no")).returncode == 0
+
+
+def test_time_in_the_model_is_told_once(toy_file, folder):
+    said = run_lammps(
+        folder, deck(toy_file, end="fix 1 all nve\ntimestep 0.0001\nthermo 1000\nrun 120\nrun 120")
+    ).stdout
+    told = re.findall(r"TransIP: (\S+) ms a step in the model, (\S+) ms around it", said)
+    assert len(told) == 1
+    in_model, around = map(float, told[0])
+    assert 0.01 < in_model < 1000 and 0 < around < in_model
+
+
+def test_rerun_repeats_the_energies(ethanol_file, folder):
+    end = "velocity all create 300 1\nfix 1 all nve\ntimestep 0.0005\ndump d all custom 10 r.dump id type x y z\n"
+    end += "dump_modify d sort id format float %.17g\nthermo 10\nrun 50"
+    assert run_lammps(folder, deck(ethanol_file, end=end)).returncode == 0
+    before = read_thermo(folder / "test.log")
+    result = run_lammps(folder, deck(ethanol_file, end="thermo 10\nrerun r.dump dump x y z"))
+    assert result.returncode == 0, result.stdout
+    again = read_thermo(folder / "test.log")
+    assert list(again[:, 0]) == list(range(0, 60, 10))
+    assert np.abs(again[:, 2] - before[:, 2]).max() <= 1e-9
