@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -347,3 +348,54 @@ def test_box_of_an_isolated_structure_has_room(tmp_path, ethanol):
     write_data(tmp_path / "m.data", ethanol)
     low, high = map(float, (tmp_path / "m.data").read_text().splitlines()[5].split()[:2])
     assert low == ethanol.positions[:, 0].min() - PADDING and high == ethanol.positions[:, 0].max() + PADDING
+
+
+def test_two_simulations_on_split_communicators(local_file, tmp_path):
+    starts = [crystal(0), crystal(1)]
+    for index, atoms in enumerate(starts):
+        write_data(tmp_path / f"w{index}.data", atoms)
+    deck = section(local_file, starts[0], "w").replace("w.data", "w${w}.data").replace("w.dump", "w${w}.dump")
+    (tmp_path / "in.test").write_text("variable w world 0 1\n" + deck)
+    if not MPIEXEC.exists():
+        pytest.skip("mpiexec of MPICH is not installed")
+    command = [str(MPIEXEC), "-n", "3", str(LMP), "-partition", "2", "1", "-in", "in.test", "-log", "test.log"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout
+    for index, atoms in enumerate(starts):
+        wanted = ExportedModel(local_file).evaluate(
+            atoms.numbers, atoms.positions, cell=atoms.cell.array, periodic=atoms.pbc
+        )
+        assert np.abs(frames(tmp_path / f"w{index}.dump")[0, :, 3:] - wanted.forces).max() <= 1e-8
+
+
+def test_an_error_on_one_rank_ends_all(local_file, tmp_path):
+    """Two atoms in one place, on one of the ranks: no rank waits for it."""
+    atoms = crystal(0)
+    atoms.set_cell([20.0, 12.0, 12.0])
+    atoms.positions[1] = atoms.positions[0]
+    write_data(tmp_path / "x.data", atoms)
+    result = run(tmp_path, section(local_file, atoms, "x", before="processors 2 1 1"), 2)
+    assert result.returncode != 0
+    assert "not finite" in result.stdout + result.stderr
+
+
+def peak_memory(folder: Path, local_file: Path, atoms: ase.Atoms, steps: int) -> int:
+    """Largest resident size of a run, kB."""
+    end = f"velocity all create 600 1\nfix 1 all nve\ntimestep 0.001\nthermo 1000\nrun {steps}"
+    (folder / "in.test").write_text(section(local_file, atoms, "g", end=end))
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True, capture_output=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    )
+    command = [sys.executable, "-c", code, str(LMP), "-in", "in.test", "-log", "test.log"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return int(result.stdout)
+
+
+def test_memory_does_not_grow_while_the_number_of_neighbours_changes(local_file, tmp_path):
+    atoms = crystal(2).repeat((2, 1, 1))
+    write_data(tmp_path / "g.data", atoms)
+    short, long = (peak_memory(tmp_path, local_file, atoms, steps) for steps in (200, 2500))
+    print(f"{short} kB after 200 steps, {long} kB after 2500")
+    assert long - short < 4000
