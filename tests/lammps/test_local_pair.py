@@ -174,6 +174,15 @@ def test_trajectory_on_several_ranks(local_file, moving, tmp_path, ranks, grid):
     assert np.abs(read_thermo(tmp_path / "test.log")[:, 2:5] - energies[:, 2:5]).max() <= 1e-8
 
 
+def test_atoms_that_are_sorted_on_the_way_keep_their_images(local_file, moving, tmp_path):
+    atoms, wanted, _ = moving
+    write_data(tmp_path / "m.data", atoms)
+    motion = MOTION.replace("fix 1 all nve", "neigh_modify every 1 delay 0 check no\nfix 1 all nve")
+    result = run(tmp_path, section(local_file, atoms, "m", before="atom_modify sort 5 2.0", end=motion))
+    assert result.returncode == 0, result.stdout
+    assert np.abs(frames(tmp_path / "m.dump") - wanted).max() <= 1e-8
+
+
 def test_a_rank_without_atoms(local_files, tmp_path):
     atoms = crystal(0)
     atoms.set_cell([24.0, 12.0, 12.0])
