@@ -9,7 +9,7 @@ DEMO := demo
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test test-long lint lock train-ethanol train-organic train-water learned-symmetry stability clean
+.PHONY: help install build demo test test-long lint lock train-ethanol train-organic train-water learned-symmetry stability gpu-bundle clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -21,6 +21,7 @@ help:
 	@echo "make train-NAME     train ethanol, organic or water by its recipe (one to three hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
+	@echo "make gpu-bundle     what scripts/gpu_check.sh needs on a CUDA machine without network, in one file"
 	@echo "make clean          remove $(VENV), build and $(DEMO)"
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -78,7 +79,14 @@ train-organic: $(INSTALLED)
 	  --temperature 300 --frames 100 --stride 10 --seed 2 --jobs 2
 	$(BIN)/transip-md sample recipes/organic/held_out -o recipes/organic/data/held_out --teacher gfn2-xtb \
 	  --temperature 300 --frames 100 --stride 10 --seed 1 --jobs 2
-	$(BIN)/transip-md train recipes/organic/train.yaml -o python/transip_md/shipped/organic.ckpt
+	@mkdir -p recipes/organic/data/more
+	$(BIN)/transip-md sample recipes/organic/structures/ethanol.xyz -o recipes/organic/data/more/ethanol_300.extxyz \
+	  --teacher gfn2-xtb --temperature 300 --frames 1500 --stride 10 --seed 3
+	$(BIN)/transip-md sample recipes/organic/structures/ethanol.xyz -o recipes/organic/data/more/ethanol_550.extxyz \
+	  --teacher gfn2-xtb --temperature 550 --frames 1500 --stride 10 --seed 3
+	$(BIN)/transip-md train recipes/organic/train.yaml -o recipes/organic/data/first.ckpt
+	$(BIN)/transip-md train recipes/organic/second.yaml -o recipes/organic/data/second.ckpt
+	$(BIN)/transip-md train recipes/organic/third.yaml -o python/transip_md/shipped/organic.ckpt
 
 # The data: deepmd-kit's example set of liquid water as extended XYZ; see recipes/water/README.md.
 WATER ?= ../shared/data/water_pbe0_periodic.extxyz.xz
@@ -94,6 +102,9 @@ stability: build
 # Options go into ARGS, as in `make learned-symmetry ARGS='--jobs 2'`.
 learned-symmetry: $(INSTALLED)
 	$(BIN)/python benchmarks/learned_symmetry.py $(ARGS)
+
+gpu-bundle: $(INSTALLED)
+	$(BIN)/python scripts/gpu_bundle.py -o build/gpu-bundle.tar $(ARGS)
 
 clean:
 	rm -rf $(VENV) build $(DEMO)

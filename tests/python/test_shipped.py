@@ -63,3 +63,17 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
     copy = tmp_path / "train.yaml"
     copy.write_text(yaml.safe_dump(values))
     assert read_config(copy).model_shape((1, 8)).layers == 3
+
+
+@pytest.mark.parametrize("part", ["second", "third"])
+def test_later_parts_of_organic_go_on_from_the_one_before(part, repository, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    from transip_md.training.config import read_config
+
+    values = yaml.safe_load((repository / "recipes" / "organic" / f"{part}.yaml").read_text())
+    for files in ("train", "test"):
+        values["data"][files] = [f"{files}.extxyz"]
+    copy = tmp_path / f"{part}.yaml"
+    copy.write_text(yaml.safe_dump(values))
+    before = read_config(copy).start_from
+    assert f"-o {before}" in (repository / "Makefile").read_text()

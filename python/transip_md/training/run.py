@@ -236,6 +236,8 @@ class TrainingRun:
         recipe = {**self.recipe, "data": dict(self.recipe["data"])}
         for name in ("train", "test"):
             recipe["data"][name] = [Path(file).name for file in recipe["data"][name]]
+        if recipe["start_from"] is not None:
+            recipe["start_from"] = Path(recipe["start_from"]).name
         return {
             "data": data.description,
             "level_of_theory": data.level_of_theory,
