@@ -15,6 +15,16 @@ void TransIPForce::add_particle(int index, int atomic_number)
   atomic_numbers_.push_back(atomic_number);
 }
 
+void TransIPForce::set_sha256(const std::string &sha256)
+{
+  sha256_ = sha256;
+}
+
+void TransIPForce::add_bond(int first, int second)
+{
+  bonds_.emplace_back(first, second);
+}
+
 void TransIPForce::set_charge(int charge, int multiplicity)
 {
   charge_ = charge;

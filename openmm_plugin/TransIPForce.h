@@ -4,6 +4,7 @@
 #include <openmm/Force.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace TransIPPlugin {
@@ -21,10 +22,18 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
 
   const std::string &file() const { return file_; }
 
+  /// SHA-256 of the file in hexadecimal digits; a file with another one is not loaded. Empty: not compared.
+  void set_sha256(const std::string &sha256);
+  const std::string &sha256() const { return sha256_; }
+
   /// Add a particle: its index in the System and its atomic number. Particles not added do not feel the force.
   void add_particle(int index, int atomic_number);
   const std::vector<int> &particles() const { return particles_; }
   const std::vector<int> &atomic_numbers() const { return atomic_numbers_; }
+
+  /// Say that two particles belong to one molecule, which barostats then move as a whole.
+  void add_bond(int first, int second);
+  const std::vector<std::pair<int, int>> &bonds() const { return bonds_; }
 
   /// Total charge of the particles (e) and their spin multiplicity.
   void set_charge(int charge, int multiplicity);
@@ -48,8 +57,10 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
 
  private:
   std::string file_;
+  std::string sha256_;
   std::vector<int> particles_;
   std::vector<int> atomic_numbers_;
+  std::vector<std::pair<int, int>> bonds_;
   int charge_ = 0;
   int multiplicity_ = 1;
   std::string device_ = "auto";

@@ -1,5 +1,6 @@
 #include "TransIPForceImpl.h"
 
+#include "model_file.h"
 #include "transip/error.h"
 #include "transip/units.h"
 
@@ -8,6 +9,7 @@
 #include <openmm/internal/ContextImpl.h>
 
 #include <array>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -21,6 +23,7 @@ namespace {
 constexpr double kj_per_mol = transip::units::kj_per_mol_per_ev;
 constexpr double angstrom = transip::units::angstrom_per_nm;
 constexpr double skin = 0.5;  // Angstrom: pairs of water at 300 K are then searched anew about every 20 fs
+constexpr double bonded = 3.0;  // Angstrom: two atoms this close belong to one molecule
 
 void check_particles(const TransIPForce &force, const OpenMM::System &system)
 {
@@ -32,11 +35,18 @@ void check_particles(const TransIPForce &force, const OpenMM::System &system)
     if (!seen.insert(index).second)
       throw OpenMMException("TransIPForce: particle " + std::to_string(index) + " was added twice.");
   }
+  for (const auto &[first, second] : force.bonds())
+    for (int index : {first, second})
+      if (!seen.contains(index))
+        throw OpenMMException("TransIPForce: a bond has particle " + std::to_string(index) +
+                              ", which is none of the force's.");
 }
 
+/// A molecule in a periodic surrounding of other particles is isolated; a whole periodic System is not.
 void check_isolated(const TransIPForce &force, const OpenMM::System &system)
 {
-  if (system.usesPeriodicBoundaryConditions() || force.usesPeriodicBoundaryConditions())
+  const bool everything = static_cast<int>(force.particles().size()) == system.getNumParticles();
+  if (force.usesPeriodicBoundaryConditions() || (system.usesPeriodicBoundaryConditions() && everything))
     throw OpenMMException(
         "TransIPForce: the System is periodic, and this model attends all-to-all: it describes isolated molecules only. "
         "Use NoCutoff or CutoffNonPeriodic in the other forces, or a model with a cutoff.");
@@ -62,11 +72,13 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
   check_particles(owner_, context.getSystem());
   try {
     if (owner_.threads() > 0) transip::set_threads(owner_.threads());
-    model_.emplace(owner_.file(), owner_.device());
+    model_.emplace(find_model(owner_.file(), owner_.sha256()), owner_.device());
     if (const auto cutoff = model_->metadata().cutoff)
       neighbours_.emplace(*cutoff, skin);
-    else
+    else {
       check_isolated(owner_, context.getSystem());
+      among_images_ = context.getSystem().usesPeriodicBoundaryConditions();
+    }
     model_->check_charge(owner_.charge(), owner_.multiplicity());
     for (int number : owner_.atomic_numbers()) model_->check_species(number);
   } catch (const transip::Error &problem) {
@@ -82,12 +94,46 @@ std::size_t TransIPForceImpl::owner_of(std::size_t row) const
   return neighbours_ ? static_cast<std::size_t>(neighbours_->owner[row]) : row;
 }
 
+/// An all-to-all model takes places as they are: a molecule that the box cuts in two would get a wrong energy.
+void TransIPForceImpl::check_whole(OpenMM::ContextImpl &context) const
+{
+  const std::array<double, 9> box = box_of(context);
+  const std::size_t count = species_.size();
+  for (std::size_t i = 0; i < count; i++)
+    for (std::size_t j = 0; j < i; j++) {
+      std::array<double, 3> apart{};
+      for (int d = 0; d < 3; d++) apart[d] = positions_[3 * i + d] - positions_[3 * j + d];
+      std::array<double, 3> image = apart;
+      // OpenMM's boxes are in their reduced form: c first, then b, then a.
+      for (int row = 2; row >= 0; row--) {
+        const double times = std::round(image[row] / box[3 * row + row]);
+        for (int d = 0; d < 3; d++) image[d] -= times * box[3 * row + d];
+      }
+      const double here = std::hypot(apart[0], apart[1], apart[2]);
+      const double nearest = std::hypot(image[0], image[1], image[2]);
+      if (nearest < bonded && nearest < here - 1e-6)
+        throw OpenMMException("TransIPForce: particles " + std::to_string(owner_.particles()[j]) + " and " +
+                              std::to_string(owner_.particles()[i]) + " are " + std::to_string(nearest) +
+                              " Angstrom apart through the periodic box but " + std::to_string(here) +
+                              " in the Context, and this model attends all-to-all: it sees no periodic images. Give "
+                              "positions in which the molecule is in one piece, or a larger box.");
+    }
+}
+
+double TransIPForceImpl::calcForcesAndEnergy(OpenMM::ContextImpl &context, bool includeForces, bool includeEnergy,
+                                             int groups)
+{
+  forces_wanted_ = includeForces;
+  return CustomCPPForceImpl::calcForcesAndEnergy(context, includeForces, includeEnergy, groups);
+}
+
 double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::vector<Vec3> &positions,
                                       std::vector<Vec3> &forces)
 {
   const std::vector<int> &particles = owner_.particles();
   for (std::size_t row = 0; row < particles.size(); row++)
     for (int d = 0; d < 3; d++) positions_[3 * row + d] = angstrom * positions[particles[row]][d];
+  if (among_images_) check_whole(context);
 
   transip::Request request;
   request.species = species_;
@@ -104,7 +150,7 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::v
       request.owner = neighbours_->owner;
       request.neighbours = neighbours_->neighbours;
     }
-    model_->evaluate(request, result_);
+    model_->evaluate(request, result_, forces_wanted_);
   } catch (const transip::NotFinite &problem) {
     throw OpenMMException(std::string("TransIPForce: ") + problem.what() + ", for particle " +
                           std::to_string(particles[owner_of(problem.row())]) + ".");

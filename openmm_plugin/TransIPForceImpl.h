@@ -19,6 +19,11 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   /// periodic System with an all-to-all model.
   void initialize(OpenMM::ContextImpl &context) override;
 
+  /// An energy alone is cheaper than an energy with forces; CustomCPPForceImpl does not tell computeForce which is asked.
+  double calcForcesAndEnergy(OpenMM::ContextImpl &context, bool includeForces, bool includeEnergy, int groups) override;
+
+  std::vector<std::pair<int, int>> getBondedParticles() const override { return owner_.bonds(); }
+
   /// positions in nm, forces in kJ/mol/nm, the returned energy in kJ/mol.
   double computeForce(OpenMM::ContextImpl &context, const std::vector<OpenMM::Vec3> &positions,
                       std::vector<OpenMM::Vec3> &forces) override;
@@ -27,10 +32,13 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
 
  private:
   std::size_t owner_of(std::size_t row) const;
+  void check_whole(OpenMM::ContextImpl &context) const;
 
   const TransIPForce &owner_;
   std::optional<transip::Model> model_;
-  bool checked_ = false;  // against the file's reference numbers
+  bool checked_ = false;        // against the file's reference numbers
+  bool forces_wanted_ = true;   // by the evaluation that goes on
+  bool among_images_ = false;   // an isolated molecule in a periodic System
   std::vector<std::int64_t> species_;
   std::vector<double> positions_;                  // Angstrom
   std::optional<transip::Neighbours> neighbours_;  // of a local model

@@ -1,10 +1,13 @@
 // XML form of a TransIPForce, which is also how Python makes one:
 //
-//   <Force type="TransIPForce" version="1" file="model.pt" charge="0" multiplicity="1" device="auto" threads="1"
-//          periodic="0" forceGroup="0" name="TransIPForce">
+//   <Force type="TransIPForce" version="1" file="model.pt" sha256="" charge="0" multiplicity="1" device="auto"
+//          threads="1" periodic="0" forceGroup="0" name="TransIPForce">
 //    <Particles>
 //     <Particle index="0" atomicNumber="6"/>
 //    </Particles>
+//    <Bonds>
+//     <Bond first="0" second="1"/>
+//    </Bonds>
 //   </Force>
 
 #include "TransIPForce.h"
@@ -32,6 +35,7 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
     const auto &force = *static_cast<const TransIPForce *>(object);
     node.setIntProperty("version", xml_version);
     node.setStringProperty("file", force.file());
+    node.setStringProperty("sha256", force.sha256());
     node.setIntProperty("charge", force.charge());
     node.setIntProperty("multiplicity", force.multiplicity());
     node.setStringProperty("device", force.device());
@@ -44,6 +48,9 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
       particles.createChildNode("Particle")
           .setIntProperty("index", force.particles()[i])
           .setIntProperty("atomicNumber", force.atomic_numbers()[i]);
+    SerializationNode &bonds = node.createChildNode("Bonds");
+    for (const auto &[first, second] : force.bonds())
+      bonds.createChildNode("Bond").setIntProperty("first", first).setIntProperty("second", second);
   }
 
   void *deserialize(const SerializationNode &node) const override
@@ -53,6 +60,7 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
       throw OpenMM::OpenMMException("TransIPForce: XML version " + std::to_string(version) +
                                     " is not known; this plugin reads version " + std::to_string(xml_version) + ".");
     auto force = std::make_unique<TransIPForce>(node.getStringProperty("file"));
+    force->set_sha256(node.getStringProperty("sha256", ""));
     force->set_charge(node.getIntProperty("charge", 0), node.getIntProperty("multiplicity", 1));
     force->set_device(node.getStringProperty("device", "auto"));
     force->set_threads(node.getIntProperty("threads", force->threads()));
@@ -61,6 +69,10 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
     force->setName(node.getStringProperty("name", force->getName()));
     for (const SerializationNode &particle : node.getChildNode("Particles").getChildren())
       force->add_particle(particle.getIntProperty("index"), particle.getIntProperty("atomicNumber"));
+    for (const SerializationNode &child : node.getChildren())
+      if (child.getName() == "Bonds")
+        for (const SerializationNode &bond : child.getChildren())
+          force->add_bond(bond.getIntProperty("first"), bond.getIntProperty("second"));
     return force.release();
   }
 };

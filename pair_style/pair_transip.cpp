@@ -44,6 +44,17 @@ static constexpr double NOMINAL_CUTOFF = 1.0;
 // evaluations whose time is told once in the log, the first few left out
 static constexpr int TIMED = 100, UNTIMED = 5;
 
+// number of this process among those of the communicator that share its node
+static int node_rank(MPI_Comm world)
+{
+  MPI_Comm node;
+  int rank;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_rank(node, &rank);
+  MPI_Comm_free(&node);
+  return rank;
+}
+
 struct PairTransIP::Impl {
   explicit Impl(LAMMPS *lmp) : molecule(lmp), rows(lmp) {}
 
@@ -140,7 +151,7 @@ void PairTransIP::settings(int narg, char **arg)
   try {
     transip::set_threads(threads);
     impl->path = arg[0];
-    impl->model.emplace(impl->path, device);
+    impl->model.emplace(impl->path, device, node_rank(world));
     impl->calls = 0;
     impl->seconds = 0.0;
     impl->model->check_charge(impl->charge, impl->multiplicity);
@@ -157,9 +168,12 @@ void PairTransIP::settings(int narg, char **arg)
                    "pair_style transip: {} has a direct force head: its forces are not the gradient "
                    "of the energy, and NVE runs will drift",
                    impl->path);
+  std::string where = impl->model->device();
+  if (comm->nprocs > 1 && where != "cpu" && device.find(':') == std::string::npos)
+    where = "cuda, devices by node-local rank";
   if (comm->me == 0)
     utils::logmesg(lmp, "TransIP model {}: {} weights on {}, elements {}\n  trained on: {}\n",
-                   impl->path, card.dtype, impl->model->device(), transip::symbols(card.species),
+                   impl->path, card.dtype, where, transip::symbols(card.species),
                    card.training_data.empty() ? "(not said)"
                                               : card.training_data + ", " + card.level_of_theory);
 }

@@ -7,6 +7,7 @@
 #include "transip/tolerances.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/version.h>
 
@@ -79,10 +80,12 @@ std::string device_name(const std::string &asked, const Card &card, const std::s
   return asked;
 }
 
-c10::Device choose_device(const std::string &name)
+/// The device of a name; processes that share a node share out its CUDA devices by their number there.
+c10::Device choose_device(const std::string &name, int node_rank)
 {
   const auto count = static_cast<int>(at::getNumGPUs());
-  if (name == "auto") return count > 0 ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
+  const auto turn = static_cast<c10::DeviceIndex>(count > 0 ? node_rank % count : 0);
+  if (name == "auto") return count > 0 ? c10::Device(c10::kCUDA, turn) : c10::Device(c10::kCPU);
   const std::string expected = "device must be auto, cpu, cuda or cuda:N, got '" + name + "'.";
   c10::Device device(c10::kCPU);
   try {
@@ -92,7 +95,7 @@ c10::Device choose_device(const std::string &name)
   }
   if (device.is_cpu()) return device;
   if (!device.is_cuda()) throw Error(expected);
-  const int index = std::max<int>(0, device.index());
+  const int index = device.has_index() ? device.index() : turn;
   if (index >= count)
     throw Error("device '" + name + "' was asked for, but torch " + torch_version() + " sees " +
                 std::to_string(count) + " CUDA devices. Use device cpu, or install a CUDA build of torch and type "
@@ -137,6 +140,18 @@ struct Model::Impl {
   std::string path;
   std::optional<Reference> reference;
 
+  /// torch keeps a CUDA device's memory for its next model; other programs on the device shall have it back.
+  ~Impl()
+  {
+    program.reset();
+    if (!device.is_cuda()) return;
+    try {
+      c10::getDeviceAllocator(device.type())->emptyCache();
+    } catch (const c10::Error &) {
+      // A destructor must not throw; after an error of CUDA the allocator may.
+    }
+  }
+
   at::Tensor to_device(const at::Tensor &tensor) const { return tensor.to(device); }
   std::vector<at::Tensor> inputs(const Request &request) const;
 };
@@ -170,13 +185,12 @@ std::vector<at::Tensor> Model::Impl::inputs(const Request &request) const
   };
 }
 
-Model::Model(const std::string &path, const std::string &device)
+Model::Model(const std::string &path, const std::string &device, int node_rank)
 {
   Card card = read_card(path);
-  const c10::Device chosen = choose_device(device_name(device, card, path));
+  const c10::Device chosen = choose_device(device_name(device, card, path), node_rank);
   auto program = load_program(path, card.metadata, card.compiled, chosen);
-  impl_ = std::make_unique<Impl>(Impl{std::move(card.metadata), chosen, std::move(program), path,
-                                     std::move(card.reference)});
+  impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference)});
 }
 
 Model::~Model() = default;
@@ -240,13 +254,18 @@ bool Model::check_reference()
               "). Export the model again on this machine.");
 }
 
-void Model::evaluate(const Request &request, Result &result)
+void Model::evaluate(const Request &request, Result &result, bool forces)
 {
   std::vector<at::Tensor> inputs = impl_->inputs(request);
   try {
-    const Output output = impl_->program->run(std::move(inputs));
-    copy_out(output.energies, result.energies);
-    copy_out(output.forces, result.forces);
+    if (forces) {
+      const Output output = impl_->program->run(std::move(inputs));
+      copy_out(output.energies, result.energies);
+      copy_out(output.forces, result.forces);
+    } else {
+      copy_out(impl_->program->energies(std::move(inputs)), result.energies);
+      result.forces.clear();
+    }
   } catch (const Error &) {
     throw;
   } catch (const std::exception &problem) {

@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace transip {
@@ -24,6 +25,9 @@ class Program {
 
   /// Run the forward on its seven arguments, which are on the program's device.
   virtual Output run(std::vector<at::Tensor> inputs) = 0;
+
+  /// Energies alone, without the gradient where the file has a way of doing so.
+  virtual at::Tensor energies(std::vector<at::Tensor> inputs) { return run(std::move(inputs)).energies; }
 };
 
 /// Load the program of a model file; `compiled` as found in its archive.

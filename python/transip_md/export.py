@@ -71,16 +71,8 @@ class EngineModel(nn.Module):
         """
         tokens = species.shape[0]
         rows = positions.detach().requires_grad_(self.conservative)
-        if self.local:
-            embedding = self.model.encode_local(species, rows, owner, neighbours, charge, multiplicity)
-        else:
-            if positions.shape[0] != tokens or neighbours.shape[1] != 0:
-                raise RuntimeError("an all-to-all model takes an isolated molecule: no images, no neighbours")
-            embedding = self.model.encode(
-                species[None], rows[None], charge.view(1), multiplicity.view(1), None
-            ).squeeze(0)
-        energies = self.model.atom_energies(embedding, species)
-        energies = torch.where(owned, energies, torch.zeros_like(energies))
+        embedding = self.embed(species, rows, owner, neighbours, charge, multiplicity)
+        energies = self.owned_energies(embedding, species, owned)
         if self.conservative:
             gradient = torch.autograd.grad([energies.sum()], [rows])[0]
             assert gradient is not None
@@ -90,6 +82,36 @@ class EngineModel(nn.Module):
             direct = self.model.direct_forces(embedding)
             forces[:tokens] = torch.where(owned[:, None], direct, torch.zeros_like(direct))
         return energies.detach(), forces.detach()
+
+    @torch.jit.export
+    def energies(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owner: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+    ) -> Tensor:
+        """The energies of `forward`, of the same arguments, without forces; the caller switches differentiation off."""
+        embedding = self.embed(species, positions, owner, neighbours, charge, multiplicity)
+        return self.owned_energies(embedding, species, owned)
+
+    def embed(
+        self, species: Tensor, rows: Tensor, owner: Tensor, neighbours: Tensor, charge: Tensor, multiplicity: Tensor
+    ) -> Tensor:
+        """Latent embedding of each token; arguments as those of `forward`."""
+        if self.local:
+            return self.model.encode_local(species, rows, owner, neighbours, charge, multiplicity)
+        if rows.shape[0] != species.shape[0] or neighbours.shape[1] != 0:
+            raise RuntimeError("an all-to-all model takes an isolated molecule: no images, no neighbours")
+        return self.model.encode(species[None], rows[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
+
+    def owned_energies(self, embedding: Tensor, species: Tensor, owned: Tensor) -> Tensor:
+        """Energy of each token, eV, zero where not owned."""
+        energies = self.model.atom_energies(embedding, species)
+        return torch.where(owned, energies, torch.zeros_like(energies))
 
 
 def random_structures(species: tuple[int, ...], count: int, seed: int = 0) -> Iterator[ase.Atoms]:

@@ -64,13 +64,17 @@ class Evaluation(NamedTuple):
 
 
 class ScriptedForward:
-    """The forward of a TorchScript file."""
+    """The forward of a TorchScript file.
+
+    Attributes:
+        module: the file's module.
+    """
 
     def __init__(self, path: Path | str, device: torch.device) -> None:
         """Load it. Raises UsageError if torch cannot."""
         try:
             with torchscript_on_purpose():
-                self._module = torch.jit.load(str(path), map_location=device)
+                self.module = torch.jit.load(str(path), map_location=device)
         except RuntimeError as error:
             raise UsageError(
                 f"{path} has a {METADATA_NAME}, but torch {torch.__version__} cannot load its TorchScript: {error}"
@@ -81,7 +85,7 @@ class ScriptedForward:
         # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
         # models of this size plain execution is as fast.
         with torch.enable_grad(), torch.jit.optimized_execution(False):
-            return self._module(*inputs)
+            return self.module(*inputs)
 
 
 def check_isolated(periodic: np.ndarray) -> None:
@@ -160,6 +164,17 @@ class ExportedModel:
         else:
             self.device = choose_device(device)
             self._forward = ScriptedForward(path, self.device)
+
+    @property
+    def scripted(self) -> torch.jit.ScriptModule | None:
+        """The module of a TorchScript file; None for compiled code."""
+        return self._forward.module if isinstance(self._forward, ScriptedForward) else None
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the network inside can be asked for its latent embedding."""
+        network = getattr(self.scripted, "model", None)
+        return hasattr(network, "encode") or hasattr(network, "encode_local")
 
     def neighbourhood(self, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray) -> Neighbourhood:
         """See `neighbourhood_of`."""

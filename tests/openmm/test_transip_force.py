@@ -205,7 +205,7 @@ def test_direct_forces_are_said_to_be_none_of_the_gradient(tmp_path):
 def test_atoms_on_top_of_each_other(toy_file):
     context = context_of(system_of([12.0, 12.0], create_force(toy_file, [6, 6])), np.zeros((2, 3)))
     with pytest.raises(openmm.OpenMMException, match=r"not finite \(NaN or infinity\), for particle [01]"):
-        context.getState(energy=True)
+        context.getState(forces=True)
 
 
 def test_example_script(repository, ethanol_file, tmp_path):

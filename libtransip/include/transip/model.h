@@ -28,7 +28,7 @@ struct Request {
 /// One evaluation's output; kept by the caller, so that its memory is used again.
 struct Result {
   std::vector<double> energies;  ///< [T] eV, zero where not owned
-  std::vector<double> forces;    ///< [I*3] eV/Angstrom, -dE/d(row)
+  std::vector<double> forces;    ///< [I*3] eV/Angstrom, -dE/d(row); empty where only energies were asked for
   double energy = 0.0;           ///< sum of energies, eV
 };
 
@@ -37,8 +37,9 @@ class Model {
   /// Load a file made by `transip-md export`.
   ///
   /// device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N".
+  /// node_rank: number of this process among those of its node; "auto" and "cuda" take the CUDA devices in turn by it.
   /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there.
-  explicit Model(const std::string &path, const std::string &device = "auto");
+  explicit Model(const std::string &path, const std::string &device = "auto", int node_rank = 0);
   ~Model();
   Model(Model &&) noexcept;
   Model &operator=(Model &&) noexcept;
@@ -59,10 +60,11 @@ class Model {
   /// Returns false if the file brings none. Throws Error: the numbers differ by more than transip/tolerances.h allows.
   bool check_reference();
 
-  /// Energies and forces. Species, charge and multiplicity must have been checked.
+  /// Energies and, unless `forces` is false, forces. Species, charge and multiplicity must have been checked.
   ///
+  /// Energies alone cost less with TorchScript files; compiled code always does both.
   /// Throws Error: shapes that do not fit, energies or forces that are not finite, whatever torch complains of.
-  void evaluate(const Request &request, Result &result);
+  void evaluate(const Request &request, Result &result, bool forces = true);
 
  private:
   struct Impl;

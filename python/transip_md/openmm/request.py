@@ -1,0 +1,120 @@
+"""What `create_force` asks of a backend, with the input checked."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transip_md.errors import UsageError
+from transip_md.metadata import Metadata
+
+if TYPE_CHECKING:
+    import openmm.app
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class ForceRequest:
+    """A force that some backend shall make.
+
+    Attributes:
+        model: the model file, an absolute path.
+        metadata: what it says of itself.
+        particles: indices in the System of the particles that the model describes.
+        numbers: their atomic numbers.
+        everything: they are all particles that the caller told of.
+        bonds: pairs of indices in the System of particles that belong to one molecule.
+        charge: total charge, e.
+        multiplicity: spin multiplicity.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        threads: CPU threads of torch; 0 leaves torch's own setting.
+        periodic: the particles see each other through the periodic box.
+    """
+
+    model: Path
+    metadata: Metadata
+    particles: tuple[int, ...]
+    numbers: tuple[int, ...]
+    everything: bool
+    bonds: tuple[tuple[int, int], ...]
+    charge: int
+    multiplicity: int
+    device: str
+    threads: int
+    periodic: bool
+
+    def sha256(self) -> str:
+        """Of the model file's contents, in hexadecimal digits."""
+        return sha256_of(self.model)
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file's contents, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def particles_and_numbers(
+    topology_or_numbers: openmm.app.Topology | Sequence[int], particles: Sequence[int] | None
+) -> tuple[list[int], list[int]]:
+    """Indices of the particles that a model describes, all if None, and their atomic numbers.
+
+    Raises:
+        UsageError: no particles at all, one that is not there, one that comes twice, or one without an element.
+    """
+    if not hasattr(topology_or_numbers, "atoms"):
+        numbers = [int(number) for number in topology_or_numbers]
+        chosen = _chosen(particles, len(numbers))
+        return chosen, [numbers[index] for index in chosen]
+    atoms = list(topology_or_numbers.atoms())
+    chosen = _chosen(particles, len(atoms))
+    for index in chosen:
+        if atoms[index].element is None:
+            raise UsageError(
+                f"Atom {index} ({atoms[index].name}) of the topology has no element; a TransIP model needs one for "
+                "every particle that it describes. Give a list of atomic numbers instead of the topology, or leave the "
+                "atom out of `particles`."
+            )
+    return chosen, [atoms[index].element.atomic_number for index in chosen]
+
+
+def _chosen(particles: Sequence[int] | None, count: int) -> list[int]:
+    chosen = list(range(count)) if particles is None else [int(index) for index in particles]
+    if not chosen:
+        raise UsageError("The force has no particles. Give a topology with atoms, and `particles` that are in it.")
+    for index in chosen:
+        if not 0 <= index < count:
+            raise UsageError(f"particles holds index {index}, but there are {count} particles.")
+    if len(set(chosen)) != len(chosen):
+        twice = next(index for index in chosen if chosen.count(index) > 1)
+        raise UsageError(f"particles holds index {twice} twice.")
+    return chosen
+
+
+def molecule_bonds(
+    topology_or_numbers: openmm.app.Topology | Sequence[int], chosen: Sequence[int], *, all_to_all: bool
+) -> list[tuple[int, int]]:
+    """Pairs of particles that belong to one molecule, which barostats move as a whole.
+
+    All particles of an all-to-all model are one molecule: no image of them is ever seen. Of a model with a cutoff the
+    topology knows the molecules.
+    """
+    if all_to_all:
+        return list(itertools.pairwise(chosen))
+    if not hasattr(topology_or_numbers, "bonds"):
+        return []
+    members = set(chosen)
+    pairs = [(bond.atom1.index, bond.atom2.index) for bond in topology_or_numbers.bonds()]
+    return [pair for pair in pairs if members.issuperset(pair)]
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError unless it is "auto", "cpu", "cuda" or "cuda:N"."""
+    kind, _, index = device.partition(":")
+    if kind not in DEVICES or (":" in device and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}.")

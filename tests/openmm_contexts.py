@@ -1,0 +1,79 @@
+"""OpenMM Systems and Contexts for tests, in eV and Angstrom at their border."""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+import openmm
+import pytest
+
+from transip_md import units
+from transip_md.runtime import ExportedModel
+from transip_md.tolerances import PARITY
+
+KJ, NM = units.KJ_PER_MOL_PER_EV, units.ANGSTROM_PER_NM
+
+
+def platforms() -> list[str]:
+    return ["Reference", "CPU"]
+
+
+def system_of(atoms: ase.Atoms, *forces: openmm.Force) -> openmm.System:
+    """A System of the atoms' masses, with their cell if they are periodic."""
+    system = openmm.System()
+    for mass in atoms.get_masses():
+        system.addParticle(mass)
+    if atoms.pbc.all():
+        system.setDefaultPeriodicBoxVectors(*atoms.cell.array / NM)
+    for force in forces:
+        system.addForce(force)
+    return system
+
+
+def context_of(system: openmm.System, positions: np.ndarray, platform: str = "Reference") -> openmm.Context:
+    """A Context with velocity half a step behind; positions in Angstrom."""
+    context = openmm.Context(system, openmm.VerletIntegrator(0.0005), openmm.Platform.getPlatformByName(platform))
+    context.setPositions(positions / NM)
+    return context
+
+
+def energy_of(context: openmm.Context, groups: int | set[int] = -1) -> float:
+    """Potential energy, eV; asks for the energy alone."""
+    state = context.getState(energy=True, groups=groups)
+    return state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole) / KJ
+
+
+def energy_and_forces(context: openmm.Context) -> tuple[float, np.ndarray]:
+    """Potential energy, eV, and forces, eV/Angstrom."""
+    state = context.getState(energy=True, forces=True)
+    energy = state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole) / KJ
+    forces = state.getForces(asNumpy=True).value_in_unit(openmm.unit.kilojoule_per_mole / openmm.unit.nanometer)
+    return energy, forces / (KJ * NM)
+
+
+def require_parity(context: openmm.Context, model: ExportedModel, atoms: ase.Atoms, *, charge=0, multiplicity=1):
+    """Energy and forces of a Context are those of the Python reference."""
+    tolerance = PARITY[model.metadata.dtype]
+    energy, forces = energy_and_forces(context)
+    wanted = model.evaluate(
+        atoms.numbers, atoms.positions, charge, multiplicity, cell=atoms.cell.array, periodic=atoms.pbc
+    )
+    assert abs(energy - wanted.energies.sum()) <= tolerance.energy
+    assert abs(energy_of(context) - wanted.energies.sum()) <= tolerance.energy
+    assert np.abs(forces - wanted.forces).max() <= tolerance.force
+
+
+def openmm_takes(atoms: ase.Atoms) -> bool:
+    """Whether OpenMM has such boundaries: periodic everywhere or nowhere."""
+    return bool(atoms.pbc.all() or not atoms.pbc.any())
+
+
+def require_torchforce() -> None:
+    """Skip, with the reason, unless openmmtorch is installed and fits."""
+    from transip_md.errors import EnvironmentFaultError
+    from transip_md.openmm.torch_force import import_openmmtorch
+
+    try:
+        import_openmmtorch()
+    except EnvironmentFaultError as error:
+        pytest.skip(f"{error} `make test-torchforce` does.")
