@@ -3,18 +3,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TORCHFORCE := .venv-torchforce
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test test-long lint lock train-ethanol train-organic train-water learned-symmetry stability gpu-bundle clean
+.PHONY: help install build demo test test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability gpu-bundle clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
 	@echo "make test           every test but the long ones"
 	@echo "make test-long      physics that takes minutes"
+	@echo "make test-torchforce  OpenMM through openmmtorch, in an environment of its own (5 GB)"
 	@echo "make install        the environment $(VENV) only"
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
@@ -22,7 +24,7 @@ help:
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
 	@echo "make gpu-bundle     what scripts/gpu_check.sh needs on a CUDA machine without network, in one file"
-	@echo "make clean          remove $(VENV), build and $(DEMO)"
+	@echo "make clean          remove $(VENV), $(TORCHFORCE), build and $(DEMO)"
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -57,6 +59,18 @@ test: lint build
 
 test-long: build
 	$(BIN)/pytest -m long
+
+# openmmtorch goes with one version of torch, with CUDA libraries even where there is no CUDA.
+$(TORCHFORCE)/.installed: requirements.lock pyproject.toml
+	@echo "Installing torch 2.9 and openmmtorch into $(TORCHFORCE): some minutes and 5 GB"
+	$(PYTHON) -m venv $(TORCHFORCE)
+	grep -v -i -E '^(torch|openmm)==' requirements.lock > $(TORCHFORCE)/constraints.txt
+	$(TORCHFORCE)/bin/pip install --quiet -c $(TORCHFORCE)/constraints.txt hatchling editables pytest
+	$(TORCHFORCE)/bin/pip install --quiet -c $(TORCHFORCE)/constraints.txt --no-build-isolation -e '.[torchforce]'
+	@touch $@
+
+test-torchforce: $(TORCHFORCE)/.installed
+	TRANSIP_MD_REQUIRE_TORCHFORCE=1 $(TORCHFORCE)/bin/python -m pytest tests/openmm/test_torchforce.py
 
 lock: $(INSTALLED)
 	@{ sed -n '/^#/p' requirements.lock; \
@@ -107,4 +121,4 @@ gpu-bundle: $(INSTALLED)
 	$(BIN)/python scripts/gpu_bundle.py -o build/gpu-bundle.tar $(ARGS)
 
 clean:
-	rm -rf $(VENV) build $(DEMO)
+	rm -rf $(VENV) $(TORCHFORCE) build $(DEMO)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import ase
 import numpy as np
 import openmm
@@ -69,11 +71,13 @@ def openmm_takes(atoms: ase.Atoms) -> bool:
 
 
 def require_torchforce() -> None:
-    """Skip, with the reason, unless openmmtorch is installed and fits."""
+    """Skip, with the reason, unless openmmtorch is installed and fits; fail where it must be there."""
     from transip_md.errors import EnvironmentFaultError
     from transip_md.openmm.torch_force import import_openmmtorch
 
     try:
         import_openmmtorch()
     except EnvironmentFaultError as error:
+        if os.environ.get("TRANSIP_MD_REQUIRE_TORCHFORCE"):
+            raise
         pytest.skip(f"{error} `make test-torchforce` does.")

@@ -11,10 +11,10 @@ import ase
 import numpy as np
 import pytest
 
+from many_structures import many_structures
 from networks import crystal
 from transip_md import units
 from transip_md.engines.lammps_engine import PADDING, boundary_of, is_rectangular, read_thermo, write_data
-from transip_md.export import random_structures
 from transip_md.runtime import ExportedModel
 from transip_md.tolerances import PARITY
 
@@ -69,30 +69,9 @@ def frames(dump: Path) -> np.ndarray:
     return np.array(rows, dtype=float).reshape(-1, count, 6)
 
 
-def structures() -> list[ase.Atoms]:
-    """Fifty: triclinic cells smaller than the cutoff, orthogonal ones, slabs, molecules, sparse gas, atoms outside."""
-    found = [crystal(seed) for seed in range(8)]
-    found += [crystal(seed).repeat((2, 1, 1)) for seed in range(4)]
-    rng = np.random.default_rng(1)
-    for index, atoms in enumerate(random_structures((1, 6, 8), 12, seed=2)):
-        found += [atoms.copy(), atoms.copy()]
-        found[-2].pbc = True
-        found[-1].pbc = [index % 2 == 0, False, True]
-    for atoms in random_structures((1, 6, 8), 6, seed=5):
-        atoms.pbc = False
-        found.append(atoms)
-    for size in (1, 2, 5, 9):
-        found.append(ase.Atoms(rng.choice([1, 6, 8], size), rng.uniform(0, 40, (size, 3)), cell=[40] * 3, pbc=True))
-    for seed in range(4):
-        scattered = crystal(20 + seed)
-        scattered.positions += rng.integers(-2, 3, (8, 3)) @ scattered.cell.array
-        found.append(scattered)
-    return found
-
-
 def test_parity_with_python_on_fifty_structures(local_file, tmp_path):
     model = ExportedModel(local_file, "cpu")
-    tolerance, everything = PARITY["float64"], structures()
+    tolerance, everything = PARITY["float64"], many_structures()
     assert len(everything) == 50
     deck = []
     for index, atoms in enumerate(everything):

@@ -1,0 +1,74 @@
+"""OpenMM-ML: `MLPotential("transip", model="model.pt")`.
+
+OpenMM-ML imports this module when it is imported itself (entry point ``openmmml.potentials``): no torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import openmm
+import openmm.app
+from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
+
+from transip_md.errors import UsageError
+from transip_md.openmm.force import create_force
+
+#: Arguments of createMixedSystem that its embedding takes, and that come along to the potential.
+OF_THE_EMBEDDING = {"mlLongRange", "linkAtomDistances"}
+#: Arguments of create_force that they hand on.
+OPTIONS = ("charge", "multiplicity", "backend", "device", "threads", "periodic")
+
+
+class TransIPPotentialFactory(MLPotentialImplFactory):
+    """Makes the potentials called "transip"."""
+
+    def createImpl(self, name: str, **args: Any) -> TransIPPotential:  # noqa: N802, the name is OpenMM-ML's
+        """Make one; `name` is "transip".
+
+        Raises:
+            UsageError: `model` is missing, or there are other arguments.
+        """
+        if set(args) != {"model"}:
+            raise UsageError(
+                f'MLPotential("{name}") takes one argument, model, a file made by `transip-md export`; got '
+                f"{', '.join(sorted(args)) or 'none'}. Give charge, multiplicity and the like to createSystem or "
+                "createMixedSystem."
+            )
+        return TransIPPotential(args["model"])
+
+
+class TransIPPotential(MLPotentialImpl):
+    """A TransIP model file as a potential of OpenMM-ML.
+
+    createSystem and createMixedSystem take the keyword arguments of `transip_md.openmm.create_force` besides:
+    ``charge`` and ``multiplicity`` (of the ML region), ``backend``, ``device``, ``threads`` and ``periodic``.
+    """
+
+    def __init__(self, model: Path | str) -> None:
+        """Remember the model file."""
+        self.model = model
+
+    def addForces(  # noqa: N802, the name is OpenMM-ML's
+        self,
+        topology: openmm.app.Topology,
+        system: openmm.System,
+        atoms: Iterable[int] | None,
+        forceGroup: int,  # noqa: N803
+        **args: Any,
+    ) -> None:
+        """Add the force of `atoms`, all if None, to the System; see `transip_md.openmm.create_force`."""
+        options = {name: value for name, value in args.items() if name not in OF_THE_EMBEDDING}
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            raise UsageError(
+                f"createSystem and createMixedSystem take {', '.join(OPTIONS)} for transip; got {', '.join(unknown)}."
+            )
+        force = create_force(self.model, topology, particles=None if atoms is None else list(atoms), **options)
+        force.setForceGroup(forceGroup)
+        system.addForce(force)
+
+    def getMLLongRange(self) -> bool:  # noqa: N802
+        """False: a model sees through the box within its cutoff, or not at all."""
+        return False
