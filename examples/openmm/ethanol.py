@@ -1,7 +1,16 @@
+"""Ethanol at constant energy, 0.5 ps: `transip-md export ethanol -o ethanol.pt` first."""
+
+import argparse
+import sys
+
 import openmm
-from openmm.app import PDBFile, Simulation, StateDataReporter
+from openmm.app import DCDReporter, PDBFile, Simulation, StateDataReporter
 
 from transip_md.openmm import create_force
+
+options = argparse.ArgumentParser(description=__doc__)
+options.add_argument("--steps", type=int, default=1000)
+steps = options.parse_args().steps
 
 pdb = PDBFile("ethanol.pdb")
 system = openmm.System()
@@ -11,5 +20,7 @@ system.addForce(create_force("ethanol.pt", pdb.topology))
 simulation = Simulation(pdb.topology, system, openmm.VerletIntegrator(0.0005))
 simulation.context.setPositions(pdb.positions)
 simulation.context.setVelocitiesToTemperature(300, 1)
-simulation.reporters.append(StateDataReporter("energy.csv", 100, step=True, totalEnergy=True, temperature=True))
-simulation.step(1000)
+for output in ("energy.csv", sys.stdout):
+    simulation.reporters.append(StateDataReporter(output, 100, step=True, totalEnergy=True, temperature=True))
+simulation.reporters.append(DCDReporter("ethanol.dcd", 10))
+simulation.step(steps)
