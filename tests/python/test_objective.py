@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from transip_md.model.evaluate import Prediction, predict
 from transip_md.model.rotations import random_rotations
 from transip_md.training.batches import Collate
 from transip_md.training.config import EquivarianceConfig
-from transip_md.training.objective import Transport, equivariance_loss, label_losses, ramp
+from transip_md.training.objective import Transport, consistency_losses, equivariance_loss, label_losses, ramp
 
 
 def test_label_losses_by_hand():
@@ -138,3 +140,44 @@ def test_rotations_enter_as_they_turn_the_structures():
     other = view.rotated(relative)
     assert torch.allclose(other.positions[0], view.positions[0] @ relative[0].T, atol=1e-12)
     assert predict(make_model(), other).energies.shape == (1,)
+
+
+def two_views(cutoff: float | None):
+    """Three structures of several sizes, a view of them, and the rotations between."""
+    if cutoff is None:
+        batch = make_batch([random_molecule(n, seed) for seed, n in enumerate((5, 3, 6))])
+    else:
+        batch = Collate(cutoff)([frame_of(crystal(seed)) for seed in range(3)])
+    rotations = random_rotations(3, torch.Generator().manual_seed(3))
+    return batch, batch.rotated(rotations), rotations
+
+
+@pytest.mark.parametrize("cutoff", [None, 3.0])
+def test_views_in_one_batch_are_the_views(cutoff):
+    batch, other, _ = two_views(cutoff)
+    model = make_model(cutoff=cutoff)
+    together = predict(model, batch.with_view(other)).halves()
+    for half, alone in zip(together, (predict(model, batch), predict(model, other)), strict=True):
+        assert torch.allclose(half.energies, alone.energies, rtol=1e-12, atol=1e-12)
+        for values, wanted in ((half.forces, alone.forces), (half.embedding, alone.embedding)):
+            assert values.shape == wanted.shape
+            assert torch.allclose(batch.real(values), batch.real(wanted), rtol=1e-12, atol=1e-12)
+    assert torch.equal(batch.with_view(other).energy, torch.cat([batch.energy, other.energy]))
+    assert torch.equal(batch.with_view(other).forces, torch.cat([batch.forces, other.forces]))
+
+
+@pytest.mark.parametrize("cutoff", [None, 3.0])
+def test_consistency_by_hand(cutoff):
+    batch, other, rotations = two_views(cutoff)
+    model = make_model(cutoff=cutoff)
+    here, there = predict(model, batch), predict(model, other)
+    energy, force = consistency_losses(here, there, rotations, batch)
+    counts = batch.atom_counts()
+    assert float(energy) == pytest.approx(float(((here.energies - there.energies).abs() / counts).mean()))
+    turned = replace(batch, forces=here.forces).rotated(rotations).forces
+    lengths = batch.real(turned - there.forces).norm(dim=-1)
+    assert float(force) == pytest.approx(float(lengths.mean()), rel=1e-6)
+    assert float(force) > 1e-3
+    # A network of forces that do turn along, and one energy.
+    energy, force = consistency_losses(here, Prediction(here.energies, turned, there.embedding), rotations, batch)
+    assert float(energy) == 0 and float(force) < 2e-6

@@ -248,6 +248,15 @@ def test_transport_network_is_kept(config_file, tmp_path):
     assert load_checkpoint(tmp_path / "plain.ckpt").transport is None
 
 
+def test_consistency_lowers_the_rotation_error(config_file, tmp_path):
+    errors = {}
+    for weight in (0.0, 3.0):
+        overrides = [f"objective.consistency={weight}", "steps=150", "model.radial_bias=false"]
+        run = TrainingRun(read_config(config_file, overrides), tmp_path / f"{weight}.ckpt")
+        errors[weight] = run.train().rotation.force_mae
+    assert errors[3.0] < 0.7 * errors[0.0]
+
+
 def test_early_stopping(config_file, tmp_path):
     config = read_config(config_file, ["patience=1", "learning_rate=1e-12", "ema_decay=0.0", "steps=400"])
     steps = []

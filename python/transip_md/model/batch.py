@@ -66,6 +66,13 @@ class Batch:
         """The batch with each structure turned by its own rotation matrix, float64 [B, 3, 3]; cells turn along."""
         raise NotImplementedError
 
+    def with_view(self, other: Self) -> Self:
+        """One batch of these structures and, after them, of another view of the same batch: what `rotated` gives.
+
+        The shape L doubles: the first half of a result along its first axis is of this view, the second of the other.
+        """
+        raise NotImplementedError
+
     def atom_counts(self) -> Tensor:
         """Number of atoms of each structure, float64 [B]."""
         return self.sum_atoms(torch.ones(self.species.shape, dtype=torch.float64, device=self.species.device))
@@ -112,6 +119,10 @@ class MoleculeBatch(Batch):
             forces=torch.einsum("bij,bnj->bni", rotations, self.forces),
         )
 
+    def with_view(self, other: Self) -> Self:
+        """See `Batch`."""
+        return replace(self, **_stacked(self, other, "positions", "present"))
+
 
 @dataclass
 class LocalBatch(Batch):
@@ -157,3 +168,37 @@ class LocalBatch(Batch):
             positions=torch.einsum("rij,rj->ri", of_atoms.index_select(0, self.owner), self.positions),
             forces=torch.einsum("tij,tj->ti", of_atoms, self.forces),
         )
+
+    def with_view(self, other: Self) -> Self:
+        """See `Batch`."""
+        atoms, rows = len(self.species), len(self.positions)
+        images = rows - atoms
+
+        def joined(one: Tensor, two: Tensor) -> Tensor:
+            # The atoms of both views stand before the images of both.
+            return torch.cat([one[:atoms], two[:atoms], one[atoms:], two[atoms:]])
+
+        def first(row: Tensor) -> Tensor:
+            return torch.where(row < atoms, row, row + atoms)
+
+        def second(row: Tensor) -> Tensor:
+            return torch.where(row < atoms, row + atoms, row + atoms + images)
+
+        def slots(moved: Tensor) -> Tensor:
+            return torch.where(self.neighbours < 0, self.neighbours, moved)
+
+        return replace(
+            self,
+            **_stacked(self, other),
+            positions=joined(self.positions, other.positions),
+            owner=joined(self.owner, self.owner + atoms),
+            neighbours=torch.cat([slots(first(self.neighbours)), slots(second(self.neighbours))]),
+            structure=torch.cat([self.structure, self.structure + len(self)]),
+        )
+
+
+def _stacked(one: Batch, two: Batch, *more: str) -> dict[str, Tensor]:
+    """What is given by atom or by structure in every batch, and more fields unless they are None: one, then two."""
+    names = ("species", "charge", "multiplicity", "energy", "forces", *more)
+    pairs = {name: (getattr(one, name), getattr(two, name)) for name in names}
+    return {name: torch.cat(pair) for name, pair in pairs.items() if pair[0] is not None}

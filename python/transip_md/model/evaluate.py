@@ -25,6 +25,11 @@ class Prediction:
     forces: Tensor
     embedding: Tensor
 
+    def halves(self) -> tuple[Prediction, Prediction]:
+        """The two views of a batch made by `Batch.with_view`."""
+        parts = [values.chunk(2) for values in (self.energies, self.forces, self.embedding)]
+        return Prediction(*(part[0] for part in parts)), Prediction(*(part[1] for part in parts))
+
 
 def predict(model: TransIP, batch: Batch, *, differentiable: bool = False) -> Prediction:
     """Total energies, forces and latent embeddings.

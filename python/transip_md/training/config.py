@@ -62,11 +62,16 @@ class EquivarianceConfig(Strict):
 
 
 class ObjectiveConfig(Strict):
-    """L = w_E L_E + w_F L_F + w_eq L_eq."""
+    """L = w_E L_E + w_F L_F + w_eq L_eq, and how far two views may disagree."""
 
     energy_weight: float = Field(1.0, ge=0, description="weight of |dE| / N, eV")
     force_weight: float = Field(10.0, ge=0, description="weight of the mean |dF| per atom, eV/Angstrom")
     rotations: bool = Field(True, description="turn every structure at random, uniformly on SO(3)")
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="add so many times w_E |dE| / N + w_F |dF| between two views of each structure; 0: one view",
+    )
     equivariance: EquivarianceConfig | None = Field(None, description="the latent-equivariance loss; null: none")
 
 

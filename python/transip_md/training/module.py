@@ -22,7 +22,14 @@ from transip_md.training.compiled import CompiledPredict
 from transip_md.training.config import TrainConfig
 from transip_md.training.evaluation import Report, Tally, tally_batch
 from transip_md.training.muon import MuonAdamW, split
-from transip_md.training.objective import Transport, equivariance_loss, label_losses, ramp, weighted
+from transip_md.training.objective import (
+    Transport,
+    consistency_losses,
+    equivariance_loss,
+    label_losses,
+    ramp,
+    weighted,
+)
 
 #: Steps between logged training losses.
 LOG_EVERY = 50
@@ -65,23 +72,30 @@ class TrainingModule(pl.LightningModule):
             step: steps done before this one.
 
         Returns:
-            L, with the graph, and `energy` (eV), `force` (eV/Angstrom) and, if it is on, `equivariance`.
+            L, with the graph, and `energy` (eV), `force` (eV/Angstrom) and, if they are on, `consistency_energy`,
+            `consistency_force` and `equivariance`.
         """
         generator = self._generator(step)
         objective = self.config.objective
-        first = random_rotations(len(batch), generator).to(batch.positions.device)
+        first, relative = (random_rotations(len(batch), generator).to(batch.positions.device) for _ in range(2))
         view = batch.rotated(first) if objective.rotations else batch
-        prediction = self._predict(view)
-        energy, force = label_losses(prediction, view)
+        other = view.rotated(relative)
+        labelled = view.with_view(other) if objective.consistency else view
+        prediction = self._predict(labelled)
+        energy, force = label_losses(prediction, labelled)
         losses = {"energy": energy, "force": force}
         loss = weighted(objective, energy, force)
+        here, there = prediction, None
+        if objective.consistency:
+            here, there = prediction.halves()
+            energy, force = consistency_losses(here, there, relative, view)
+            losses |= {"consistency_energy": energy, "consistency_force": force}
+            loss = loss + objective.consistency * weighted(objective, energy, force)
         if objective.equivariance is not None:
             assert self.transport is not None
-            relative = random_rotations(len(batch), generator).to(batch.positions.device)
-            other = view.rotated(relative)
-            embedding = other.encode(self.model, other.positions)
+            embedding = other.encode(self.model, other.positions) if there is None else there.embedding
             losses["equivariance"] = equivariance_loss(
-                self.transport, prediction.embedding, embedding, relative, view, objective.equivariance
+                self.transport, here.embedding, embedding, relative, view, objective.equivariance
             )
             loss = loss + ramp(objective.equivariance, step) * losses["equivariance"]
         return loss, losses

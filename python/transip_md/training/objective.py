@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +40,22 @@ def label_losses(prediction: Prediction, batch: Batch) -> tuple[Tensor, Tensor]:
     # The square root has no derivative where a force is exact: a tiny constant keeps it finite.
     lengths = ((prediction.forces - batch.forces).square().sum(dim=-1) + 1e-12).sqrt()
     return energy, batch.real(lengths).mean()
+
+
+def consistency_losses(view: Prediction, other: Prediction, rotations: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """How far two views of the same structures disagree, in the measures of `label_losses`.
+
+    Args:
+        view: what the network says of the view at hand.
+        other: of the other view.
+        rotations: float64 [B, 3, 3], turn the view at hand into the other one.
+        batch: the structures.
+
+    Returns:
+        Mean |E(Rx) - E(x)| / N, eV, and the mean length of F(Rx) - R F(x) of an atom, eV/Angstrom.
+    """
+    turned = torch.einsum("...ij,...j->...i", batch.per_atom(rotations).to(view.forces.dtype), view.forces)
+    return label_losses(other, replace(batch, energy=view.energies, forces=turned))
 
 
 def equivariance_loss(
