@@ -16,7 +16,7 @@ help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
 	@echo "make test           every test but the long ones"
 	@echo "make test-long      physics that takes minutes"
-	@echo "make test-torchforce  OpenMM through openmmtorch, in an environment of its own (5 GB)"
+	@echo "make test-torchforce  OpenMM through openmmtorch, in an environment of its own (7 GB)"
 	@echo "make install        the environment $(VENV) only"
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
@@ -62,7 +62,7 @@ test-long: build
 
 # openmmtorch goes with one version of torch, with CUDA libraries even where there is no CUDA.
 $(TORCHFORCE)/.installed: requirements.lock pyproject.toml
-	@echo "Installing torch 2.9 and openmmtorch into $(TORCHFORCE): some minutes and 5 GB"
+	@echo "Installing torch 2.9 and openmmtorch into $(TORCHFORCE): some minutes and 7 GB"
 	$(PYTHON) -m venv $(TORCHFORCE)
 	grep -v -i -E '^(torch|openmm)==' requirements.lock > $(TORCHFORCE)/constraints.txt
 	$(TORCHFORCE)/bin/pip install --quiet -c $(TORCHFORCE)/constraints.txt hatchling editables pytest

@@ -16,10 +16,6 @@ from transip_md.tolerances import PARITY
 KJ, NM = units.KJ_PER_MOL_PER_EV, units.ANGSTROM_PER_NM
 
 
-def platforms() -> list[str]:
-    return ["Reference", "CPU"]
-
-
 def system_of(atoms: ase.Atoms, *forces: openmm.Force) -> openmm.System:
     """A System of the atoms' masses, with their cell if they are periodic."""
     system = openmm.System()
@@ -37,6 +33,11 @@ def context_of(system: openmm.System, positions: np.ndarray, platform: str = "Re
     context = openmm.Context(system, openmm.VerletIntegrator(0.0005), openmm.Platform.getPlatformByName(platform))
     context.setPositions(positions / NM)
     return context
+
+
+def positions_of(context: openmm.Context) -> np.ndarray:
+    """Positions, Angstrom, not wrapped into the box."""
+    return context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(openmm.unit.angstrom)
 
 
 def energy_of(context: openmm.Context, groups: int | set[int] = -1) -> float:

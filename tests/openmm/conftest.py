@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ase
+import ase.io
 import pytest
 
 
@@ -25,3 +27,9 @@ def organic_file(tmp_path_factory) -> Path:
 def water_file(tmp_path_factory) -> Path:
     """The shipped water model, float64."""
     return _exported("water", tmp_path_factory.mktemp("water"))
+
+
+@pytest.fixture
+def water(repository) -> ase.Atoms:
+    """64 molecules of liquid water in their periodic box."""
+    return ase.io.read(repository / "examples" / "openmm" / "water.pdb")
