@@ -172,10 +172,12 @@ void PairTransIP::settings(int narg, char **arg)
   if (comm->nprocs > 1 && where != "cpu" && device.find(':') == std::string::npos)
     where = "cuda, devices by node-local rank";
   if (comm->me == 0)
-    utils::logmesg(lmp, "TransIP model {}: {} weights on {}, elements {}\n  trained on: {}\n",
+    utils::logmesg(lmp, "TransIP model {}: {} weights on {}, elements {}\n  trained on: {}\n"
+                   "  validated: {}\n",
                    impl->path, card.dtype, where, transip::symbols(card.species),
                    card.training_data.empty() ? "(not said)"
-                                              : card.training_data + ", " + card.level_of_theory);
+                                              : card.training_data + ", " + card.level_of_theory,
+                   card.certificate.empty() ? "no; type `transip-md validate`" : card.certificate);
 }
 
 /* ----------------------------------------------------------------------

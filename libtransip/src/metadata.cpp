@@ -61,6 +61,8 @@ Metadata read(const json &values, const std::string &path)
   metadata.level_of_theory = text_or_empty(values.at("training"), "level_of_theory");
   const auto closest = values.at("training").find("closest_pair");
   if (closest != values.at("training").end() && closest->is_number()) metadata.closest_pair = closest->get<double>();
+  const json &certificate = values.at("certificate");
+  if (certificate.is_object()) metadata.certificate = text_or_empty(certificate, "summary");
   const json &made_with = values.at("made_with");
   metadata.torch = text_or_empty(made_with, "torch");
   metadata.cpu_capability = text_or_empty(made_with, "cpu_capability");

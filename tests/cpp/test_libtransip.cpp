@@ -78,11 +78,16 @@ void test_metadata()
   check(metadata.charge.text() == "-1 to 1" && metadata.multiplicity.text() == "1", "ranges as text");
   check(metadata.training_data == "water" && metadata.level_of_theory.empty(), "training");
 
+  check(metadata.certificate.empty(), "no certificate");
+
   const auto replaced = [&good](const std::string &from, const std::string &to) {
     std::string text = good;
     return text.replace(text.find(from), from.size(), to);
   };
   const auto parse = [](const std::string &text) { return [text] { transip::parse_metadata(text, "m.pt"); }; };
+  const std::string stamped =
+      replaced("\"certificate\": null", R"("certificate": {"verdict": "PASS", "summary": "PASS: all"})");
+  check(transip::parse_metadata(stamped, "m.pt").certificate == "PASS: all", "certificate");
   check_error(parse("{"), "m.pt", "broken JSON");
   check_error(parse(replaced("\"format\": 1", "\"format\": 2")), "format 2", "another format");
   check_error(parse(replaced("\"eV\"", "\"Ha\"")), "expected eV and angstrom", "another unit");

@@ -27,6 +27,7 @@ struct Metadata {
   std::string training_data;                ///< the model card's first line, may be empty
   std::string level_of_theory;              ///< may be empty
   std::optional<double> closest_pair;       ///< Angstrom; two atoms were never closer in training; none: not said
+  std::string certificate;                  ///< summary of what a validation found; empty: not validated
   std::string torch;                        ///< version of torch that wrote the file, may be empty
   std::string compiled_device = "cpu";      ///< what a compiled file is for, "cpu" or "cuda"
   std::string cpu_capability;               ///< vector instructions that a compiled file uses, torch's name, or empty
