@@ -23,6 +23,38 @@ def temperature_of(kinetic: np.ndarray, atoms: int) -> np.ndarray:
     return 2.0 * kinetic / (degrees_of_freedom(atoms) * units.BOLTZMANN)
 
 
+def momenta_of(masses: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Momentum, and angular momentum about the centre of mass.
+
+    Args:
+        masses: amu, [N].
+        positions: Angstrom, [N, 3].
+        velocities: Angstrom/fs, [N, 3].
+
+    Returns:
+        amu Angstrom/fs, [3], and amu Angstrom^2/fs, [3].
+    """
+    momenta = masses[:, None] * velocities
+    total = momenta.sum(axis=0)
+    centre = (masses[:, None] * positions).sum(axis=0) / masses.sum()
+    return total, np.cross(positions - centre, momenta - masses[:, None] * total / masses.sum()).sum(axis=0)
+
+
+def thermal_angular_momentum(masses: np.ndarray, positions: np.ndarray, temperature: float) -> float:
+    """Root mean square of the angular momentum of a rigid body at a temperature, amu Angstrom^2/fs.
+
+    <L^2> = kT (I_1 + I_2 + I_3) = 2 kT sum m r^2, r from the centre of mass.
+
+    Args:
+        masses: amu, [N].
+        positions: Angstrom, [N, 3].
+        temperature: K.
+    """
+    centre = (masses[:, None] * positions).sum(axis=0) / masses.sum()
+    moment = 2.0 * (masses * ((positions - centre) ** 2).sum(axis=1)).sum()
+    return float(np.sqrt(units.BOLTZMANN * temperature * moment * units.ACCELERATION))
+
+
 def thermal_velocities(atoms: ase.Atoms, temperature: float, seed: int) -> np.ndarray:
     """Maxwell-Boltzmann velocities without motion of the centre of mass, scaled to the temperature exactly.
 

@@ -16,6 +16,7 @@ from transip_md.cli import (
     model_commands,
     sampling_commands,
     training_commands,
+    validation_commands,
 )
 from transip_md.cli.console import errors
 from transip_md.errors import TransIPError
@@ -54,6 +55,7 @@ sampling_commands.register(app)
 training_commands.register(app)
 evaluation_commands.register(app)
 import_commands.register(app)
+validation_commands.register(app)
 
 
 def run() -> None:

@@ -63,6 +63,7 @@ def _show_model(file: Path, as_json: bool) -> None:
     from ase.data import chemical_symbols
 
     from transip_md.metadata import read_metadata
+    from transip_md.validation.certificate import certificate_line
 
     metadata = read_metadata(file)
     if as_json:
@@ -87,7 +88,7 @@ def _show_model(file: Path, as_json: bool) -> None:
         "held-out energy MAE": _error(held_out.get("energy_mae"), "meV/atom"),
         "rotation error of forces": _error((held_out.get("rotation") or {}).get("force_mae"), "meV/Angstrom"),
         "closest atoms in training": _error(training.get("closest_pair"), "Angstrom"),
-        "certificate": "none: not validated" if metadata.certificate is None else json.dumps(metadata.certificate),
+        "certificate": certificate_line(metadata),
         "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
         "checkpoint sha256": metadata.source_sha256 or "none",
     }

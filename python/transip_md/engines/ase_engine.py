@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ase
 import numpy as np
+from ase.md.md import MolecularDynamics
+from ase.md.nose_hoover_chain import NoseHooverChainNVT, NoseHooverChainThermostat
 from ase.md.verlet import VelocityVerlet
 
 from transip_md import units
 from transip_md.ase import TransIPCalculator
 from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
-from transip_md.thermal import temperature_of
+from transip_md.engines.recorder import Recorder
+
+#: ase's unit of time is Angstrom (amu/eV)^(1/2); its own constant for the femtosecond is CODATA 2014.
+FEMTOSECOND = np.sqrt(units.ACCELERATION)
 
 
 def _with_calculator(job: Job) -> ase.Atoms:
@@ -18,8 +23,20 @@ def _with_calculator(job: Job) -> ase.Atoms:
     return atoms
 
 
+def _nose_hoover(atoms: ase.Atoms, dynamics: Dynamics) -> NoseHooverChainNVT:
+    """A Nose-Hoover chain on 3N - 3 degrees of freedom: the centre of mass is at rest. ase's own takes 3N."""
+    damping = dynamics.damping * FEMTOSECOND
+    integrator = NoseHooverChainNVT(
+        atoms, timestep=dynamics.timestep * FEMTOSECOND, temperature_K=dynamics.temperature, tdamp=damping
+    )
+    integrator._thermostat = NoseHooverChainThermostat(
+        max(len(atoms) - 1, 1), integrator.masses, dynamics.temperature, damping
+    )
+    return integrator
+
+
 class AseEngine:
-    """Energies and velocity Verlet by ase."""
+    """Energies and dynamics by ase."""
 
     name = "ase"
 
@@ -28,18 +45,38 @@ class AseEngine:
         atoms = _with_calculator(job)
         return SinglePoint(float(atoms.get_potential_energy()), atoms.get_forces())
 
+    def integrator(self, atoms: ase.Atoms, dynamics: Dynamics) -> MolecularDynamics:
+        """What moves the atoms, which have their velocities."""
+        if dynamics.ensemble == "nvt":
+            return _nose_hoover(atoms, dynamics)
+        return VelocityVerlet(atoms, timestep=dynamics.timestep * FEMTOSECOND)
+
     def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
         """See `transip_md.engines.base.Engine`."""
         atoms = _with_calculator(job)
-        # ase's unit of time is Angstrom (amu/eV)^(1/2); its own constant for the femtosecond is CODATA 2014.
-        femtosecond = np.sqrt(units.ACCELERATION)
-        atoms.set_velocities(dynamics.velocities / femtosecond)
-        integrator = VelocityVerlet(atoms, timestep=dynamics.timestep * femtosecond)
-        rows = []
-        for step in range(0, dynamics.steps + 1, dynamics.every):
+        recorder = Recorder(atoms, dynamics, job.folder / "ase.state.npz")
+        atoms.set_velocities(dynamics.velocities / FEMTOSECOND)
+        if recorder.state:
+            atoms.positions = recorder.state["positions"]
+            atoms.set_momenta(recorder.state["momenta"])
+        integrator = self.integrator(atoms, dynamics)
+        bath = integrator._thermostat if dynamics.ensemble == "nvt" else None
+        if bath is not None and recorder.state:
+            bath._eta, bath._p_eta = recorder.state["eta"], recorder.state["p_eta"]
+        first = recorder.step + dynamics.every if recorder.state else 0
+        for step in range(first, dynamics.steps + 1, dynamics.every):
             if step:
                 integrator.run(dynamics.every)
-            rows.append((step, atoms.get_potential_energy(), atoms.get_kinetic_energy()))
+            recorder.add(
+                step,
+                atoms.get_potential_energy(),
+                atoms.get_kinetic_energy(),
+                bath.get_thermostat_energy() if bath is not None else 0.0,
+                atoms.positions,
+                atoms.get_velocities() * FEMTOSECOND,
+            )
+            if recorder.due():
+                chain = {} if bath is None else {"eta": bath._eta, "p_eta": bath._p_eta}
+                recorder.save(positions=atoms.positions, momenta=atoms.get_momenta(), **chain)
             progress(step)
-        steps, potential, kinetic = np.array(rows).T
-        return EnergyRecord(steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(atoms)))
+        return recorder.finish()

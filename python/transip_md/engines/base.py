@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import ase
 import numpy as np
@@ -38,19 +38,29 @@ class SinglePoint:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """A constant-energy run: velocity Verlet from given velocities.
+    """A run from given velocities: velocity Verlet at constant energy, or a Nose-Hoover chain at constant temperature.
 
     Attributes:
         timestep: fs.
         steps: number of steps.
         every: steps between records.
         velocities: Angstrom/fs, [N, 3].
+        ensemble: "nve" or "nvt".
+        temperature: of the thermostat, K.
+        damping: of the thermostat, fs.
+        frames_every: records between stored positions; 0 stores none.
+        save_every: records between states on disk, from which an interrupted run goes on; 0 saves none.
     """
 
     timestep: float
     steps: int
     every: int
     velocities: np.ndarray
+    ensemble: Literal["nve", "nvt"] = "nve"
+    temperature: float = 300.0
+    damping: float = 100.0
+    frames_every: int = 0
+    save_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,17 +72,32 @@ class EnergyRecord:
         potential: eV.
         kinetic: eV.
         temperature: K, from the kinetic energy and 3N - 3 degrees of freedom.
+        bath: energy that went to the thermostat, eV; None at constant energy.
+        momentum: of all atoms, amu Angstrom/fs, [n, 3]; None if it was not recorded.
+        angular: angular momentum about the centre of mass, amu Angstrom^2/fs, [n, 3]; None if it was not recorded.
+        frames: positions, Angstrom, [m, N, 3], unwrapped; None if none were stored.
+        frame_times: ps, [m].
     """
 
     time: np.ndarray
     potential: np.ndarray
     kinetic: np.ndarray
     temperature: np.ndarray
+    bath: np.ndarray | None = None
+    momentum: np.ndarray | None = None
+    angular: np.ndarray | None = None
+    frames: np.ndarray | None = None
+    frame_times: np.ndarray | None = None
 
     @property
     def total(self) -> np.ndarray:
         """Total energy, eV."""
         return self.potential + self.kinetic
+
+    @property
+    def conserved(self) -> np.ndarray:
+        """What the equations of motion conserve, eV: the total energy, with the thermostat's share if there is one."""
+        return self.total if self.bath is None else self.total + self.bath
 
 
 #: Called with the number of steps done.
@@ -89,5 +114,8 @@ class Engine(Protocol):
         ...
 
     def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
-        """Run constant-energy dynamics from the structure; tell `progress` how many steps are done."""
+        """Run dynamics from the structure; tell `progress` how many steps are done.
+
+        A run that saves states goes on from the last one that it finds in the job's folder.
+        """
         ...

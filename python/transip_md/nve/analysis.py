@@ -1,29 +1,35 @@
-"""Drift and fluctuation of the total energy, and what they mean."""
+"""Drift and fluctuation of the conserved energy, and what they mean."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import ase
 import numpy as np
 
+from transip_md import units
 from transip_md.engines.base import EnergyRecord
+from transip_md.thermal import degrees_of_freedom, thermal_angular_momentum
 from transip_md.tolerances import DRIFT
 
 #: Blocks that the run is cut into for the error of the slope.
 BLOCKS = 20
+MILLI = 1000.0
 
 
 @dataclass(frozen=True)
 class Conservation:
-    """How well a run conserved energy.
+    """How well a run conserved energy; at constant temperature, the energy with the thermostat's share.
 
     Attributes:
-        slope: least-squares slope of the total energy, meV/atom/ps.
+        slope: least-squares slope of the conserved energy, meV/atom/ps.
         slope_error: its standard error from block averages, meV/atom/ps.
-        fluctuation: standard deviation of the total energy around that line, meV/atom.
+        fluctuation: standard deviation of the conserved energy around that line, meV/atom.
         temperature: mean over the run, K.
         passed: the verdict.
         reason: why, in a few words.
+        kt_per_ns_dof: the slope in kT of the mean temperature, per nanosecond and degree of freedom.
+        per_sigma: |slope| of the whole energy over the standard deviation of the kinetic energy, 1/ps.
     """
 
     slope: float
@@ -32,6 +38,8 @@ class Conservation:
     temperature: float
     passed: bool
     reason: str
+    kt_per_ns_dof: float = float("nan")
+    per_sigma: float = float("nan")
 
 
 def _line(time: np.ndarray, energy: np.ndarray) -> tuple[float, np.ndarray]:
@@ -64,6 +72,17 @@ def slope_error(time: np.ndarray, energy: np.ndarray, blocks: int = BLOCKS) -> f
     return float(np.sqrt((residuals**2).sum() / (blocks - 2) / ((times - times.mean()) ** 2).sum()))
 
 
+def drift_of(record: EnergyRecord, atoms: int) -> tuple[float, float]:
+    """Slope of the conserved energy and its error, meV/atom/ps."""
+    energy = MILLI * record.conserved / atoms
+    return _line(record.time, energy)[0], slope_error(record.time, energy)
+
+
+def fluctuation_of(record: EnergyRecord, atoms: int) -> float:
+    """Standard deviation of the conserved energy around its line, meV/atom."""
+    return float(_line(record.time, MILLI * record.conserved / atoms)[1].std())
+
+
 def analyse(record: EnergyRecord, atoms: int, threshold: float = DRIFT) -> Conservation:
     """Judge a run.
 
@@ -74,18 +93,53 @@ def analyse(record: EnergyRecord, atoms: int, threshold: float = DRIFT) -> Conse
         atoms: number of atoms.
         threshold: largest accepted |slope|, meV/atom/ps.
     """
-    energy = 1000.0 * record.total / atoms
     temperature = float(np.mean(record.temperature))
-    if not np.isfinite(energy).all():
+    if not np.isfinite(record.conserved).all():
         nan = float("nan")
         return Conservation(nan, nan, nan, temperature, False, "the energy is not finite")
-    slope, residuals = _line(record.time, energy)
-    error = slope_error(record.time, energy)
-    fluctuation = float(residuals.std())
+    slope, error = drift_of(record, atoms)
     if abs(slope) > threshold:
         passed, reason = False, f"drift above {threshold:g} meV/atom/ps"
     elif error > threshold:
         passed, reason = False, f"too short to tell: the drift is known to {error:.2g} meV/atom/ps only"
     else:
         passed, reason = True, f"drift within {threshold:g} meV/atom/ps"
-    return Conservation(slope, error, fluctuation, temperature, passed, reason)
+    # meV/ps of the whole system is eV/ns.
+    whole = slope * atoms
+    thermal, spread = units.BOLTZMANN * temperature * degrees_of_freedom(atoms), float(np.std(record.kinetic))
+    return Conservation(
+        slope,
+        error,
+        fluctuation_of(record, atoms),
+        temperature,
+        passed,
+        reason,
+        kt_per_ns_dof=whole / thermal if thermal > 0 else float("nan"),
+        per_sigma=abs(whole) / MILLI / spread if spread > 0 else float("nan"),
+    )
+
+
+def momentum_drift(record: EnergyRecord, atoms: ase.Atoms, temperature: float) -> tuple[float | None, float | None]:
+    """Largest changes of momentum and angular momentum, over their thermal sizes.
+
+    The thermal size of the momentum is sqrt(3 M kT); of the angular momentum see
+    `transip_md.thermal.thermal_angular_momentum`.
+
+    Args:
+        record: of a run.
+        atoms: the structure that it started from.
+        temperature: K.
+
+    Returns:
+        The two, without unit; None where it was not recorded, and for the angular momentum of periodic structures:
+        that is not conserved.
+    """
+    momentum = angular = None
+    masses = atoms.get_masses()
+    if record.momentum is not None:
+        thermal = np.sqrt(3.0 * masses.sum() * units.BOLTZMANN * temperature * units.ACCELERATION)
+        momentum = float(np.linalg.norm(record.momentum - record.momentum[0], axis=1).max() / thermal)
+    if record.angular is not None and not atoms.pbc.any() and len(atoms) > 1:
+        thermal = thermal_angular_momentum(masses, atoms.positions, temperature)
+        angular = float(np.linalg.norm(record.angular - record.angular[0], axis=1).max() / thermal)
+    return momentum, angular

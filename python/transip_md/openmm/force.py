@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.metadata import NOT_CONSERVATIVE, read_metadata
 from transip_md.openmm.request import ForceRequest, check_device, molecule_bonds, particles_and_numbers
+from transip_md.validation.certificate import tell_certificate
 
 if TYPE_CHECKING:
     import openmm
@@ -75,6 +76,7 @@ def create_force(
     metadata = read_metadata(model)
     metadata.check_charge(charge, multiplicity)
     check_device(device)
+    tell_certificate(metadata, model)
     if not metadata.conservative:
         warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
     chosen, numbers = particles_and_numbers(topology_or_numbers, particles)

@@ -1,0 +1,122 @@
+"""``transip-md validate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from transip_md.cli.console import console, progress_bar
+from transip_md.errors import CheckFailedError
+from transip_md.outputs import require_folder_of
+
+if TYPE_CHECKING:
+    from transip_md.validation.findings import Finding, Validation
+
+COLOURS = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "SKIP": "bright_black", "INFO": "cyan"}
+
+
+def _names(choices: list[str] | None) -> list[str]:
+    """Names given one by one or with commas."""
+    return [name for choice in choices or [] for name in choice.split(",") if name]
+
+
+def validate(
+    model: Annotated[Path, typer.Argument(help="A file made by `transip-md export`.")],
+    structures: Annotated[
+        list[Path], typer.Argument(help="Structures in any format that ase reads; the last frame of each is checked.")
+    ],
+    only: Annotated[list[str] | None, typer.Option(help="Checks to carry out; repeats, or commas.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Checks to leave out; repeats, or commas.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a report with pictures into this file.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="A warning fails too.")] = False,
+    stamp: Annotated[bool, typer.Option("--stamp", help="Write the result into the model file's certificate.")] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint that the file was made from, for what T explains.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measure what a model breaks: derivatives, symmetries, smoothness, precision, engines, labels, conservation."""
+    for output in (as_json, html):
+        if output is not None:
+            require_folder_of(output)
+    from transip_md.validation.run import validate as run
+
+    with progress_bar() as bar:
+        task = bar.add_task("validating", total=None)
+
+        def tell(title: str, structure: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"{title}, {structure}")
+
+        result = run(
+            model,
+            structures,
+            only=_names(only),
+            skip=_names(skip),
+            device=device,
+            checkpoint=checkpoint,
+            seed=seed,
+            progress=tell,
+        )
+    console.print(_table(result))
+    for finding in result.of("SKIP"):
+        console.print(f"SKIP {_place(result, finding)}: {finding.note}", markup=False, soft_wrap=True)
+    _write(result, as_json, html)
+    if stamp:
+        from transip_md.validation.certificate import certificate_of
+        from transip_md.validation.certificate import stamp as write
+
+        write(model, certificate_of(result))
+        console.print(f"{model}: certificate written", markup=False, soft_wrap=True)
+    failed = sorted({finding.check for finding in result.of(*(("FAIL", "WARN") if strict else ("FAIL",)))})
+    if failed:
+        raise CheckFailedError(f"The model does not pass: {', '.join(failed)}.")
+
+
+def _place(result: Validation, finding: Finding) -> str:
+    return finding.check if len(result.structures) == 1 else f"{finding.check}, {finding.structure}"
+
+
+def _table(result: Validation) -> Table:
+    """Narrow enough for 80 columns."""
+    title = f"{escape(result.model)} on {escape(', '.join(result.structures))}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading, side in (("check", "left"), ("", "left"), ("value", "right"), ("", "left"), ("good / bad", "left")):
+        table.add_column(heading, justify=side, no_wrap=True)
+    for finding in result.findings:
+        if finding.verdict == "SKIP":
+            continue
+        value = "-" if finding.value is None else f"{finding.value:.3g}"
+        judged = finding.good is not None and finding.bad is not None
+        levels = f"{finding.good:.2g} / {finding.bad:.2g}" if judged else ""
+        verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
+        where = "" if len(result.structures) == 1 else f" {finding.structure}"
+        engine = f" {finding.note}" if finding.check == "engines" else ""
+        unit = finding.unit.replace("Angstrom", "A")
+        table.add_row(escape(finding.key + engine + where), verdict, value, escape(unit), levels)
+    return table
+
+
+def _write(result: Validation, as_json: Path | None, html: Path | None) -> None:
+    if as_json is not None:
+        partial = as_json.with_name(as_json.name + ".part")
+        partial.write_text(json.dumps(result.to_dict(), indent=1) + "\n")
+        partial.replace(as_json)
+        console.print(f"{as_json}: everything above, unrounded, with curves and sources", markup=False, soft_wrap=True)
+    if html is not None:
+        from transip_md.validation.report import write_report
+
+        write_report(result, html)
+        console.print(f"{html}: the report, {html.stat().st_size // 1024} kB", markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(validate)

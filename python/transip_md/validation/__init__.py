@@ -1,0 +1,1 @@
+"""May this model be trusted in molecular dynamics? Checks with thresholds, a certificate and a report."""

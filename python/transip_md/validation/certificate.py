@@ -1,0 +1,119 @@
+"""The certificate: what a validation found, inside the model file."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from transip_md.metadata import METADATA_NAME, Metadata, read_metadata
+from transip_md.validation.findings import VERDICTS, Validation
+
+#: Numbers that the one-line summary tells, with their names there.
+HEADLINES = {
+    "forces.error": "force error",
+    "rotation.force": "rotation error of forces",
+    "conservation.drift": "drift",
+    "conservation.angular_momentum": "angular momentum change",
+}
+#: torch aligns the contents of its archives to this many bytes.
+ALIGNMENT = 64
+
+
+def certificate_of(validation: Validation) -> dict[str, Any]:
+    """Plain JSON: verdicts by check, the worst number of each quantity, a summary of one line."""
+    checks: dict[str, str] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for finding in validation.findings:
+        worst = max(checks.get(finding.check, "INFO"), finding.verdict, key=VERDICTS.index)
+        checks[finding.check] = worst
+        if finding.value is not None:
+            value = validation.value(finding.key)
+            finite = value is not None and math.isfinite(value)
+            numbers[finding.key] = {"value": value if finite else None, "unit": finding.unit}
+    return {
+        "verdict": validation.verdict,
+        "summary": _summary(validation, checks, numbers),
+        "date": validation.date,
+        "structures": validation.structures,
+        "checks": checks,
+        "numbers": numbers,
+        "made_with": validation.made_with,
+    }
+
+
+def _summary(validation: Validation, checks: dict[str, str], numbers: dict[str, dict[str, Any]]) -> str:
+    parts = []
+    for verdict in ("FAIL", "WARN"):
+        names = [name for name, found in checks.items() if found == verdict]
+        if names:
+            parts.append(f"{verdict} in {', '.join(names)}")
+    parts = parts or [f"PASS in {sum(found == 'PASS' for found in checks.values())} checks"]
+    for key, name in HEADLINES.items():
+        if key in numbers and numbers[key]["value"] is not None:
+            parts.append(f"{name} {numbers[key]['value']:.2g} {numbers[key]['unit']}")
+    on = ", ".join(validation.structures[:3]) + (" ..." if len(validation.structures) > 3 else "")
+    return f"{'; '.join(parts)} (on {on}, {validation.date[:10]})"
+
+
+def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
+    """Write a certificate into a model file; every other byte of its contents stays, and the file changes whole or not.
+
+    Args:
+        path: a file made by ``transip-md export``, TorchScript or compiled.
+        certificate: from `certificate_of`; None takes it out.
+
+    Returns:
+        The file's new metadata.
+
+    Raises:
+        UsageError: not a model file.
+    """
+    metadata = read_metadata(path).model_copy(update={"certificate": certificate})
+    partial = path.with_name(path.name + ".part")
+    try:
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(partial, "w") as target:
+            for entry in source.infolist():
+                content = source.read(entry)
+                if entry.filename.split("/", 1)[-1] == f"extra/{METADATA_NAME}":
+                    content = metadata.to_json().encode()
+                _copy(entry, content, target)
+        read_metadata(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return metadata
+
+
+def _copy(entry: zipfile.ZipInfo, content: bytes, target: zipfile.ZipFile) -> None:
+    """Write one file of an archive with its contents aligned as torch does: by an extra field of padding."""
+    copy = zipfile.ZipInfo(entry.filename, entry.date_time)
+    copy.compress_type, copy.external_attr = entry.compress_type, entry.external_attr
+    assert target.fp is not None
+    # A local header is 30 bytes and the name; an extra field has a header of 4 (APPNOTE.TXT, 4.3.7 and 4.5.1).
+    begin = target.fp.tell() + 30 + len(entry.filename.encode()) + 4
+    padding = -begin % ALIGNMENT
+    copy.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
+    target.writestr(copy, content)
+
+
+_told: set[Path] = set()
+
+
+def tell_certificate(metadata: Metadata, path: Path | str) -> None:
+    """Say on standard error what a validation found of a model file, once for each file."""
+    place = Path(path).resolve()
+    if place not in _told:
+        _told.add(place)
+        print(f"TransIP model {path}: validated: {certificate_line(metadata)}", file=sys.stderr)
+
+
+def certificate_line(metadata: Metadata) -> str:
+    """One line for people: the certificate's summary, or that there is none."""
+    if metadata.certificate is None:
+        return "no; type `transip-md validate`"
+    return str(metadata.certificate.get("summary") or json.dumps(metadata.certificate))

@@ -1,0 +1,141 @@
+"""Run checks on a model and structures."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import ase
+import numpy as np
+
+import transip_md
+from transip_md.errors import UsageError
+from transip_md.locate import version_of
+from transip_md.runtime import ExportedModel, check_isolated
+from transip_md.structures import read_frames
+from transip_md.validation.findings import Curve, Validation
+from transip_md.validation.registry import Check, select
+from transip_md.validation.subject import Subject
+from transip_md.validation.thresholds import thresholds
+
+#: Told before each check: title, structure, checks done, checks in all.
+ValidationProgress = Callable[[str, str, int, int], None]
+
+
+def _whole(value: object, name: str, path: Path) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {name} must be a whole number, got {value!r}.") from error
+    return number
+
+
+def _charge_of(atoms: ase.Atoms, path: Path) -> tuple[int, int]:
+    """Total charge and multiplicity that a structure's file tells, else 0 and 1."""
+    multiplicity = atoms.info.get("multiplicity", atoms.info.get("spin", 1))
+    return _whole(atoms.info.get("charge", 0), "charge", path), _whole(multiplicity, "multiplicity", path)
+
+
+def read_subjects(
+    model: Path, structures: Sequence[Path], folder: Path, device: str = "auto", checkpoint: Path | None = None,
+    seed: int = 0,
+) -> list[Subject]:  # fmt: skip
+    """Load a model and structures, and see that they go together.
+
+    Args:
+        model: an exported model file.
+        structures: files that ase reads; the last frame is checked, all frames are looked at for labels.
+        folder: for files that engines need.
+        device: where the model runs.
+        checkpoint: that the file was made from.
+        seed: of everything random.
+
+    Raises:
+        UsageError: a file that cannot be used, an element, charge or box that the model does not know.
+    """
+    exported = ExportedModel(model, device)
+    names = [path.stem for path in structures]
+    subjects = []
+    for path, name in zip(structures, names, strict=True):
+        frames = read_frames(path)
+        atoms = frames[-1]
+        charge, multiplicity = _charge_of(atoms, path)
+        exported.metadata.check_species(atoms.numbers)
+        exported.metadata.check_charge(charge, multiplicity)
+        if exported.metadata.cutoff is None:
+            check_isolated(atoms.pbc)
+        plain = ase.Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses())
+        unique = name if names.count(name) == 1 else str(path)
+        subjects.append(
+            Subject(
+                model, exported, unique, plain, frames, charge, multiplicity, folder, device, checkpoint, seed
+            )
+        )  # fmt: skip
+        subjects[-1].evaluate(plain)
+    return subjects
+
+
+def validate(
+    model: Path,
+    structures: Sequence[Path],
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    seed: int = 0,
+    progress: ValidationProgress = lambda *_: None,
+) -> Validation:
+    """Measure what a model breaks.
+
+    Args:
+        model: an exported model file.
+        structures: files that ase reads, at least one.
+        only: names of checks; empty for all.
+        skip: names of checks to leave out.
+        device: where the model runs.
+        checkpoint: that the file was made from; only for what T explains of the latent embedding.
+        seed: of everything random.
+        progress: told before each check.
+
+    Raises:
+        UsageError: a file or name that cannot be used.
+        EnvironmentFaultError: PyYAML is not installed.
+    """
+    checks = select(only, skip)
+    thresholds()
+    with tempfile.TemporaryDirectory() as folder:
+        subjects = read_subjects(model, structures, Path(folder), device, checkpoint, seed)
+        result = Validation(
+            model.name,
+            subjects[0].exported.metadata.model_dump(mode="json"),
+            [subject.name for subject in subjects],
+            made_with={
+                "transip-md": transip_md.__version__, **{p: version_of(p) or "none" for p in ("torch", "ase")}
+            },
+            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )  # fmt: skip
+        tasks = [
+            (entry, subject) for entry in checks for subject in subjects if not entry.once or subject is subjects[0]
+        ]
+        for done, (entry, subject) in enumerate(tasks):
+            progress(entry.title, subject.name, done, len(tasks))
+            started = time.perf_counter()
+            _carry_out(entry, subject, result)
+            result.seconds[entry.name] = result.seconds.get(entry.name, 0.0) + time.perf_counter() - started
+    return result
+
+
+def _carry_out(entry: Check, subject: Subject, result: Validation) -> None:
+    """Run one check; a model that answers with no number fails it."""
+    try:
+        for item in entry.measure(subject):
+            if isinstance(item, Curve):
+                result.curves.append(item)
+            else:
+                result.findings.append(item)
+    except (UsageError, FloatingPointError, np.linalg.LinAlgError) as error:
+        result.findings.append(subject.fail(entry.name, str(error)))
