@@ -96,12 +96,18 @@ def local_files(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def local_file(tmp_path_factory) -> Path:
+def local_checkpoint():
+    """The same before it is exported."""
+    return _small_checkpoint(cutoff=3.0)
+
+
+@pytest.fixture(scope="session")
+def local_file(tmp_path_factory, local_checkpoint) -> Path:
     """The same, scripted only."""
     from transip_md.export import export
 
     file = tmp_path_factory.mktemp("local") / "model.pt"
-    export(_small_checkpoint(cutoff=3.0), file)
+    export(local_checkpoint, file)
     return file
 
 

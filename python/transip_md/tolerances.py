@@ -23,6 +23,9 @@ PARITY = {
     "float64": Tolerance(energy=1e-9, force=1e-8),
     "float32": Tolerance(energy=1e-5, force=1e-4),
 }
+#: The same, relative to the total energy, the largest component of a force and of the virial (or 1 eV and 1 eV/Angstrom
+#: where these are smaller).
+PARITY_RELATIVE = {"float64": 1e-10, "float32": 5e-5}
 #: Forces against central differences of the energy, float64, eV/Angstrom.
 FINITE_DIFFERENCE_FORCE = 1e-6
 #: Largest accepted drift of the total energy at constant energy, meV/atom/ps.
