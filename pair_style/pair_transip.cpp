@@ -17,8 +17,10 @@
 #include "comm.h"
 #include "domain.h"
 #include "error.h"
+#include "fix.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "platform.h"
@@ -28,7 +30,9 @@
 #include "transip/elements.h"
 #include "transip/error.h"
 #include "transip/model.h"
+#include "transip/symmetry.h"
 #include "transip/units.h"
+#include "transip/xyz.h"
 
 #include <cmath>
 #include <cstring>
@@ -67,6 +71,7 @@ struct PairTransIP::Impl {
   TransIPRows rows;                             // of a local model, this step
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
+  std::string reference;       // file of the frame's reference, may be empty
   bool warned = false;         // of atoms too close, in this run
   int calls = 0;               // of compute() since the model was loaded
   double seconds = 0.0;        // of the timed calls, and of these
@@ -118,7 +123,8 @@ void PairTransIP::settings(int narg, char **arg)
     error->all(FLERR,
                "pair_style transip needs a model file: pair_style transip model.pt [device "
                "auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [check yes|no] "
-               "[threads N]");
+               "[threads N] [symmetry none|average N [inversion]|frame|random SEED] "
+               "[reference FILE]");
 
   bool check = true;
   // as many threads as LAMMPS itself was told to use, by OMP_NUM_THREADS or the package command
@@ -126,6 +132,8 @@ void PairTransIP::settings(int narg, char **arg)
   std::string device = "auto";
   impl->charge = 0;
   impl->multiplicity = 1;
+  impl->reference.clear();
+  transip::Symmetry symmetry;
   for (int iarg = 1; iarg < narg; iarg += 2) {
     if (iarg + 1 == narg)
       error->all(FLERR, "pair_style transip: keyword {} needs a value", arg[iarg]);
@@ -137,16 +145,31 @@ void PairTransIP::settings(int narg, char **arg)
       impl->multiplicity = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
     else if (strcmp(arg[iarg], "check") == 0)
       check = utils::logical(FLERR, arg[iarg + 1], false, lmp) != 0;
-    else if (strcmp(arg[iarg], "threads") == 0) {
+    else if (strcmp(arg[iarg], "reference") == 0)
+      impl->reference = arg[iarg + 1];
+    else if (strcmp(arg[iarg], "symmetry") == 0) {
+      const std::vector<std::string> words(arg, arg + narg);
+      std::size_t next = iarg + 1;
+      try {
+        symmetry = transip::Symmetry::parse(words, next);
+      } catch (const transip::Error &problem) {
+        error->all(FLERR, "pair_style transip: {}", problem.what());
+      }
+      iarg = static_cast<int>(next) - 2;
+    } else if (strcmp(arg[iarg], "threads") == 0) {
       threads = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
       if (threads < 1)
         error->all(FLERR, "pair_style transip: threads must be 1 or more, got {}", threads);
     } else
       error->all(FLERR,
                  "pair_style transip: unknown keyword {}; known are device, charge, multiplicity, "
-                 "check, threads",
+                 "check, threads, symmetry, reference",
                  arg[iarg]);
   }
+
+  if (!impl->reference.empty() && symmetry.mode != transip::Symmetry::Mode::frame)
+    error->all(FLERR, "pair_style transip: reference goes with symmetry frame; got symmetry {}",
+               symmetry.text());
 
   try {
     transip::set_threads(threads);
@@ -156,9 +179,12 @@ void PairTransIP::settings(int narg, char **arg)
     impl->seconds = 0.0;
     impl->model->check_charge(impl->charge, impl->multiplicity);
     if (check) impl->model->check_reference();
+    impl->model->set_symmetry(symmetry);
   } catch (const transip::Error &problem) {
     error->all(FLERR, "pair_style transip: {}", problem.what());
   }
+  if (symmetry.mode != transip::Symmetry::Mode::none && comm->me == 0)
+    utils::logmesg(lmp, "TransIP symmetry: {}\n", symmetry.text());
 
   const transip::Metadata &card = impl->model->metadata();
   // a halo of tokens needs the neighbors of ghosts; this is asked of hybrid styles right after
@@ -241,6 +267,7 @@ void PairTransIP::init_style()
     error->all(FLERR,
                "pair_style transip needs atom IDs: take `atom_modify id no` out of the input");
 
+  if (impl->model->symmetry().mode == transip::Symmetry::Mode::random) check_thermostat();
   if (impl->model->metadata().cutoff)
     init_local();
   else if (domain->xperiodic || domain->yperiodic || domain->zperiodic)
@@ -248,6 +275,34 @@ void PairTransIP::init_style()
                "pair_style transip: the box is periodic, and model {} attends all-to-all: it "
                "describes isolated molecules only. Put `boundary s s s` at the top of the input",
                impl->path);
+}
+
+/* ----------------------------------------------------------------------
+   random rotations bring energy at every step, which something must take up
+------------------------------------------------------------------------- */
+
+void PairTransIP::check_thermostat()
+{
+  if (impl->model->symmetry().forced) return;
+  const std::string otherwise = fmt::format("Take symmetry average N, or type symmetry {} forced",
+                                            impl->model->symmetry().text());
+  if (update->whichflag == 2)
+    error->all(FLERR, "pair_style transip: symmetry random has no minimum to be found. {}",
+               otherwise);
+  bool moves = false, thermostat = false;
+  for (const Fix *fix : modify->get_fix_list()) {
+    const std::string style = fix->style;
+    if (fix->time_integrate) moves = true;
+    for (const char *inside : {"nvt", "npt", "nvk"})
+      if (style.find(inside) != std::string::npos) thermostat = true;
+    for (const char *start : {"temp/", "langevin", "gle", "gld", "ffl", "brownian", "bocs"})
+      if (utils::strmatch(style, fmt::format("^{}", start))) thermostat = true;
+  }
+  if (moves && !thermostat)
+    error->all(FLERR,
+               "pair_style transip: symmetry random brings energy at every step, and no thermostat "
+               "is there to take it up. Add one, such as fix langevin. {}",
+               otherwise);
 }
 
 /* ----------------------------------------------------------------------
@@ -369,6 +424,7 @@ void PairTransIP::compute_molecule()
     transip::Request request;
     request.species = molecule.species;
     request.positions = molecule.positions;
+    if (impl->model->needs_reference()) take_reference(molecule);
     evaluate(request, [&molecule](std::size_t place) { return molecule.tags[place]; });
   }
   molecule.share(result.energies, result.forces);
@@ -380,6 +436,32 @@ void PairTransIP::compute_molecule()
     add_force(i, &result.forces[3 * place]);
     if (eflag_global) eng_vdwl += unit * result.energies[place];
     if (eflag_atom) eatom[i] += unit * result.energies[place];
+  }
+}
+
+/* ----------------------------------------------------------------------
+   rank 0, once: the frame's reference is what its file holds, or this structure
+------------------------------------------------------------------------- */
+
+void PairTransIP::take_reference(const TransIPMolecule &molecule)
+{
+  const std::string &file = impl->reference;
+  try {
+    if (!file.empty() && platform::file_is_readable(file)) {
+      const transip::Structure kept = transip::read_xyz(file);
+      impl->model->set_reference(kept.species, kept.positions);
+      utils::logmesg(lmp, "TransIP frame: the reference is that of {}\n", file);
+      return;
+    }
+    impl->model->set_reference(molecule.species, molecule.positions);
+    const std::string origin = fmt::format("the structure of step {}", update->ntimestep);
+    if (!file.empty())
+      transip::write_xyz(file, molecule.species, molecule.positions, "reference: " + origin);
+    utils::logmesg(lmp, "TransIP frame: the reference is {}; {}\n", origin,
+                   file.empty() ? "to keep it for a restart, type `reference FILE`"
+                                : "written to " + file);
+  } catch (const transip::Error &problem) {
+    error->one(FLERR, "pair_style transip: {}", problem.what());
   }
 }
 
@@ -431,6 +513,7 @@ void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row
 {
   request.charge = impl->charge;
   request.multiplicity = impl->multiplicity;
+  request.step = update->ntimestep;
   const double start = platform::walltime();
   try {
     impl->model->evaluate(request, impl->result);

@@ -9,7 +9,8 @@
 ------------------------------------------------------------------------- */
 
 // pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]
-//   [check yes|no] [threads N]
+//   [check yes|no] [threads N] [symmetry none|average N [inversion]|frame|random SEED [forced]]
+//   [reference FILE]
 // pair_coeff * * El1 El2 ...
 
 #ifndef LMP_PAIR_TRANSIP_H
@@ -43,6 +44,8 @@ class PairTransIP : public Pair {
 
   void allocate();
   void init_local();
+  void check_thermostat();
+  void take_reference(const class TransIPMolecule &);
   void compute_local();
   void compute_molecule();
   void tell_time(double);

@@ -14,9 +14,10 @@ namespace {
 using json = nlohmann::json;
 
 constexpr int known_format = 1;
-constexpr std::array<std::string_view, 14> known_keys = {
+constexpr std::array<std::string_view, 15> known_keys = {
     "format",       "species", "cutoff",       "interaction_range", "dtype",    "units",       "conservative",
     "charge",       "multiplicity", "architecture", "training",     "certificate", "made_with", "source_sha256",
+    "symmetry",
 };
 
 std::optional<double> length_or_null(const json &value)
@@ -57,6 +58,7 @@ Metadata read(const json &values, const std::string &path)
   metadata.conservative = values.at("conservative").get<bool>();
   metadata.charge = range(values.at("charge"));
   metadata.multiplicity = range(values.at("multiplicity"));
+  if (values.contains("symmetry")) metadata.symmetry = values.at("symmetry").get<std::vector<std::string>>();
   metadata.training_data = text_or_empty(values.at("training"), "data");
   metadata.level_of_theory = text_or_empty(values.at("training"), "level_of_theory");
   const auto closest = values.at("training").find("closest_pair");

@@ -18,6 +18,7 @@
 #include <numeric>
 #include <optional>
 #include <sstream>
+#include <tuple>
 
 namespace transip {
 
@@ -139,6 +140,10 @@ struct Model::Impl {
   std::unique_ptr<Program> program;
   std::string path;
   std::optional<Reference> reference;
+  Symmetry symmetry;
+  at::Tensor rotations, weights;      // of an average
+  at::Tensor masses, places;          // of the frame
+  std::vector<std::int64_t> species;  // of the frame's reference
 
   /// torch keeps a CUDA device's memory for its next model; other programs on the device shall have it back.
   ~Impl()
@@ -154,7 +159,16 @@ struct Model::Impl {
 
   at::Tensor to_device(const at::Tensor &tensor) const { return tensor.to(device); }
   std::vector<at::Tensor> inputs(const Request &request) const;
+  Output run(const Request &request, const Symmetry &wanted);
+  void evaluate(const Request &request, Result &result, bool forces, const Symmetry &wanted);
 };
+
+/// What torch complained of; the file's own TorchScript for symmetry speaks to users.
+[[noreturn]] static void rethrow(const std::exception &problem)
+{
+  const std::string text = essence(problem);
+  throw Error(text.starts_with("symmetry ") ? text + "." : "torch could not evaluate the model: " + text);
+}
 
 std::vector<at::Tensor> Model::Impl::inputs(const Request &request) const
 {
@@ -190,7 +204,7 @@ Model::Model(const std::string &path, const std::string &device, int node_rank)
   Card card = read_card(path);
   const c10::Device chosen = choose_device(device_name(device, card, path), node_rank);
   auto program = load_program(path, card.metadata, card.compiled, chosen);
-  impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference)});
+  impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference), {}, {}, {}, {}, {}, {}});
 }
 
 Model::~Model() = default;
@@ -224,6 +238,55 @@ void Model::check_species(int atomic_number) const
                 symbols(impl_->metadata.species) + ".");
 }
 
+void Model::set_symmetry(const Symmetry &symmetry)
+{
+  const std::vector<std::string> &offered = impl_->metadata.symmetry;
+  if (symmetry.mode != Symmetry::Mode::none) {
+    if (offered.empty())
+      throw Error(impl_->path + " offers no symmetry: it was exported before there was any. Export it anew: `transip-md "
+                                "export CHECKPOINT -o " + impl_->path + "`.");
+    if (std::find(offered.begin(), offered.end(), symmetry.name()) == offered.end()) {
+      std::string list;
+      for (const std::string &name : offered) list += (list.empty() ? "" : ", ") + name;
+      throw Error(impl_->path + " offers symmetry " + list + "; got " + symmetry.name() +
+                  ". The frame is for isolated molecules: models without a cutoff whose forces are the gradient of "
+                  "their energy.");
+    }
+  }
+  if (symmetry.mode == Symmetry::Mode::average) {
+    try {
+      std::tie(impl_->rotations, impl_->weights) = impl_->program->rotation_set(symmetry.count, symmetry.inversion);
+    } catch (const std::exception &problem) {
+      rethrow(problem);
+    }
+  }
+  impl_->symmetry = symmetry;
+  impl_->masses = at::Tensor();
+}
+
+const Symmetry &Model::symmetry() const
+{
+  return impl_->symmetry;
+}
+
+bool Model::needs_reference() const
+{
+  return impl_->symmetry.mode == Symmetry::Mode::frame && !impl_->masses.defined();
+}
+
+void Model::set_reference(std::span<const std::int64_t> species, std::span<const double> positions)
+{
+  const auto count = static_cast<std::int64_t>(species.size());
+  require_shape(positions.size() == 3 * species.size(), "positions", positions.size());
+  try {
+    std::tie(impl_->masses, impl_->places) = impl_->program->make_frame(
+        impl_->to_device(view(species, {count}, at::kLong)), impl_->to_device(view(positions, {count, 3}, at::kDouble)));
+  } catch (const std::exception &problem) {
+    rethrow(problem);
+  }
+  impl_->species.assign(species.begin(), species.end());
+}
+
 bool Model::check_reference()
 {
   if (!impl_->reference) return false;
@@ -236,7 +299,7 @@ bool Model::check_reference()
   request.charge = wanted.charge;
   request.multiplicity = wanted.multiplicity;
   Result got;
-  evaluate(request, got);
+  impl_->evaluate(request, got, true, {});
   const Tolerance allowed = parity(impl_->metadata.dtype);
   const double energy = std::abs(got.energy - wanted.energy);
   double force = 0.0;
@@ -254,22 +317,47 @@ bool Model::check_reference()
               "). Export the model again on this machine.");
 }
 
+Output Model::Impl::run(const Request &request, const Symmetry &wanted)
+{
+  switch (wanted.mode) {
+    case Symmetry::Mode::average: return program->run_average(inputs(request), rotations, weights);
+    case Symmetry::Mode::random: {
+      std::array<double, 9> rotation = numbered_rotation(wanted.seed, request.step);
+      const at::Tensor turn = to_device(at::from_blob(rotation.data(), {1, 3, 3}, at::kDouble).clone());
+      return program->run_average(inputs(request), turn, at::ones({1}, turn.options()));
+    }
+    case Symmetry::Mode::frame:
+      if (!masses.defined()) throw Error("symmetry frame was given no reference structure.");
+      if (!std::equal(species.begin(), species.end(), request.species.begin(), request.species.end()))
+        throw Error("symmetry frame: the atoms are not those of the reference structure, which has " +
+                    std::to_string(species.size()) + "; got " + std::to_string(request.species.size()) +
+                    ", or other elements. Give a reference with the same atoms in the same order.");
+      return program->run_frame(inputs(request), masses, places);
+    case Symmetry::Mode::none: break;
+  }
+  return program->run(inputs(request));
+}
+
 void Model::evaluate(const Request &request, Result &result, bool forces)
 {
-  std::vector<at::Tensor> inputs = impl_->inputs(request);
+  impl_->evaluate(request, result, forces, impl_->symmetry);
+}
+
+void Model::Impl::evaluate(const Request &request, Result &result, bool forces, const Symmetry &wanted)
+{
   try {
-    if (forces) {
-      const Output output = impl_->program->run(std::move(inputs));
+    if (forces || wanted.mode != Symmetry::Mode::none) {
+      const Output output = run(request, wanted);
       copy_out(output.energies, result.energies);
       copy_out(output.forces, result.forces);
     } else {
-      copy_out(impl_->program->energies(std::move(inputs)), result.energies);
+      copy_out(program->energies(inputs(request)), result.energies);
       result.forces.clear();
     }
   } catch (const Error &) {
     throw;
   } catch (const std::exception &problem) {
-    throw Error("torch could not evaluate the model: " + essence(problem));
+    rethrow(problem);
   }
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");

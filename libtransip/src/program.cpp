@@ -4,12 +4,15 @@
 #include "transip/model.h"
 
 #include <ATen/Version.h>
+#include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -19,6 +22,27 @@ namespace {
 
 /// torch.export takes sizes 0 and 1 for constants: compiled code runs from two tokens and two neighbour slots on.
 constexpr std::int64_t smallest = 2;
+
+/// Tokens that one pass of an average takes at most, unless one rotation has more; BATCH in Python.
+constexpr std::int64_t batch = 4096;
+
+/// Of a package, TorchScript; SYMMETRY_PLACE in Python.
+constexpr const char *symmetry_record = "transip/symmetry.pt";
+
+/// Two tensors that TorchScript gives.
+std::pair<at::Tensor, at::Tensor> pair_of(const c10::IValue &value)
+{
+  const auto &elements = value.toTupleRef().elements();
+  return {elements.at(0).toTensor(), elements.at(1).toTensor()};
+}
+
+/// Run a method of TorchScript that takes no gradients.
+c10::IValue call(torch::jit::Module &module, const char *method, std::vector<c10::IValue> arguments)
+{
+  const c10::AutoGradMode differentiation(false);
+  const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
+  return module.get_method(method)(std::move(arguments));
+}
 
 class ScriptedProgram : public Program {
  public:
@@ -44,18 +68,51 @@ class ScriptedProgram : public Program {
     // atoms.
     const c10::AutoGradMode differentiation(true);
     const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
-    const auto outputs = module_.forward({inputs.begin(), inputs.end()}).toTuple();
-    return {outputs->elements().at(0).toTensor(), outputs->elements().at(1).toTensor()};
+    return output_of(module_.forward({inputs.begin(), inputs.end()}));
+  }
+
+  Output run_average(std::vector<at::Tensor> inputs, const at::Tensor &rotations, const at::Tensor &weights) override
+  {
+    return run_method("forward_average", inputs, rotations, weights);
+  }
+
+  Output run_frame(std::vector<at::Tensor> inputs, const at::Tensor &masses, const at::Tensor &reference) override
+  {
+    return run_method("forward_frame", inputs, masses, reference);
+  }
+
+ protected:
+  torch::jit::Module &turning() override
+  {
+    if (!turning_) turning_ = module_.attr("symmetry").toModule();
+    return *turning_;
   }
 
  private:
+  static Output output_of(const c10::IValue &value)
+  {
+    auto [energies, forces] = pair_of(value);
+    return {energies, forces};
+  }
+
+  Output run_method(const char *name, const std::vector<at::Tensor> &inputs, const at::Tensor &first,
+                    const at::Tensor &second)
+  {
+    const c10::AutoGradMode differentiation(true);
+    const torch::jit::GraphOptimizerEnabledGuard plain_execution(false);
+    std::vector<c10::IValue> arguments(inputs.begin(), inputs.end());
+    arguments.insert(arguments.end(), {first, second});
+    return output_of(module_.get_method(name)(std::move(arguments)));
+  }
+
   torch::jit::Module module_;
+  std::optional<torch::jit::Module> turning_;
 };
 
 class CompiledProgram : public Program {
  public:
   CompiledProgram(const std::string &path, c10::Device device, bool local)
-      : loader_(path, "model", true, 1, device.index()), local_(local)
+      : loader_(path, "model", true, 1, device.index()), local_(local), path_(path), device_(device)
   {
   }
 
@@ -75,6 +132,52 @@ class CompiledProgram : public Program {
       throw Error("A compiled all-to-all model takes two atoms or more; got one. Use a TorchScript file (`transip-md "
                   "export --format torchscript`).");
     return run_alone(std::move(inputs));
+  }
+
+  Output run_average(std::vector<at::Tensor> inputs, const at::Tensor &rotations, const at::Tensor &weights) override
+  {
+    const at::Tensor species = inputs[0], positions = inputs[1];
+    const std::int64_t tokens = species.size(0);
+    Output total{at::zeros({tokens}, positions.options()), at::zeros_like(positions)};
+    // Compiled all-to-all code takes one molecule at a time.
+    const std::int64_t at_once = local_ ? std::max<std::int64_t>(1, batch / std::max<std::int64_t>(1, tokens)) : 1;
+    for (std::int64_t first = 0; first < rotations.size(0); first += at_once) {
+      const at::Tensor turns = rotations.slice(0, first, first + at_once);
+      const at::Tensor shares = weights.slice(0, first, first + at_once);
+      const c10::IValue stacked =
+          call(turning(), "stack", {species, positions, inputs[2], inputs[3], inputs[4], turns});
+      std::vector<at::Tensor> copies;
+      for (const c10::IValue &tensor : stacked.toTupleRef().elements()) copies.push_back(tensor.toTensor());
+      copies.insert(copies.end(), {inputs[5], inputs[6]});
+      const Output several = run(std::move(copies));
+      auto [energies, forces] =
+          pair_of(call(turning(), "unstack", {several.energies, several.forces, turns, shares}));
+      total.energies += energies;
+      total.forces += forces;
+    }
+    return total;
+  }
+
+  Output run_frame(std::vector<at::Tensor> inputs, const at::Tensor &masses, const at::Tensor &reference) override
+  {
+    auto [turned, rotation] = pair_of(call(turning(), "into_frame", {inputs[1], masses, reference}));
+    inputs[1] = turned;
+    Output output = run(std::move(inputs));
+    output.forces =
+        call(turning(), "out_of_frame", {output.forces, turned, rotation, masses, reference}).toTensor();
+    return output;
+  }
+
+ protected:
+  torch::jit::Module &turning() override
+  {
+    if (!turning_) {
+      caffe2::serialize::PyTorchStreamReader reader(path_);
+      auto [data, size] = reader.getRecord(symmetry_record);
+      std::istringstream stream(std::string(static_cast<const char *>(data.get()), size));
+      turning_ = torch::jit::load(stream, device_);
+    }
+    return *turning_;
   }
 
  private:
@@ -98,6 +201,9 @@ class CompiledProgram : public Program {
 
   torch::inductor::AOTIModelPackageLoader loader_;
   bool local_;
+  std::string path_;
+  c10::Device device_;
+  std::optional<torch::jit::Module> turning_;
 };
 
 /// Place of a name among torch's names of vector instructions, the poorer first; -1 if it is none of them.
@@ -127,6 +233,16 @@ void check_machine(const std::string &path, const Metadata &metadata)
 
 }  // namespace
 
+std::pair<at::Tensor, at::Tensor> Program::rotation_set(int count, bool inversion)
+{
+  return pair_of(call(turning(), "rotation_set", {count, inversion}));
+}
+
+std::pair<at::Tensor, at::Tensor> Program::make_frame(const at::Tensor &species, const at::Tensor &reference)
+{
+  return pair_of(call(turning(), "make_frame", {species, reference}));
+}
+
 std::string essence(const std::exception &problem)
 {
   if (const auto *error = dynamic_cast<const c10::Error *>(&problem)) {
@@ -135,7 +251,10 @@ std::string essence(const std::exception &problem)
   }
   std::string text = problem.what();
   text.erase(text.find_last_not_of(" \n") + 1);
-  return text.substr(text.rfind('\n') + 1);
+  text = text.substr(text.rfind('\n') + 1);
+  for (const std::string_view prefix : {"builtins.", "RuntimeError: "})
+    if (text.starts_with(prefix)) text.erase(0, prefix.size());
+  return text;
 }
 
 std::unique_ptr<Program> load_program(const std::string &path, const Metadata &metadata, bool compiled,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import tempfile
 import warnings
 import zipfile
@@ -12,12 +14,15 @@ from torch import Tensor, nn
 
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
+from transip_md.symmetry.module import BATCH, Symmetry, turned_back
 
 #: Smallest number of tokens, and for local models of neighbour slots, that a compiled model takes: torch.export treats
 #: sizes 0 and 1 as constants. Callers pad.
 SMALLEST = 2
 #: What the vector instructions of a CPU are called by torch, the poorer first.
 CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")
+#: Place in the package of a TorchScript `transip_md.symmetry.module.Symmetry`; torch takes all in extra/ for text.
+SYMMETRY_PLACE = "transip/symmetry.pt"
 
 
 def cpu_capability() -> str:
@@ -99,7 +104,10 @@ def compile_model(
             package = torch._inductor.aoti_compile_and_package(
                 program, package_path=str(Path(folder) / "model.pt2"), inductor_configs={"cpp.threads": 1}
             )
-            _repack(Path(package), path, {METADATA_NAME: metadata.to_json(), REFERENCE_NAME: reference})
+            turning = io.BytesIO()
+            torch.jit.save(torch.jit.script(Symmetry()), turning)
+            extra = {f"extra/{METADATA_NAME}": metadata.to_json(), f"extra/{REFERENCE_NAME}": reference}
+            _repack(Path(package), path, {**extra, SYMMETRY_PLACE: turning.getvalue()})
     except (RuntimeError, torch._inductor.exc.InductorError) as error:
         raise EnvironmentFaultError(
             f"torch {torch.__version__} could not compile the model: {str(error).splitlines()[0]}. A C++ compiler "
@@ -107,15 +115,15 @@ def compile_model(
         ) from error
 
 
-def _repack(package: Path, path: Path, extra: dict[str, str]) -> None:
+def _repack(package: Path, path: Path, extra: dict[str, str | bytes]) -> None:
     """Copy a package with extra files and without sources, which are not needed to run."""
     with zipfile.ZipFile(package) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
         for name in source.namelist():
             if not name.endswith(".cpp"):
                 target.writestr(name, source.read(name))
         top = source.namelist()[0].split("/")[0]
-        for name, text in extra.items():
-            target.writestr(f"{top}/extra/{name}", text)
+        for name, content in extra.items():
+            target.writestr(f"{top}/{name}", content)
 
 
 class CompiledForward:
@@ -124,6 +132,7 @@ class CompiledForward:
     def __init__(self, path: Path | str, device: torch.device, *, local: bool) -> None:
         """Load it. Raises UsageError if torch cannot."""
         self.local = local
+        self._path, self._device = path, device
         try:
             self._run = torch._inductor.aoti_load_package(
                 str(path), run_single_threaded=True, device_index=-1 if device.index is None else device.index
@@ -160,3 +169,39 @@ class CompiledForward:
             multiplicity,
         )
         return energies[:1], torch.cat([forces[:1], forces[2:]])
+
+    @functools.cached_property
+    def symmetry(self) -> torch.jit.ScriptModule:
+        """The package's `transip_md.symmetry.module.Symmetry`."""
+        with zipfile.ZipFile(self._path) as package:
+            name = next(name for name in package.namelist() if name.endswith(f"/{SYMMETRY_PLACE}"))
+            content = io.BytesIO(package.read(name))
+        with warnings.catch_warnings():
+            # TorchScript is deprecated, and users cannot change that it is used.
+            warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+` is deprecated")
+            return torch.jit.load(content, map_location=self._device)
+
+    def average(self, inputs: tuple[Tensor, ...], rotations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The forward averaged over rotations, [N, 3, 3], with weights, [N]."""
+        species, positions, owner, owned, neighbours, charge, multiplicity = inputs
+        if not self.local:
+            found = [
+                self(species, turned, owner, owned, neighbours, charge, multiplicity)
+                for turned in torch.matmul(positions, rotations.transpose(1, 2))
+            ]
+            forces = turned_back(torch.stack([push for _, push in found]), rotations, weights)
+            return weights @ torch.stack([energies for energies, _ in found]), forces
+        energies, forces = torch.zeros(len(species), dtype=torch.float64), torch.zeros_like(positions)
+        at_once = max(1, BATCH // max(1, len(species)))
+        for turns, shares in zip(rotations.split(at_once), weights.split(at_once), strict=True):
+            stacked = self.symmetry.stack(species, positions, owner, owned, neighbours, turns)
+            more, push = self.symmetry.unstack(*self(*stacked, charge, multiplicity), turns, shares)
+            energies, forces = energies + more, forces + push
+        return energies, forces
+
+    def frame(self, inputs: tuple[Tensor, ...], masses: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """The forward in the frame of a reference structure, both from `Symmetry.make_frame`."""
+        species, positions, *rest = inputs
+        turned, rotation = self.symmetry.into_frame(positions, masses, reference)
+        energies, forces = self(species, turned, *rest)
+        return energies, self.symmetry.out_of_frame(forces, turned, rotation, masses, reference)

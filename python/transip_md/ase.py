@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import ase
+import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from transip_md.metadata import NOT_CONSERVATIVE
 from transip_md.runtime import ExportedModel
+from transip_md.symmetry.request import SymmetryRequest
+from transip_md.symmetry.turning import Turning
 
 
 class TransIPCalculator(Calculator):
@@ -34,6 +37,8 @@ class TransIPCalculator(Calculator):
         device: str = "auto",
         charge: int = 0,
         multiplicity: int = 1,
+        symmetry: str = "none",
+        reference: ase.Atoms | np.ndarray | None = None,
         **kwargs: Any,
     ) -> None:
         """Load the model.
@@ -43,10 +48,15 @@ class TransIPCalculator(Calculator):
             device: "auto", "cpu", "cuda" or "cuda:N".
             charge: total charge, e.
             multiplicity: spin multiplicity.
+            symmetry: "none", "average N", "average N inversion", "frame", or "random SEED" for runs with a thermostat;
+                see docs/symmetry.md.
+            reference: what "frame" superposes on: a structure or its positions, [N, 3] in Angstrom. None: the first
+                structure that is evaluated; a run that is taken up again must be given the same.
             **kwargs: handed to ase's Calculator.
 
         Raises:
-            UsageError: the file cannot be used, or the model does not know the charge or multiplicity.
+            UsageError: the file cannot be used, or does not offer the symmetry, or the model does not know the charge
+                or multiplicity.
         """
         super().__init__(**kwargs)
         self.exported = model if isinstance(model, ExportedModel) else ExportedModel(model, device)
@@ -55,6 +65,12 @@ class TransIPCalculator(Calculator):
             warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
         self.charge = charge
         self.multiplicity = multiplicity
+        self.symmetry = SymmetryRequest.parse(symmetry)
+        self.symmetry.check_offered(self.exported.metadata.symmetry, self.exported.path)
+        self.reference = reference.positions if isinstance(reference, ase.Atoms) else reference
+        self._turning: Turning | None = None
+        if self.symmetry.mode != "frame":
+            self._turning = Turning(self.exported, self.symmetry)
 
     def calculate(
         self,
@@ -69,6 +85,9 @@ class TransIPCalculator(Calculator):
         """
         super().calculate(atoms, properties or ["energy"], system_changes)
         atoms = self.atoms
+        if self._turning is None:
+            self.reference = atoms.positions.copy() if self.reference is None else self.reference
+            self._turning = Turning(self.exported, self.symmetry, atoms.numbers.copy(), self.reference)
         result = self.exported.evaluate(
             atoms.numbers,
             atoms.positions,
@@ -76,6 +95,7 @@ class TransIPCalculator(Calculator):
             self.multiplicity,
             cell=atoms.cell.array,
             periodic=atoms.pbc,
+            symmetry=self._turning,
         )
         total = float(result.energies.sum())
         self.results = {"energy": total, "free_energy": total, "energies": result.energies, "forces": result.forces}

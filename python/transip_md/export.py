@@ -20,6 +20,8 @@ from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.network import TransIP
 from transip_md.runtime import ExportedModel, choose_device, inputs_of, neighbourhood_of, torchscript_on_purpose
+from transip_md.symmetry.module import BATCH, Symmetry, turned_back
+from transip_md.symmetry.request import offered_modes
 from transip_md.tolerances import PARITY
 
 #: How a model file holds the model.
@@ -41,6 +43,8 @@ class EngineModel(nn.Module):
         self.model = model
         self.local = model.config.cutoff is not None
         self.conservative = model.config.conservative
+        self.symmetry = Symmetry()
+        self.batch = BATCH
 
     def forward(
         self,
@@ -98,14 +102,97 @@ class EngineModel(nn.Module):
         embedding = self.embed(species, positions, owner, neighbours, charge, multiplicity)
         return self.owned_energies(embedding, species, owned)
 
+    @torch.jit.export
+    def forward_frame(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owner: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+        masses: Tensor,
+        reference: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The `forward` of a molecule turned into the frame of a reference; masses and reference by `make_frame`.
+
+        The energy does not change when the molecule is turned; forces are its exact gradient.
+        """
+        turned, rotation = self.symmetry.into_frame(positions, masses, reference)
+        energies, forces = self.forward(species, turned, owner, owned, neighbours, charge, multiplicity)
+        return energies, self.symmetry.out_of_frame(forces, turned, rotation, masses, reference)
+
+    @torch.jit.export
+    def forward_average(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owner: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+        rotations: Tensor,
+        weights: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The `forward` averaged over rotations [N, 3, 3] with weights [N], several at a time."""
+        energies = torch.zeros(species.shape[0], dtype=torch.float64, device=species.device)
+        forces = torch.zeros_like(positions)
+        cost = species.shape[0] if self.local else species.shape[0] * species.shape[0]
+        at_once = max(1, self.batch // max(1, cost))
+        for first in range(0, rotations.shape[0], at_once):
+            turns, shares = rotations[first : first + at_once], weights[first : first + at_once]
+            if self.local:
+                stacked = self.symmetry.stack(species, positions, owner, owned, neighbours, turns)
+                outputs = self.forward(stacked[0], stacked[1], stacked[2], stacked[3], stacked[4], charge, multiplicity)
+                more, push = self.symmetry.unstack(outputs[0], outputs[1], turns, shares)
+            else:
+                more, push = self.average_of_molecule(
+                    species, positions, owned, neighbours, charge, multiplicity, turns, shares
+                )
+            energies = energies + more
+            forces = forces + push
+        return energies, forces
+
+    def average_of_molecule(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+        rotations: Tensor,
+        weights: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Weighted sum over the turned copies of an isolated molecule, all in one batch."""
+        self.check_isolated(species, positions, neighbours)
+        copies = rotations.shape[0]
+        rows = torch.matmul(positions.detach(), rotations.transpose(1, 2)).requires_grad_(self.conservative)
+        kinds = species[None].expand(copies, -1)
+        embedding = self.model.encode(kinds, rows, charge.expand(copies), multiplicity.expand(copies), None)
+        energies = self.owned_energies(embedding, kinds, owned)
+        if self.conservative:
+            gradient = torch.autograd.grad([energies.sum()], [rows])[0]
+            assert gradient is not None
+            forces = -gradient
+        else:
+            forces = torch.where(owned[:, None], self.model.direct_forces(embedding), torch.zeros_like(rows))
+        return weights @ energies.detach(), turned_back(forces.detach(), rotations, weights)
+
+    def check_isolated(self, species: Tensor, rows: Tensor, neighbours: Tensor) -> None:
+        """Raise RuntimeError unless there are no images and no neighbours."""
+        if rows.shape[0] != species.shape[0] or neighbours.shape[1] != 0:
+            raise RuntimeError("an all-to-all model takes an isolated molecule: no images, no neighbours")
+
     def embed(
         self, species: Tensor, rows: Tensor, owner: Tensor, neighbours: Tensor, charge: Tensor, multiplicity: Tensor
     ) -> Tensor:
         """Latent embedding of each token; arguments as those of `forward`."""
         if self.local:
             return self.model.encode_local(species, rows, owner, neighbours, charge, multiplicity)
-        if rows.shape[0] != species.shape[0] or neighbours.shape[1] != 0:
-            raise RuntimeError("an all-to-all model takes an isolated molecule: no images, no neighbours")
+        self.check_isolated(species, rows, neighbours)
         return self.model.encode(species[None], rows[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
 
     def owned_energies(self, embedding: Tensor, species: Tensor, owned: Tensor) -> Tensor:
@@ -150,6 +237,7 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
         conservative=config.conservative,
         charge=config.charge,
         multiplicity=config.multiplicity,
+        symmetry=offered_modes(cutoff=config.cutoff, conservative=config.conservative),
         architecture={"name": "TransIP", **config.model_dump(mode="json")},
         training=checkpoint.training,
         made_with=made_with,

@@ -51,6 +51,7 @@ class Metadata(BaseModel):
     conservative: bool = Field(description="true if forces are -dE/dr")
     charge: tuple[int, int] = Field(description="smallest and largest total charge, e")
     multiplicity: tuple[int, int] = Field(description="smallest and largest spin multiplicity")
+    symmetry: tuple[str, ...] = Field((), description="exact symmetries that the file offers")
     architecture: dict[str, Any]
     training: dict[str, Any]
     certificate: dict[str, Any] | None = None

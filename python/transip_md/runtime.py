@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from transip_md.aot import CompiledForward, check_machine, device_of
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.metadata import METADATA_NAME, Metadata, form_of, read_metadata
 from transip_md.neighbours import Neighbourhood, find_neighbours
+
+if TYPE_CHECKING:
+    from transip_md.symmetry.turning import Turning
 
 
 def choose_device(device: str) -> torch.device:
@@ -87,6 +90,20 @@ class ScriptedForward:
         with torch.enable_grad(), torch.jit.optimized_execution(False):
             return self.module(*inputs)
 
+    def average(
+        self, inputs: tuple[torch.Tensor, ...], rotations: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same averaged over rotations, [N, 3, 3], with weights, [N]."""
+        with torch.enable_grad(), torch.jit.optimized_execution(False):
+            return self.module.forward_average(*inputs, rotations, weights)
+
+    def frame(
+        self, inputs: tuple[torch.Tensor, ...], masses: torch.Tensor, reference: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same in the frame of a reference structure, both from `Symmetry.make_frame`."""
+        with torch.enable_grad(), torch.jit.optimized_execution(False):
+            return self.module.forward_frame(*inputs, masses, reference)
+
 
 def check_isolated(periodic: np.ndarray) -> None:
     """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
@@ -137,7 +154,9 @@ class ExportedModel:
     """A loaded model file.
 
     Attributes:
-        metadata: what the file says of itself.
+        path: the file.
+        metadata: what it says of itself.
+        forward: what runs.
         device: where the weights are.
         compiled: the file holds compiled code, not TorchScript.
     """
@@ -154,21 +173,29 @@ class ExportedModel:
                 device.
             EnvironmentFaultError: the device does not exist, or the file was compiled for another CPU or torch.
         """
+        self.path = Path(path)
         self.metadata = read_metadata(path)
         self.compiled = form_of(path) == "compiled"
-        self._forward: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+        self.forward: ScriptedForward | CompiledForward
         if self.compiled:
             check_machine(self.metadata, path)
             self.device = choose_device(device_of(self.metadata, device, path))
-            self._forward = CompiledForward(path, self.device, local=self.metadata.cutoff is not None)
+            self.forward = CompiledForward(path, self.device, local=self.metadata.cutoff is not None)
         else:
             self.device = choose_device(device)
-            self._forward = ScriptedForward(path, self.device)
+            self.forward = ScriptedForward(path, self.device)
 
     @property
     def scripted(self) -> torch.jit.ScriptModule | None:
         """The module of a TorchScript file; None for compiled code."""
-        return self._forward.module if isinstance(self._forward, ScriptedForward) else None
+        return self.forward.module if isinstance(self.forward, ScriptedForward) else None
+
+    @property
+    def symmetry_module(self) -> torch.jit.ScriptModule:
+        """The file's `transip_md.symmetry.module.Symmetry`, if its metadata offers a symmetry."""
+        if self.scripted is not None:
+            return self.scripted.symmetry
+        return self.forward.symmetry
 
     @property
     def embeds(self) -> bool:
@@ -194,7 +221,7 @@ class ExportedModel:
 
     def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies of tokens [T] and forces on rows [I, 3]; see `inputs`."""
-        return self._forward(*inputs)
+        return self.forward(*inputs)
 
     def evaluate(
         self,
@@ -205,6 +232,7 @@ class ExportedModel:
         *,
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
+        symmetry: Turning | None = None,
     ) -> Evaluation:
         """Energies, forces and virial of one structure.
 
@@ -215,14 +243,15 @@ class ExportedModel:
             multiplicity: spin multiplicity.
             cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
             periodic: bool [3]; None for an isolated structure.
+            symmetry: None: the model as it is.
 
         Returns:
             The evaluation.
 
         Raises:
             UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
-                not finite, a periodic structure for an all-to-all model or one without a cell, or a model that answers
-                with energies or forces that are not finite.
+                not finite, a periodic structure for an all-to-all model or one without a cell, a frame that is not
+                determined, or a model that answers with energies or forces that are not finite.
         """
         numbers = np.asarray(numbers, dtype=np.int64)
         positions = np.asarray(positions, dtype=np.float64)
@@ -236,7 +265,8 @@ class ExportedModel:
         periodic = np.zeros(3, dtype=bool) if periodic is None else np.asarray(periodic, dtype=bool)
         neighbourhood = self.neighbourhood(positions, cell, periodic)
         inputs = self.inputs(numbers, positions, neighbourhood, charge, multiplicity)
-        energies, row_forces = (output.cpu().numpy() for output in self.run(inputs))
+        run = self.run if symmetry is None else symmetry.run
+        energies, row_forces = (output.cpu().numpy() for output in run(inputs))
         if not (np.isfinite(energies).all() and np.isfinite(row_forces).all()):
             raise UsageError(
                 "The model gave an energy or a force that is not finite (NaN or infinity). Look for atoms on top of "

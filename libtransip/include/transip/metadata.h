@@ -24,6 +24,7 @@ struct Metadata {
   bool conservative = false;                ///< forces are -dE/dr
   Range charge;                             ///< total charge, e
   Range multiplicity;                       ///< spin multiplicity
+  std::vector<std::string> symmetry;        ///< exact symmetries that the file offers, by name; may be none
   std::string training_data;                ///< the model card's first line, may be empty
   std::string level_of_theory;              ///< may be empty
   std::optional<double> closest_pair;       ///< Angstrom; two atoms were never closer in training; none: not said

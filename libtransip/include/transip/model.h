@@ -5,6 +5,7 @@
 #pragma once
 
 #include "transip/metadata.h"
+#include "transip/symmetry.h"
 
 #include <cstdint>
 #include <memory>
@@ -23,6 +24,7 @@ struct Request {
   std::span<const std::int64_t> neighbours = {};  ///< [T*K] rows, -1 for padding; empty: K = 0
   int charge = 0;                            ///< total charge, e
   int multiplicity = 1;                      ///< spin multiplicity
+  std::uint64_t step = 0;                    ///< random rotations are numbered by it
 };
 
 /// One evaluation's output; kept by the caller, so that its memory is used again.
@@ -54,6 +56,19 @@ class Model {
 
   /// Throws Error unless the model knows this element.
   void check_species(int atomic_number) const;
+
+  /// Ask for a symmetry in all further evaluations. Throws Error: the file does not offer it.
+  void set_symmetry(const Symmetry &symmetry);
+
+  const Symmetry &symmetry() const;
+
+  /// The frame wants a reference before the first evaluation.
+  bool needs_reference() const;
+
+  /// Give the frame its reference: atomic numbers [N] and positions [N*3], Angstrom, of one molecule.
+  ///
+  /// Throws Error: a linear molecule, or several.
+  void set_reference(std::span<const std::int64_t> species, std::span<const double> positions);
 
   /// Evaluate the structure that the file brings and compare with the Python reference's numbers for it.
   ///

@@ -1,0 +1,81 @@
+"""What a user asks of the symmetry, as every engine spells it: "none", "average 12", "frame", "random 1"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from transip_md.errors import UsageError
+
+Mode = Literal["none", "average", "frame", "random"]
+EXPECTED = 'none, "average N", "average N inversion", frame, "random SEED" or "random SEED forced"'
+
+
+@dataclass(frozen=True)
+class SymmetryRequest:
+    """A mode and its numbers; the twin of ``libtransip/include/transip/symmetry.h``.
+
+    Attributes:
+        mode: "none": the model as it is. "average": over a set of rotations. "frame": in the molecule's own frame.
+            "random": turned anew at every evaluation.
+        count: rotations to average over, before inversion doubles them.
+        inversion: average over the set and its product with the inversion.
+        seed: of random rotations.
+        forced: random rotations even where nothing takes up the energy that they bring.
+    """
+
+    mode: Mode = "none"
+    count: int = 1
+    inversion: bool = False
+    seed: int = 0
+    forced: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> SymmetryRequest:
+        """Read what a user typed.
+
+        Raises:
+            UsageError: it is none of `EXPECTED`.
+        """
+        words = text.split()
+        mode, rest = (words[0], words[1:]) if words else ("", [])
+        if mode not in get_args(Mode):
+            raise UsageError(f"symmetry must be {EXPECTED}; got {text!r}.")
+        extra = {"average": "inversion", "random": "forced"}.get(mode)
+        numbered = extra is not None
+        fits = len(rest) in ((1, 2) if numbered else (0,)) and rest[1:] in ([], [extra])
+        if not fits or (numbered and not rest[0].isdigit()):
+            raise UsageError(f"symmetry must be {EXPECTED}; got {text!r}.")
+        if mode == "average":
+            return cls("average", count=int(rest[0]), inversion=len(rest) == 2)
+        if mode == "random":
+            return cls("random", seed=int(rest[0]), forced=len(rest) == 2)
+        return cls(mode)
+
+    @property
+    def text(self) -> str:
+        """What `parse` reads."""
+        if self.mode == "average":
+            return f"average {self.count}" + (" inversion" if self.inversion else "")
+        if self.mode == "random":
+            return f"random {self.seed}" + (" forced" if self.forced else "")
+        return self.mode
+
+    def check_offered(self, offered: tuple[str, ...], model: object) -> None:
+        """Raise UsageError unless a model file offers the mode; `model` is named in the error."""
+        if self.mode == "none" or self.mode in offered:
+            return
+        if not offered:
+            raise UsageError(
+                f"{model} offers no symmetry: it was exported before there was any. Export it anew: `transip-md export "
+                f"CHECKPOINT -o {model}`."
+            )
+        raise UsageError(
+            f"{model} offers symmetry {', '.join(offered)}; got {self.mode}. The frame is for isolated "
+            "molecules: models without a cutoff whose forces are the gradient of their energy."
+        )
+
+
+def offered_modes(*, cutoff: float | None, conservative: bool) -> tuple[str, ...]:
+    """Modes that the exported file of such a model has."""
+    return ("average", "frame", "random") if cutoff is None and conservative else ("average", "random")

@@ -1,0 +1,117 @@
+"""A symmetry that was asked for, made ready for one model file and one structure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from transip_md.errors import UsageError
+from transip_md.symmetry.request import SymmetryRequest
+
+if TYPE_CHECKING:
+    from transip_md.runtime import ExportedModel
+
+_MASK = 2**64 - 1
+
+
+def numbered_rotation(seed: int, step: int) -> np.ndarray:
+    """A rotation drawn uniformly on SO(3), the same for the same seed and step; the twin of libtransip's.
+
+    SplitMix64 (Steele, Lea & Flood, OOPSLA 2014) gives three numbers in [0, 1), and Shoemake's method ("Uniform random
+    rotations", Graphics Gems III, 1992) a quaternion of them.
+
+    Returns:
+        Proper rotation matrix, float64 [3, 3].
+    """
+    state = (seed * 0x9E3779B97F4A7C15 + step * 0xD1342543DE82EF95) & _MASK
+    uniform = []
+    for _ in range(3):
+        state = (state + 0x9E3779B97F4A7C15) & _MASK
+        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+        uniform.append(((z ^ (z >> 31)) >> 11) * 2.0**-53)
+    first, second = 2.0 * np.pi * uniform[1], 2.0 * np.pi * uniform[2]
+    low, high = np.sqrt(1.0 - uniform[0]), np.sqrt(uniform[0])
+    x, y, z, w = low * np.sin(first), low * np.cos(first), high * np.sin(second), high * np.cos(second)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def essence(error: Exception) -> str:
+    """The line of an error from inside TorchScript that a user needs."""
+    return str(error).strip().splitlines()[-1].removeprefix("builtins.").removeprefix("RuntimeError: ")
+
+
+class Turning:
+    """Runs a model file's forward with a symmetry.
+
+    Attributes:
+        request: what was asked for.
+        step: evaluations so far; random rotations are numbered by it.
+    """
+
+    def __init__(
+        self,
+        exported: ExportedModel,
+        request: SymmetryRequest,
+        numbers: np.ndarray | None = None,
+        reference: np.ndarray | None = None,
+    ) -> None:
+        """Make it ready.
+
+        Args:
+            exported: the model.
+            request: what is asked for.
+            numbers: atomic numbers of the frame's reference structure, [N].
+            reference: its positions, Angstrom, [N, 3].
+
+        Raises:
+            UsageError: the file does not offer it, no such number of rotations, or a reference that has no frame.
+        """
+        request.check_offered(exported.metadata.symmetry, exported.path)
+        self.request = request
+        self.step = 0
+        self._exported = exported
+        self._numbers = numbers
+        try:
+            if request.mode == "average":
+                self._turns = exported.symmetry_module.rotation_set(request.count, request.inversion)
+            elif request.mode == "frame":
+                self._turns = exported.symmetry_module.make_frame(
+                    torch.as_tensor(np.asarray(numbers, dtype=np.int64), device=exported.device),
+                    torch.as_tensor(np.array(reference, dtype=np.float64), device=exported.device),
+                )
+        except (RuntimeError, torch.jit.Error) as error:
+            raise UsageError(f"{essence(error)}.") from error
+
+    def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energies of tokens [T] and forces on rows [I, 3], as `transip_md.runtime.ExportedModel.run`.
+
+        Raises:
+            UsageError: the frame is not determined, or the atoms are not those of the reference.
+        """
+        forward, mode = self._exported.forward, self.request.mode
+        self.step += 1
+        if mode == "none":
+            return forward(*inputs)
+        if mode == "random":
+            rotation = torch.as_tensor(numbered_rotation(self.request.seed, self.step)[None], device=inputs[1].device)
+            return forward.average(inputs, rotation, torch.ones_like(rotation[:, 0, 0]))
+        if mode == "average":
+            return forward.average(inputs, *self._turns)
+        if not np.array_equal(inputs[0].cpu().numpy(), self._numbers):
+            raise UsageError(
+                f"symmetry frame: the atoms are not those of the reference structure, which has {len(self._numbers)}; "
+                f"got {len(inputs[0])}, or other elements. Give a reference with the same atoms in the same order."
+            )
+        try:
+            return forward.frame(inputs, *self._turns)
+        except (RuntimeError, torch.jit.Error) as error:
+            raise UsageError(f"{essence(error)}.") from error
