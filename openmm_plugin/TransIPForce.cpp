@@ -46,6 +46,16 @@ void TransIPForce::set_periodic(bool periodic)
   periodic_ = periodic;
 }
 
+void TransIPForce::set_symmetry(const std::string &symmetry)
+{
+  symmetry_ = symmetry;
+}
+
+void TransIPForce::add_reference(const OpenMM::Vec3 &place)
+{
+  reference_.push_back(place);
+}
+
 OpenMM::ForceImpl *TransIPForce::createImpl() const
 {
   return new TransIPForceImpl(*this);

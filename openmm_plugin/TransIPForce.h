@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openmm/Force.h>
+#include <openmm/Vec3.h>
 
 #include <string>
 #include <utility>
@@ -48,6 +49,14 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   void set_threads(int threads);
   int threads() const { return threads_; }
 
+  /// "none", "average N", "average N inversion", "frame" or "random SEED"; docs/symmetry.md.
+  void set_symmetry(const std::string &symmetry);
+  const std::string &symmetry() const { return symmetry_; }
+
+  /// Place of the next particle in the structure that "frame" superposes on, nm; in the order of add_particle.
+  void add_reference(const OpenMM::Vec3 &place);
+  const std::vector<OpenMM::Vec3> &reference() const { return reference_; }
+
   /// True if the particles see each other through the Context's periodic box; for models with a cutoff only.
   void set_periodic(bool periodic);
   bool usesPeriodicBoundaryConditions() const override { return periodic_; }
@@ -66,6 +75,8 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   std::string device_ = "auto";
   int threads_ = 1;
   bool periodic_ = false;
+  std::string symmetry_ = "none";
+  std::vector<OpenMM::Vec3> reference_;
 };
 
 }  // namespace TransIPPlugin

@@ -2,10 +2,17 @@
 
 #include "model_file.h"
 #include "transip/error.h"
+#include "transip/symmetry.h"
 #include "transip/units.h"
 
+#include <openmm/AndersenThermostat.h>
+#include <openmm/BrownianIntegrator.h>
+#include <openmm/LangevinIntegrator.h>
+#include <openmm/LangevinMiddleIntegrator.h>
+#include <openmm/NoseHooverIntegrator.h>
 #include <openmm/OpenMMException.h>
 #include <openmm/System.h>
+#include <openmm/VariableLangevinIntegrator.h>
 #include <openmm/internal/ContextImpl.h>
 
 #include <array>
@@ -52,6 +59,23 @@ void check_isolated(const TransIPForce &force, const OpenMM::System &system)
         "Use NoCutoff or CutoffNonPeriodic in the other forces, or a model with a cutoff.");
 }
 
+/// Something takes up the energy that random rotations bring.
+bool has_thermostat(OpenMM::ContextImpl &context)
+{
+  const OpenMM::Integrator *integrator = &context.getIntegrator();
+  const auto *chain = dynamic_cast<const OpenMM::NoseHooverIntegrator *>(integrator);
+  if (chain && chain->getNumThermostats() > 0) return true;
+  if (dynamic_cast<const OpenMM::LangevinMiddleIntegrator *>(integrator) ||
+      dynamic_cast<const OpenMM::LangevinIntegrator *>(integrator) ||
+      dynamic_cast<const OpenMM::VariableLangevinIntegrator *>(integrator) ||
+      dynamic_cast<const OpenMM::BrownianIntegrator *>(integrator))
+    return true;
+  const OpenMM::System &system = context.getSystem();
+  for (int i = 0; i < system.getNumForces(); i++)
+    if (dynamic_cast<const OpenMM::AndersenThermostat *>(&system.getForce(i))) return true;
+  return false;
+}
+
 std::array<double, 9> box_of(OpenMM::ContextImpl &context)
 {
   Vec3 vectors[3];
@@ -70,6 +94,7 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
 {
   CustomCPPForceImpl::initialize(context);
   check_particles(owner_, context.getSystem());
+  species_.assign(owner_.atomic_numbers().begin(), owner_.atomic_numbers().end());
   try {
     if (owner_.threads() > 0) transip::set_threads(owner_.threads());
     model_.emplace(find_model(owner_.file(), owner_.sha256()), owner_.device());
@@ -81,11 +106,30 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
     }
     model_->check_charge(owner_.charge(), owner_.multiplicity());
     for (int number : owner_.atomic_numbers()) model_->check_species(number);
+    prepare_symmetry(context);
   } catch (const transip::Error &problem) {
     throw OpenMMException(std::string("TransIPForce: ") + problem.what());
   }
-  species_.assign(owner_.atomic_numbers().begin(), owner_.atomic_numbers().end());
   positions_.resize(3 * species_.size());
+}
+
+void TransIPForceImpl::prepare_symmetry(OpenMM::ContextImpl &context)
+{
+  const auto symmetry = transip::Symmetry::parse(owner_.symmetry());
+  if (symmetry.mode == transip::Symmetry::Mode::random && !symmetry.forced && !has_thermostat(context))
+    throw transip::Error("symmetry random brings energy at every step, and neither the integrator nor an "
+                         "AndersenThermostat is there to take it up. Use LangevinMiddleIntegrator, symmetry average "
+                         "N, or symmetry '" + symmetry.text() + " forced'.");
+  model_->set_symmetry(symmetry);
+  if (!model_->needs_reference()) return;
+  const std::vector<Vec3> &places = owner_.reference();
+  if (places.size() != species_.size())
+    throw transip::Error("symmetry frame wants a place of each of the " + std::to_string(species_.size()) +
+                         " particles in its reference structure; got " + std::to_string(places.size()) + ".");
+  std::vector<double> reference;
+  for (const Vec3 &place : places)
+    for (int d = 0; d < 3; d++) reference.push_back(angstrom * place[d]);
+  model_->set_reference(species_, reference);
 }
 
 /// Which of the particles a row of the last evaluation belongs to.
@@ -140,6 +184,7 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::v
   request.positions = positions_;
   request.charge = owner_.charge();
   request.multiplicity = owner_.multiplicity();
+  request.step = static_cast<std::uint64_t>(context.getStepCount());
   try {
     // Not where the model is loaded: Python holds its lock there, and then torch does not differentiate.
     if (!checked_) model_->check_reference();

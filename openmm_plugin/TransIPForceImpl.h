@@ -32,6 +32,7 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
 
  private:
   std::size_t owner_of(std::size_t row) const;
+  void prepare_symmetry(OpenMM::ContextImpl &context);
   void check_whole(OpenMM::ContextImpl &context) const;
 
   const TransIPForce &owner_;

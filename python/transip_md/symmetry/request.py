@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from transip_md.errors import UsageError
+from transip_md.symmetry.sets import EXACT_TO
 
 Mode = Literal["none", "average", "frame", "random"]
 EXPECTED = 'none, "average N", "average N inversion", frame, "random SEED" or "random SEED forced"'
@@ -35,7 +36,7 @@ class SymmetryRequest:
         """Read what a user typed.
 
         Raises:
-            UsageError: it is none of `EXPECTED`.
+            UsageError: it is none of `EXPECTED`, or there is no such set of rotations.
         """
         words = text.split()
         mode, rest = (words[0], words[1:]) if words else ("", [])
@@ -47,6 +48,8 @@ class SymmetryRequest:
         if not fits or (numbered and not rest[0].isdigit()):
             raise UsageError(f"symmetry must be {EXPECTED}; got {text!r}.")
         if mode == "average":
+            if int(rest[0]) not in EXACT_TO:
+                raise UsageError(f"symmetry average takes one of {list(EXACT_TO)} rotations; got {rest[0]}.")
             return cls("average", count=int(rest[0]), inversion=len(rest) == 2)
         if mode == "random":
             return cls("random", seed=int(rest[0]), forced=len(rest) == 2)

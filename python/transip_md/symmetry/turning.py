@@ -54,7 +54,7 @@ class Turning:
 
     Attributes:
         request: what was asked for.
-        step: evaluations so far; random rotations are numbered by it.
+        step: random rotations are numbered by it; counts evaluations unless it is set before each.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Turning:
         Raises:
             UsageError: the frame is not determined, or the atoms are not those of the reference.
         """
-        forward, mode = self._exported.forward, self.request.mode
+        forward, mode, step = self._exported.forward, self.request.mode, self.step
         self.step += 1
         if mode == "none":
             return forward(*inputs)
         if mode == "random":
-            rotation = torch.as_tensor(numbered_rotation(self.request.seed, self.step)[None], device=inputs[1].device)
+            rotation = torch.as_tensor(numbered_rotation(self.request.seed, step)[None], device=inputs[1].device)
             return forward.average(inputs, rotation, torch.ones_like(rotation[:, 0, 0]))
         if mode == "average":
             return forward.average(inputs, *self._turns)
