@@ -71,6 +71,10 @@ def _small_checkpoint(**shape):
     from transip_md.model.checkpoint import Checkpoint
 
     model = make_model(dim=16, feedforward=16, radial_functions=8, radial_hidden=8, **shape)
+    energies = (model.energy_scale, model.reference_energies)
+    # As training leaves it: weights in float32, what energies are counted in in float64.
+    model.float()
+    model.energy_scale, model.reference_energies = energies
     return Checkpoint(model.config, model)
 
 
