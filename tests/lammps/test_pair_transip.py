@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from toys import bad_model_files, hollow_model_file, springs, write_toy
 from transip_md import units
@@ -175,6 +176,10 @@ ERRORS = [
     ({"style": "device"}, "keyword device needs a value"),
     ({"style": "device tpu"}, "device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
     ({"style": "charge many"}, "many"),
+    ({"style": "threads 0"}, "threads must be 1 or more, got 0"),
+    ({"style": "threads two"}, "two"),
+    ({"style": "check maybe"}, "maybe"),
+    ({"coeff": "* * NULL NULL NULL"}, "every type is NULL; expected pair_coeff * * followed by 3 element symbols"),
     ({"end": "compute s all stress/atom NULL\ncompute r all reduce sum c_s[1]\nfix p all ave/time 1 1 1 c_r\nrun 0"},
      "no per-atom virial"),
 ]  # fmt: skip
@@ -186,6 +191,25 @@ def test_errors(toy_file, folder, changes, words):
     assert result.returncode != 0
     error = [line for line in result.stdout.splitlines() if line.startswith("ERROR")]
     assert error and words in " ".join(error), result.stdout
+
+
+def test_coefficients_that_were_never_given(toy_file, folder):
+    result = run_lammps(folder, deck(toy_file).replace("pair_coeff", "# pair_coeff"))
+    assert result.returncode != 0 and "pair coeffs are not set" in result.stdout.lower()
+
+
+def test_cuda_where_there_is_none(toy_file, folder):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    result = run_lammps(folder, deck(toy_file, style="device cuda"))
+    assert result.returncode != 0
+    assert "device 'cuda' was asked for, but torch" in " ".join(result.stdout.split())
+
+
+def test_model_file_that_is_not_there(folder):
+    result = run_lammps(folder, deck("nothing.pt"))
+    assert result.returncode != 0
+    assert "No such model file: nothing.pt. Make one with `transip-md export" in " ".join(result.stdout.split())
 
 
 def test_bad_files(folder):
