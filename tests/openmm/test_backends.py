@@ -11,6 +11,7 @@ import pytest
 openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
 
 import torch
+from openmm.app import Element, PDBFile, Topology
 
 from many_structures import many_structures
 from networks import crystal
@@ -19,6 +20,7 @@ from openmm_contexts import (
     NM,
     context_of,
     energy_and_forces,
+    energy_of,
     openmm_takes,
     require_parity,
     system_of,
@@ -155,7 +157,40 @@ def test_atoms_on_top_of_each_other(toy_file, backend):
         context.getState(energy=True)
 
 
-def test_what_every_backend_refuses(toy_file, local_file, ethanol, backend):
+def boxed_topology(atoms: ase.Atoms) -> Topology:
+    """A topology without bonds, with the atoms' cell as its box."""
+    topology = Topology()
+    residue = topology.addResidue("ALL", topology.addChain())
+    for symbol in atoms.symbols:
+        topology.addAtom(symbol, Element.getBySymbol(symbol), residue)
+    topology.setPeriodicBoxVectors(atoms.cell.array / NM * openmm.unit.nanometer)
+    return topology
+
+
+def test_molecule_among_others_that_the_box_cuts_in_two(toy_file, ethanol, backend):
+    """An all-to-all model takes places as they are: a wrong energy would come out."""
+    atoms = ethanol + ase.Atoms("Ar", [[9.0, 9.0, 9.0]])
+    atoms.set_cell([20.0] * 3)
+    atoms.pbc = True
+    around = openmm.NonbondedForce()
+    around.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
+    around.setCutoffDistance(0.8)
+    for _ in atoms:
+        around.addParticle(0, 1, 0)
+    system = system_of(
+        atoms, create_force(toy_file, boxed_topology(atoms), particles=range(9), backend=backend), around
+    )
+    wanted = springs(ethanol.positions)[0].sum()
+    for shift in ([0, 0, 0], [19.5, -40.2, 7.7]):
+        assert energy_of(context_of(system, atoms.positions + shift)) == pytest.approx(wanted, abs=1e-8)
+    atoms.wrap()
+    words = {"native": r"particles \d and \d are .* through the periodic box", "python": "cuts the molecule in two"}
+    with pytest.raises(openmm.OpenMMException, match=words[backend]):
+        energy_of(context_of(system, atoms.positions))
+
+
+def test_what_every_backend_refuses(toy_file, local_file, ethanol, repository, backend):
+    pdb = PDBFile(str(repository / "examples/openmm/ethanol.pdb"))
     for words, arguments in (
         ("does not know N", {"topology_or_numbers": [7]}),
         ("holds index 9", {"particles": [9]}),
@@ -165,6 +200,13 @@ def test_what_every_backend_refuses(toy_file, local_file, ethanol, backend):
         ("knows multiplicity", {"multiplicity": 5}),
         ("device must be", {"device": "tpu"}),
         ("attends all-to-all", {"periodic": True}),
+        ("charge must be an integer, got 0.5", {"charge": 0.5}),
+        ("multiplicity must be an integer, got 1.0", {"multiplicity": 1.0}),
+        ("threads must be 0 or more, got -1", {"threads": -1}),
+        ("particles must be a list of indices", {"particles": [1.5]}),
+        ("particles must be a list of indices", {"particles": 3}),
+        (r"such as pdb.topology, or a list .* got list", {"topology_or_numbers": ["C", "O"]}),
+        (r"such as pdb.topology, or a list .* got PDBFile", {"topology_or_numbers": pdb}),
     ):
         with pytest.raises(UsageError, match=words):
             create_force(toy_file, **{"topology_or_numbers": ethanol.numbers, "backend": backend, **arguments})
@@ -224,6 +266,7 @@ def request_of(file, atoms: ase.Atoms, **changes) -> ForceRequest:
         "device": "auto",
         "threads": 1,
         "periodic": bool(atoms.pbc.all()),
+        "among_images": False,
     }
     return ForceRequest(**{**values, **changes})
 
@@ -245,6 +288,21 @@ def test_torchforce_module_on_many_structures(local_file):
         wanted = model.evaluate(atoms.numbers, atoms.positions, cell=atoms.cell.array, periodic=atoms.pbc)
         assert abs(energy - wanted.energies.sum()) <= TOLERANCE.energy
         assert np.abs(forces - wanted.forces).max() <= TOLERANCE.force
+
+
+def test_torchforce_module_of_a_molecule_among_images(toy_file, ethanol):
+    ethanol.set_cell([20.0] * 3)
+    with torch.jit.optimized_execution(False):
+        module = torch_force.openmm_module(request_of(toy_file, ethanol, among_images=True))
+
+        def energy() -> float:
+            places = torch.from_numpy(ethanol.positions / NM).requires_grad_(True)
+            return float(module(places, torch.from_numpy(ethanol.cell.array / NM))[0]) / KJ
+
+        assert energy() == pytest.approx(springs(ethanol.positions)[0].sum(), abs=1e-9)
+        ethanol.wrap(pbc=True)
+        with pytest.raises(torch.jit.Error, match="cuts the molecule in two"):
+            energy()
 
 
 def test_torchforce_refuses(local_files, ethanol):

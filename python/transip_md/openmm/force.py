@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.metadata import NOT_CONSERVATIVE, read_metadata
-from transip_md.openmm.request import ForceRequest, check_device, molecule_bonds, particles_and_numbers
+from transip_md.openmm.request import (
+    ForceRequest,
+    check_device,
+    check_integers,
+    molecule_bonds,
+    particles_and_numbers,
+)
 from transip_md.validation.certificate import tell_certificate
 
 if TYPE_CHECKING:
@@ -74,6 +80,7 @@ def create_force(
     if backend not in get_args(Backend):
         raise UsageError(f"backend must be {', '.join(get_args(Backend))}; got {backend!r}.")
     metadata = read_metadata(model)
+    check_integers(threads=threads, charge=charge, multiplicity=multiplicity)
     metadata.check_charge(charge, multiplicity)
     check_device(device)
     tell_certificate(metadata, model)
@@ -82,8 +89,8 @@ def create_force(
     chosen, numbers = particles_and_numbers(topology_or_numbers, particles)
     metadata.check_species(numbers)
     all_to_all = metadata.cutoff is None
+    boxed = hasattr(topology_or_numbers, "atoms") and topology_or_numbers.getPeriodicBoxVectors() is not None
     if periodic is None:
-        boxed = hasattr(topology_or_numbers, "atoms") and topology_or_numbers.getPeriodicBoxVectors() is not None
         periodic = boxed and not all_to_all
     if periodic and all_to_all:
         raise UsageError(
@@ -97,11 +104,12 @@ def create_force(
         numbers=tuple(numbers),
         everything=particles is None,
         bonds=tuple(molecule_bonds(topology_or_numbers, chosen, all_to_all=all_to_all)),
-        charge=charge,
-        multiplicity=multiplicity,
+        charge=int(charge),
+        multiplicity=int(multiplicity),
         device=device,
-        threads=threads,
+        threads=int(threads),
         periodic=periodic,
+        among_images=boxed and all_to_all and particles is not None,
     )
     return _first_that_works(request) if backend == "auto" else _make(backend, request)
 

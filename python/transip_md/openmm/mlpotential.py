@@ -14,10 +14,14 @@ import openmm.app
 from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
 
 from transip_md.errors import UsageError
+from transip_md.metadata import read_metadata
 from transip_md.openmm.force import create_force
+from transip_md.openmm.request import molecule_bonds
 
 #: Arguments of createMixedSystem that its embedding takes, and that come along to the potential.
 OF_THE_EMBEDDING = {"mlLongRange", "linkAtomDistances"}
+#: Name of the native backend's force.
+NATIVE = "TransIPForce"
 #: Arguments of create_force that they hand on.
 OPTIONS = ("charge", "multiplicity", "backend", "device", "threads", "periodic")
 
@@ -65,9 +69,23 @@ class TransIPPotential(MLPotentialImpl):
             raise UsageError(
                 f"createSystem and createMixedSystem take {', '.join(OPTIONS)} for transip; got {', '.join(unknown)}."
             )
-        force = create_force(self.model, topology, particles=None if atoms is None else list(atoms), **options)
-        force.setForceGroup(forceGroup)
-        system.addForce(force)
+        particles = None if atoms is None else list(atoms)
+        force = create_force(self.model, topology, particles=particles, **options)
+        forces = [force]
+        if force.getName() != NATIVE:
+            forces.append(self._bonds_without_energy(topology, particles))
+        for one in forces:
+            one.setForceGroup(forceGroup)
+            system.addForce(one)
+
+    def _bonds_without_energy(self, topology: openmm.app.Topology, particles: list[int] | None) -> openmm.Force:
+        """Says what TransIPForce says by itself: which particles a barostat must move as a whole."""
+        chosen = range(topology.getNumAtoms()) if particles is None else particles
+        bonds = openmm.CustomBondForce("0")
+        bonds.setName("TransIPBonds")
+        for first, second in molecule_bonds(topology, chosen, all_to_all=read_metadata(self.model).cutoff is None):
+            bonds.addBond(first, second)
+        return bonds
 
     def getMLLongRange(self) -> bool:  # noqa: N802
         """False: a model sees through the box within its cutoff, or not at all."""

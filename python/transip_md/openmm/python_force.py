@@ -60,7 +60,7 @@ class Computation:
         self.numbers = request.numbers
         self.charge, self.multiplicity = request.charge, request.multiplicity
         self.device, self.threads = request.device, request.threads
-        self.periodic = request.periodic
+        self.periodic, self.among_images = request.periodic, request.among_images
         self._model: ExportedModel | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -81,13 +81,19 @@ class Computation:
 
     def __call__(self, state: openmm.State) -> tuple[float, np.ndarray]:
         """Energy in kJ/mol and forces in kJ/mol/nm, [N, 3]; positions and box vectors of the State are in nm."""
+        import torch
         from openmm.unit import nanometer
 
-        cell = periodic = None
-        if self.periodic:
-            vectors = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(nanometer)
-            cell, periodic = vectors * units.ANGSTROM_PER_NM, np.ones(3, dtype=bool)
+        from transip_md.openmm.whole import check_whole
+
         positions = state.getPositions(asNumpy=True).value_in_unit(nanometer) * units.ANGSTROM_PER_NM
+        cell = periodic = None
+        if self.periodic or self.among_images:
+            box = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(nanometer) * units.ANGSTROM_PER_NM
+            if self.periodic:
+                cell, periodic = box, np.ones(3, dtype=bool)
+            else:
+                check_whole(torch.from_numpy(positions), torch.from_numpy(box))
         found = self.load().evaluate(
             np.array(self.numbers), positions, self.charge, self.multiplicity, cell=cell, periodic=periodic
         )
@@ -113,7 +119,8 @@ def make_force(request: ForceRequest) -> openmm.Force:
     computation = Computation(request)
     computation.load()
     force = openmm.PythonForce(computation)
-    force.setUsesPeriodicBoundaryConditions(request.periodic)
+    # Without, the State would bring no box.
+    force.setUsesPeriodicBoundaryConditions(request.periodic or request.among_images)
     if not request.everything:
         force.setParticles(request.particles)
     return force

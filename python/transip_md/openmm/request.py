@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class ForceRequest:
         device: "auto", "cpu", "cuda" or "cuda:N".
         threads: CPU threads of torch; 0 leaves torch's own setting.
         periodic: the particles see each other through the periodic box.
+        among_images: they are a molecule among others in a periodic box, whose images the model does not see.
     """
 
     model: Path
@@ -47,6 +49,7 @@ class ForceRequest:
     device: str
     threads: int
     periodic: bool
+    among_images: bool
 
     def sha256(self) -> str:
         """Of the model file's contents, in hexadecimal digits."""
@@ -65,10 +68,17 @@ def particles_and_numbers(
     """Indices of the particles that a model describes, all if None, and their atomic numbers.
 
     Raises:
-        UsageError: no particles at all, one that is not there, one that comes twice, or one without an element.
+        UsageError: neither a topology nor numbers, no particles at all, one that is not there, one that comes twice, or
+            one without an element.
     """
     if not hasattr(topology_or_numbers, "atoms"):
-        numbers = [int(number) for number in topology_or_numbers]
+        try:
+            numbers = [operator.index(number) for number in topology_or_numbers]
+        except TypeError as error:
+            raise UsageError(
+                "Give an OpenMM Topology, such as pdb.topology, or a list with the atomic number of every particle of "
+                f"the System; got {type(topology_or_numbers).__name__}: {error}."
+            ) from error
         chosen = _chosen(particles, len(numbers))
         return chosen, [numbers[index] for index in chosen]
     atoms = list(topology_or_numbers.atoms())
@@ -84,7 +94,10 @@ def particles_and_numbers(
 
 
 def _chosen(particles: Sequence[int] | None, count: int) -> list[int]:
-    chosen = list(range(count)) if particles is None else [int(index) for index in particles]
+    try:
+        chosen = list(range(count)) if particles is None else [operator.index(index) for index in particles]
+    except TypeError as error:
+        raise UsageError(f"particles must be a list of indices of particles: {error}.") from error
     if not chosen:
         raise UsageError("The force has no particles. Give a topology with atoms, and `particles` that are in it.")
     for index in chosen:
@@ -111,6 +124,17 @@ def molecule_bonds(
     members = set(chosen)
     pairs = [(bond.atom1.index, bond.atom2.index) for bond in topology_or_numbers.bonds()]
     return [pair for pair in pairs if members.issuperset(pair)]
+
+
+def check_integers(*, threads: int, **others: int) -> None:
+    """Raise UsageError unless all are integers and the threads are not negative."""
+    for name, value in {"threads": threads, **others}.items():
+        try:
+            operator.index(value)
+        except TypeError as error:
+            raise UsageError(f"{name} must be an integer, got {value!r}.") from error
+    if threads < 0:
+        raise UsageError(f"threads must be 0 or more, got {threads}.")
 
 
 def check_device(device: str) -> None:

@@ -19,6 +19,7 @@ from transip_md import units
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.metadata import form_of
 from transip_md.openmm.request import ForceRequest
+from transip_md.openmm.whole import check_whole
 from transip_md.runtime import ScriptedForward, torchscript_on_purpose
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def slots_within(rows: Tensor, owner: Tensor, tokens: int, cutoff: float) -> tup
 class OpenMMModule(nn.Module):
     """A model file's module with OpenMM's units at its border, for TorchForce.
 
-    The forward takes positions of all particles, [N, 3] in nm, and for a periodic force the box vectors, [3, 3] in nm;
-    it gives the energy in kJ/mol and forces on all particles in kJ/mol/nm.
+    The forward takes positions of all particles, [N, 3] in nm, and in a periodic box its vectors, [3, 3] in nm; it
+    gives the energy in kJ/mol and forces on all particles in kJ/mol/nm.
     """
 
     __constants__ = ("cutoff", "local")
@@ -123,9 +124,13 @@ class OpenMMModule(nn.Module):
         tokens = rows.shape[0]
         owner = torch.arange(tokens, device=rows.device)
         neighbours = torch.empty(tokens, 0, dtype=torch.int64, device=rows.device)
+        if box is not None:
+            box = self.angstrom * box.to(torch.float64)
+            if self.local:
+                rows, owner = images_within(rows, box, self.cutoff)
+            else:
+                check_whole(rows, box)
         if self.local:
-            if box is not None:
-                rows, owner = images_within(rows, self.angstrom * box.to(torch.float64), self.cutoff)
             rows, owner, neighbours = slots_within(rows, owner, tokens, self.cutoff)
         energies, on_rows = self.model(
             self.species, rows, owner, self.owned, neighbours, self.charge, self.multiplicity
@@ -220,5 +225,6 @@ def make_force(request: ForceRequest) -> openmm.Force:
         torch.set_num_threads(request.threads)
     force = openmmtorch.TorchForce(openmm_module(request))
     force.setOutputsForces(True)
-    force.setUsesPeriodicBoundaryConditions(request.periodic)
+    # TorchForce hands on the box only then.
+    force.setUsesPeriodicBoundaryConditions(request.periodic or request.among_images)
     return force
