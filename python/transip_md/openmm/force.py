@@ -16,11 +16,15 @@ from transip_md.openmm.request import (
     check_device,
     check_integers,
     molecule_bonds,
+    particle_count,
     particles_and_numbers,
+    reference_places,
 )
+from transip_md.symmetry.request import SymmetryRequest
 from transip_md.validation.certificate import tell_certificate
 
 if TYPE_CHECKING:
+    import numpy as np
     import openmm
     import openmm.app
 
@@ -46,6 +50,8 @@ def create_force(
     device: str = "auto",
     threads: int = 1,
     periodic: bool | None = None,
+    symmetry: str = "none",
+    reference: openmm.unit.Quantity | np.ndarray | None = None,
 ) -> openmm.Force:
     """Make an OpenMM force from an exported TransIP model.
 
@@ -67,6 +73,10 @@ def create_force(
             molecules.
         periodic: let particles see each other through the Context's periodic box, rectangular or triclinic; models
             with a cutoff only. None: if the model has a cutoff and the topology has a box.
+        symmetry: "none", "average N", "average N inversion", "frame", or "random SEED" for runs with a thermostat; see
+            docs/symmetry.md. TorchForce has no "random".
+        reference: for "frame", the positions of all particles, a Quantity or in nm, that the molecule is superposed on.
+            They are stored in the System.
 
     Returns:
         A force to be added to a System. Energies are in kJ/mol and forces in kJ/mol/nm, as in all of OpenMM.
@@ -88,6 +98,8 @@ def create_force(
         warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
     chosen, numbers = particles_and_numbers(topology_or_numbers, particles)
     metadata.check_species(numbers)
+    wanted = SymmetryRequest.parse(symmetry)
+    wanted.check_offered(metadata.symmetry, model)
     all_to_all = metadata.cutoff is None
     boxed = hasattr(topology_or_numbers, "atoms") and topology_or_numbers.getPeriodicBoxVectors() is not None
     if periodic is None:
@@ -110,6 +122,8 @@ def create_force(
         threads=int(threads),
         periodic=periodic,
         among_images=boxed and all_to_all and particles is not None,
+        symmetry=wanted,
+        reference=reference_places(wanted, reference, chosen, particle_count(topology_or_numbers)),
     )
     return _first_that_works(request) if backend == "auto" else _make(backend, request)
 

@@ -23,7 +23,7 @@ OF_THE_EMBEDDING = {"mlLongRange", "linkAtomDistances"}
 #: Name of the native backend's force.
 NATIVE = "TransIPForce"
 #: Arguments of create_force that they hand on.
-OPTIONS = ("charge", "multiplicity", "backend", "device", "threads", "periodic")
+OPTIONS = ("charge", "multiplicity", "backend", "device", "threads", "periodic", "symmetry", "reference")
 
 
 class TransIPPotentialFactory(MLPotentialImplFactory):

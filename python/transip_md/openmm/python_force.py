@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import openmm
 
     from transip_md.runtime import ExportedModel
+    from transip_md.symmetry.turning import Turning
 
 
 def find_model(path: Path, sha256: str) -> Path:
@@ -61,11 +62,13 @@ class Computation:
         self.charge, self.multiplicity = request.charge, request.multiplicity
         self.device, self.threads = request.device, request.threads
         self.periodic, self.among_images = request.periodic, request.among_images
+        self.symmetry, self.reference = request.symmetry, request.reference
         self._model: ExportedModel | None = None
+        self._turning: Turning | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the model."""
-        return {**self.__dict__, "_model": None}
+        return {**self.__dict__, "_model": None, "_turning": None}
 
     def load(self) -> ExportedModel:
         """The model; see `transip_md.runtime.ExportedModel` for what it raises."""
@@ -73,10 +76,13 @@ class Computation:
             import torch
 
             from transip_md.runtime import ExportedModel
+            from transip_md.symmetry.turning import Turning
 
             if self.threads > 0:
                 torch.set_num_threads(self.threads)
             self._model = ExportedModel(find_model(Path(self.path), self.sha256), self.device)
+            places = np.array(self.reference).reshape(-1, 3) * units.ANGSTROM_PER_NM
+            self._turning = Turning(self._model, self.symmetry, np.array(self.numbers), places)
         return self._model
 
     def __call__(self, state: openmm.State) -> tuple[float, np.ndarray]:
@@ -94,8 +100,16 @@ class Computation:
                 cell, periodic = box, np.ones(3, dtype=bool)
             else:
                 check_whole(torch.from_numpy(positions), torch.from_numpy(box))
-        found = self.load().evaluate(
-            np.array(self.numbers), positions, self.charge, self.multiplicity, cell=cell, periodic=periodic
+        model = self.load()
+        self._turning.step = state.getStepCount()
+        found = model.evaluate(
+            np.array(self.numbers),
+            positions,
+            self.charge,
+            self.multiplicity,
+            cell=cell,
+            periodic=periodic,
+            symmetry=self._turning,
         )
         force = units.KJ_PER_MOL_PER_EV * units.ANGSTROM_PER_NM
         return float(found.energies.sum()) * units.KJ_PER_MOL_PER_EV, found.forces * force
@@ -115,6 +129,11 @@ def make_force(request: ForceRequest) -> openmm.Force:
     if not hasattr(openmm, "PythonForce"):
         raise EnvironmentFaultError(
             f"OpenMM {openmm.version.version} has no PythonForce. Type `pip install 'openmm>=8.4'`."
+        )
+    if request.symmetry.mode == "random" and not request.symmetry.forced:
+        raise UsageError(
+            "A PythonForce does not see whether there is a thermostat, which symmetry random needs. Use the backend "
+            f'native, or type symmetry="{request.symmetry.text} forced".'
         )
     computation = Computation(request)
     computation.load()

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from transip_md.errors import UsageError
 from transip_md.metadata import Metadata
+from transip_md.symmetry.request import SymmetryRequest
 
 if TYPE_CHECKING:
     import openmm.app
@@ -36,6 +39,8 @@ class ForceRequest:
         threads: CPU threads of torch; 0 leaves torch's own setting.
         periodic: the particles see each other through the periodic box.
         among_images: they are a molecule among others in a periodic box, whose images the model does not see.
+        symmetry: what is asked of the model's symmetry.
+        reference: places of the particles in the structure that the frame superposes on, nm; empty without a frame.
     """
 
     model: Path
@@ -50,6 +55,8 @@ class ForceRequest:
     threads: int
     periodic: bool
     among_images: bool
+    symmetry: SymmetryRequest
+    reference: tuple[tuple[float, float, float], ...]
 
     def sha256(self) -> str:
         """Of the model file's contents, in hexadecimal digits."""
@@ -91,6 +98,11 @@ def particles_and_numbers(
                 "atom out of `particles`."
             )
     return chosen, [atoms[index].element.atomic_number for index in chosen]
+
+
+def particle_count(topology_or_numbers: openmm.app.Topology | Sequence[int]) -> int:
+    """Number of all particles."""
+    return topology_or_numbers.getNumAtoms() if hasattr(topology_or_numbers, "atoms") else len(topology_or_numbers)
 
 
 def _chosen(particles: Sequence[int] | None, count: int) -> list[int]:
@@ -135,6 +147,39 @@ def check_integers(*, threads: int, **others: int) -> None:
             raise UsageError(f"{name} must be an integer, got {value!r}.") from error
     if threads < 0:
         raise UsageError(f"threads must be 0 or more, got {threads}.")
+
+
+def reference_places(
+    symmetry: SymmetryRequest, reference: openmm.unit.Quantity | np.ndarray | None, chosen: Sequence[int], count: int
+) -> tuple[tuple[float, float, float], ...]:
+    """Places of the chosen particles in a reference structure, nm; empty unless the symmetry is the frame.
+
+    Args:
+        symmetry: what is asked for.
+        reference: positions of all particles, a Quantity or in nm.
+        chosen: indices of the particles that the model describes.
+        count: number of all particles.
+
+    Raises:
+        UsageError: the frame is asked for without a reference, a reference without the frame, or one of another size.
+    """
+    if symmetry.mode != "frame":
+        if reference is not None:
+            raise UsageError(f'reference goes with symmetry="frame"; got symmetry="{symmetry.text}".')
+        return ()
+    if reference is None:
+        raise UsageError(
+            'symmetry="frame" wants reference, the positions that the molecule is superposed on, such as '
+            "reference=pdb.positions. They are kept with the System, so that a run that is taken up again has the same."
+        )
+    if hasattr(reference, "value_in_unit"):
+        from openmm.unit import nanometer
+
+        reference = reference.value_in_unit(nanometer)
+    places = np.array(reference, dtype=np.float64)
+    if places.shape != (count, 3):
+        raise UsageError(f"reference must be the positions of all {count} particles, got {list(places.shape)}.")
+    return tuple((float(x), float(y), float(z)) for x, y, z in places[list(chosen)])
 
 
 def check_device(device: str) -> None:

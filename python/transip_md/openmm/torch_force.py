@@ -21,6 +21,7 @@ from transip_md.metadata import form_of
 from transip_md.openmm.request import ForceRequest
 from transip_md.openmm.whole import check_whole
 from transip_md.runtime import ScriptedForward, torchscript_on_purpose
+from transip_md.symmetry.turning import essence
 
 if TYPE_CHECKING:
     import types
@@ -103,7 +104,7 @@ class OpenMMModule(nn.Module):
     gives the energy in kJ/mol and forces on all particles in kJ/mol/nm.
     """
 
-    __constants__ = ("cutoff", "local")
+    __constants__ = ("cutoff", "local", "mode")
 
     def __init__(self, model: torch.jit.ScriptModule, request: ForceRequest) -> None:
         super().__init__()
@@ -112,6 +113,15 @@ class OpenMMModule(nn.Module):
         self.cutoff = request.metadata.cutoff or 0.0
         self.energy_unit = units.KJ_PER_MOL_PER_EV
         self.angstrom = units.ANGSTROM_PER_NM
+        self.mode: str = request.symmetry.mode
+        turns = [torch.empty(0), torch.empty(0)]
+        if self.mode == "average":
+            turns = model.symmetry.rotation_set(request.symmetry.count, request.symmetry.inversion)
+        elif self.mode == "frame":
+            places = self.angstrom * torch.tensor(request.reference, dtype=torch.float64)
+            turns = model.symmetry.make_frame(torch.tensor(request.numbers), places)
+        self.register_buffer("first_turn", turns[0])
+        self.register_buffer("second_turn", turns[1])
         self.register_buffer("species", torch.tensor(request.numbers))
         self.register_buffer("particles", torch.tensor(request.particles))
         self.register_buffer("owned", torch.ones(len(request.numbers), dtype=torch.bool))
@@ -132,9 +142,17 @@ class OpenMMModule(nn.Module):
                 check_whole(rows, box)
         if self.local:
             rows, owner, neighbours = slots_within(rows, owner, tokens, self.cutoff)
-        energies, on_rows = self.model(
-            self.species, rows, owner, self.owned, neighbours, self.charge, self.multiplicity
-        )
+        charge, multiplicity, first, second = self.charge, self.multiplicity, self.first_turn, self.second_turn
+        if self.mode == "average":
+            energies, on_rows = self.model.forward_average(
+                self.species, rows, owner, self.owned, neighbours, charge, multiplicity, first, second
+            )
+        elif self.mode == "frame":
+            energies, on_rows = self.model.forward_frame(
+                self.species, rows, owner, self.owned, neighbours, charge, multiplicity, first, second
+            )
+        else:
+            energies, on_rows = self.model(self.species, rows, owner, self.owned, neighbours, charge, multiplicity)
         if not (torch.isfinite(energies).all() and torch.isfinite(on_rows).all()):
             raise RuntimeError(
                 "The model gave an energy or a force that is not finite (NaN or infinity). Look for atoms on top of "
@@ -156,13 +174,20 @@ def openmm_module(request: ForceRequest) -> torch.jit.ScriptModule:
             f"{request.model} is compiled, and TorchForce runs TorchScript only. Export the model with `--format "
             "torchscript`, or use the backend native or python."
         )
+    if request.symmetry.mode == "random":
+        raise UsageError("TorchForce has no symmetry random. Use the backend native, or symmetry average N or frame.")
     if request.device != "auto":
         raise UsageError(
             f"TorchForce runs a model where OpenMM's platform runs; got device {request.device!r}. Leave `device` out."
         )
     model = ScriptedForward(request.model, torch.device("cpu")).module
+    try:
+        wrapped = OpenMMModule(model, request).eval()
+    except (RuntimeError, torch.jit.Error) as error:
+        # The file's own TorchScript refuses a set of rotations or a reference.
+        raise UsageError(f"{essence(error)}.") from error
     with torchscript_on_purpose():
-        return torch.jit.script(OpenMMModule(model, request).eval())
+        return torch.jit.script(wrapped)
 
 
 def import_openmmtorch() -> types.ModuleType:
