@@ -33,11 +33,11 @@ p { margin: 6px 0; max-width: 78ch; } .soft { color: var(--soft); }
 .pill { display: inline-block; padding: 1px 9px; border-radius: 99px; color: #fff; font-weight: 600; font-size: 12px;
   letter-spacing: 0.03em; }
 .verdict { padding: 8px 22px; border-radius: 8px; color: #fff; font-size: 22px; font-weight: 700; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 14px; margin: 22px 0 6px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(158px, 1fr)); gap: 14px; margin: 22px 0 6px; }
 .tile { background: var(--paper); border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 8px;
   padding: 12px 16px; }
 .tile .name { color: var(--soft); font-size: 13px; line-height: 1.35; min-height: 2.7em; }
-.tile .value { font-size: 22px; font-weight: 650; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.tile .value { font-size: 22px; font-weight: 650; font-variant-numeric: tabular-nums; line-height: 1.25; }
 .tile .unit { font-size: 13px; color: var(--soft); font-weight: 400; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: 6px 16px;
   overflow-x: auto; }

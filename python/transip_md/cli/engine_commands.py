@@ -1,4 +1,4 @@
-"""``transip-md build``, ``transip-md parity`` and ``transip-md nve``."""
+"""``transip-md build`` and ``transip-md parity``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from transip_md.cli.console import console, progress_bar
+from transip_md.cli.console import console
 from transip_md.errors import CheckFailedError
-from transip_md.tolerances import DRIFT
 
 Model = Annotated[Path, typer.Argument(help="A file made by `transip-md export`.")]
 Structure = Annotated[
@@ -39,7 +38,8 @@ def _verdict(passed: bool) -> str:
     return "[green]PASS[/green]" if passed else "[red]FAIL[/red]"
 
 
-def _warn_of_direct_forces(model: Path) -> None:
+def warn_of_direct_forces(model: Path) -> None:
+    """Say so if a model's forces are not the gradient of its energy."""
     from transip_md.metadata import NOT_CONSERVATIVE, read_metadata
 
     if not read_metadata(model).conservative:
@@ -69,65 +69,12 @@ def parity(model: Model, structure: Structure, engine: EngineChoice = "all", dev
         )
     console.print(table)
     console.print(f"allowed: {tolerance.energy:.0e} eV and {tolerance.force:.0e} eV/A")
-    _warn_of_direct_forces(model)
+    warn_of_direct_forces(model)
     if not all(row.passed for row in rows):
         raise CheckFailedError("The engines do not agree.")
-
-
-def nve(
-    model: Model,
-    structure: Structure,
-    out: Annotated[Path, typer.Option("--out", help="Folder for CSV files, the plot and the LAMMPS deck.")],
-    engine: EngineChoice = "all",
-    dt: Annotated[float, typer.Option("--dt", help="Time step, fs.")] = 0.5,
-    time: Annotated[float, typer.Option("--time", help="Length of the run, ps.")] = 5.0,
-    temperature: Annotated[float, typer.Option(help="Of the initial velocities, K.")] = 300.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the initial velocities.")] = 1,
-    interval: Annotated[float, typer.Option(help="Time between records, fs.")] = 2.5,
-    threshold: Annotated[float, typer.Option(help="Largest accepted drift, meV/atom/ps.")] = DRIFT,
-    device: Device = "auto",
-) -> None:
-    """Run constant-energy dynamics from equal velocities in every engine and judge the drift of the energy."""
-    from transip_md.engines import engine_list
-    from transip_md.nve.run import NveSettings, run_nve
-    from transip_md.structures import read_structure
-
-    atoms = read_structure(structure)
-    settings = NveSettings(dt, time, temperature, seed, interval, threshold, device)
-    with progress_bar() as bar:
-        tasks = {name: bar.add_task(name, total=settings.plan()[0]) for name in engine_list(engine)}
-        result = run_nve(
-            model,
-            atoms,
-            list(tasks),
-            out,
-            settings,
-            lambda name, done, _: bar.update(tasks[name], completed=done),
-        )
-    table = Table(
-        title=f"{structure.name}: constant energy, {dt:g} fs, {time:g} ps, {temperature:g} K",
-        title_justify="left",
-    )
-    for heading in ("engine", "drift (meV/atom/ps)", "fluctuation (meV/atom)", "mean T (K)", ""):
-        table.add_column(heading, justify="left" if heading == "engine" else "right")
-    for name, verdict in result.verdicts.items():
-        table.add_row(
-            name,
-            f"{verdict.slope:+.5f} ± {verdict.slope_error:.5f}",
-            f"{verdict.fluctuation:.5f}",
-            f"{verdict.temperature:.0f}",
-            _verdict(verdict.passed),
-        )
-    console.print(table)
-    console.print(f"{out}: one CSV an engine, energy.png, nve.json")
-    _warn_of_direct_forces(model)
-    failed = [f"{name}: {verdict.reason}" for name, verdict in result.verdicts.items() if not verdict.passed]
-    if failed:
-        raise CheckFailedError("Energy is not conserved. " + "; ".join(failed) + ".")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(build)
     app.command()(parity)
-    app.command()(nve)

@@ -14,6 +14,7 @@ from transip_md.cli import (
     evaluation_commands,
     import_commands,
     model_commands,
+    nve_commands,
     sampling_commands,
     training_commands,
     validation_commands,
@@ -55,6 +56,7 @@ sampling_commands.register(app)
 training_commands.register(app)
 evaluation_commands.register(app)
 import_commands.register(app)
+nve_commands.register(app)
 validation_commands.register(app)
 
 

@@ -88,7 +88,8 @@ def _table(result: Validation) -> Table:
     """Narrow enough for 80 columns."""
     title = f"{escape(result.model)} on {escape(', '.join(result.structures))}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for heading, side in (("check", "left"), ("", "left"), ("value", "right"), ("", "left"), ("good / bad", "left")):
+    table.add_column("check", overflow="fold")
+    for heading, side in (("", "left"), ("value", "right"), ("", "left"), ("good / bad", "left")):
         table.add_column(heading, justify=side, no_wrap=True)
     for finding in result.findings:
         if finding.verdict == "SKIP":

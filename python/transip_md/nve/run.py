@@ -1,20 +1,23 @@
-"""Run the same constant-energy dynamics in several engines."""
+"""Run the same dynamics in several engines, each from where an interrupted run left it."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import ase
 
 from transip_md.engines import make_engine
-from transip_md.engines.base import Dynamics, EnergyRecord, Job
+from transip_md.engines.base import Dynamics, EnergyRecord, Engine, Job
 from transip_md.errors import UsageError
 from transip_md.nve.analysis import Conservation, analyse
-from transip_md.nve.files import plot_energies, write_csv
+from transip_md.nve.files import plot_energies, read_csv, read_positions, write_csv, write_frames
 from transip_md.outputs import make_folder
 from transip_md.runtime import ExportedModel, check_isolated
 from transip_md.thermal import thermal_velocities
@@ -22,6 +25,8 @@ from transip_md.tolerances import DRIFT
 
 #: Records that a verdict needs at least.
 FEWEST_RECORDS = 40
+#: Frames that a run keeps, and states that it writes to go on from, at most.
+FRAMES, STATES = 200, 50
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,13 @@ class NveSettings:
     Attributes:
         timestep: fs.
         time: ps.
-        temperature: of the initial velocities, K.
+        temperature: of the initial velocities and of the thermostat, K.
         seed: of the initial velocities.
         interval: between records, fs.
         threshold: largest accepted drift, meV/atom/ps.
         device: where the model runs.
+        ensemble: "nve", or "nvt" with a Nose-Hoover chain.
+        damping: relaxation time of the thermostat, fs.
     """
 
     timestep: float = 0.5
@@ -45,6 +52,8 @@ class NveSettings:
     interval: float = 2.5
     threshold: float = DRIFT
     device: str = "auto"
+    ensemble: Literal["nve", "nvt"] = "nve"
+    damping: float = 100.0
 
     def plan(self) -> tuple[int, int]:
         """Number of steps and steps between records.
@@ -52,9 +61,11 @@ class NveSettings:
         Raises:
             UsageError: a value that is not positive, or too few records for a verdict.
         """
-        for name in ("timestep", "time", "temperature", "interval", "threshold"):
+        for name in ("timestep", "time", "temperature", "interval", "threshold", "damping"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} must be positive and finite, got {getattr(self, name)}.")
+        if self.ensemble not in ("nve", "nvt"):
+            raise UsageError(f"ensemble must be nve or nvt, got {self.ensemble!r}.")
         every = max(1, round(self.interval / self.timestep))
         records = int(self.time * 1000.0 / self.timestep / every + 1e-9)
         if records < FEWEST_RECORDS:
@@ -93,7 +104,8 @@ def run_nve(
 ) -> NveResult:
     """Run, judge, and write everything into a folder.
 
-    The folder gets ``<engine>.csv``, ``energy.png``, ``nve.json`` and, for LAMMPS, the deck that was run.
+    The folder gets ``<engine>.csv``, ``<engine>.extxyz`` with frames, ``energy.png`` and, for LAMMPS, the deck that was
+    run. What an earlier call with the same arguments finished is read; what it began goes on.
 
     Args:
         model: an exported model file.
@@ -114,7 +126,18 @@ def run_nve(
         check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
     make_folder(folder)
-    dynamics = Dynamics(settings.timestep, steps, every, thermal_velocities(atoms, settings.temperature, settings.seed))
+    records_count = steps // every
+    dynamics = Dynamics(
+        settings.timestep,
+        steps,
+        every,
+        thermal_velocities(atoms, settings.temperature, settings.seed),
+        ensemble=settings.ensemble,
+        temperature=settings.temperature,
+        damping=settings.damping,
+        frames_every=math.ceil(records_count / FRAMES),
+        save_every=math.ceil(records_count / STATES),
+    )
     job = Job(model, atoms, folder, settings.device)
     records = {}
     for runner in runners:
@@ -122,18 +145,50 @@ def run_nve(
         def tell(done: int, name: str = runner.name) -> None:
             progress(name, done, steps)
 
-        records[runner.name] = runner.dynamics(job, dynamics, tell)
-        write_csv(folder / f"{runner.name}.csv", records[runner.name])
+        records[runner.name] = _run_or_read(runner, job, dynamics, settings, tell)
+        tell(steps)
     verdicts = {name: analyse(record, len(atoms), settings.threshold) for name, record in records.items()}
-    formula = atoms.get_chemical_formula()
-    dtype = exported.metadata.dtype
-    title = f"{formula}, constant energy, {settings.timestep:g} fs, {settings.temperature:g} K, {dtype}"
+    kind = "energy" if settings.ensemble == "nve" else "temperature"
+    title = (
+        f"{atoms.get_chemical_formula()}, constant {kind}, {settings.timestep:g} fs, {settings.temperature:g} K, "
+        f"{exported.metadata.dtype}"
+    )
     plot_energies(folder / "energy.png", records, len(atoms), title)
-    summary = {
-        "model": model.name,
-        "formula": formula,
-        "settings": asdict(settings),
-        "engines": {name: asdict(verdict) for name, verdict in verdicts.items()},
-    }
-    (folder / "nve.json").write_text(json.dumps(summary, indent=1) + "\n")
     return NveResult(records, verdicts)
+
+
+def _fingerprint(job: Job, dynamics: Dynamics, settings: NveSettings) -> str:
+    """What makes two runs the same: model, structure, velocities, settings but for the threshold."""
+    plain = {**asdict(settings), "threshold": None, "every": dynamics.every, "steps": dynamics.steps}
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    atoms = job.atoms
+    for part in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses(), dynamics.velocities):
+        digest.update(part.tobytes())
+    digest.update(job.model.read_bytes())
+    return digest.hexdigest()
+
+
+def _run_or_read(
+    runner: Engine, job: Job, dynamics: Dynamics, settings: NveSettings, tell: Callable[[int], None]
+) -> EnergyRecord:
+    """A record that lies in the folder, or a run, which goes on where an interrupted one of the same kind stopped."""
+    mark, table = job.folder / f"{runner.name}.run", job.folder / f"{runner.name}.csv"
+    frames = job.folder / f"{runner.name}.extxyz"
+    wanted = _fingerprint(job, dynamics, settings)
+    if not mark.is_file() or mark.read_text() != wanted:
+        for stale in (table, frames, *job.folder.glob(f"{runner.name}.state.*")):
+            stale.unlink(missing_ok=True)
+        if runner.name == "lammps":
+            for stale in job.folder.glob(f"{settings.ensemble}.restart.*"):
+                stale.unlink()
+        mark.write_text(wanted)
+    if table.is_file():
+        record = read_csv(table)
+        if frames.is_file():
+            positions, times = read_positions(frames)
+            record = dataclasses.replace(record, frames=positions, frame_times=times)
+        return record
+    record = runner.dynamics(job, dynamics, tell)
+    write_frames(frames, record, job.atoms)
+    write_csv(table, record)
+    return record
