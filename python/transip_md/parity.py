@@ -37,7 +37,13 @@ class Agreement:
 
 
 def compare_engines(
-    model: Path, atoms: ase.Atoms, engines: list[str], folder: Path, device: str = "auto"
+    model: Path,
+    atoms: ase.Atoms,
+    engines: list[str],
+    folder: Path,
+    device: str = "auto",
+    symmetry: str = "none",
+    reference: np.ndarray | None = None,
 ) -> tuple[list[Agreement], Tolerance]:
     """Evaluate one structure in every engine and compare with the Python reference.
 
@@ -47,12 +53,14 @@ def compare_engines(
         engines: names of engines.
         folder: for the files that engines need.
         device: where the model runs.
+        symmetry: "none", "average N", "frame" or the like.
+        reference: positions that the frame superposes on, Angstrom, [N, 3]; None: the structure's own.
 
     Returns:
         One row an engine (for OpenMM one a platform), and the tolerance that decided.
     """
     tolerance = PARITY[read_metadata(model).dtype]
-    job = Job(model, atoms, folder, device)
+    job = Job(model, atoms, folder, device, symmetry, reference)
     reference = make_engine("ase").single_point(job)
 
     def row(name: str, point: SinglePoint) -> Agreement:

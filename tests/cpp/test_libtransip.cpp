@@ -1,16 +1,19 @@
-// libtransip without any engine. Usage: test_libtransip TOY_MODEL BAD_FOLDER SCRIPTED COMPILED
+// libtransip without any engine. Usage: test_libtransip TOY_MODEL BAD_FOLDER SCRIPTED COMPILED MOLECULE MOLECULE_COMPILED
 // The toy is the springs model of tests/toys.py; BAD_FOLDER holds files that must be refused;
-// SCRIPTED and COMPILED are one local model with a cutoff of 3 Angstrom in both forms.
+// SCRIPTED and COMPILED are one local model with a cutoff of 3 Angstrom in both forms, the last two one all-to-all model.
 
 #include "transip/elements.h"
 #include "transip/error.h"
 #include "transip/metadata.h"
 #include "transip/model.h"
+#include "transip/symmetry.h"
 #include "transip/units.h"
+#include "transip/xyz.h"
 
 #include <ATen/Parallel.h>
 #include <torch/torch.h>
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <iostream>
@@ -206,16 +209,119 @@ void test_compiled(const std::string &scripted_file, const std::string &compiled
   }
 }
 
+void test_symmetry_words()
+{
+  for (const char *text : {"none", "average 24", "average 2 inversion", "frame", "random 7", "random 7 forced"})
+    check(transip::Symmetry::parse(text).text() == text, std::string("symmetry ") + text);
+  for (const char *text : {"", "mirror", "average", "average x", "average -2", "average 4 forced", "frame 3", "random",
+                           "average 99999999999"})
+    check_error([text] { transip::Symmetry::parse(text); }, "symmetry must be none, average N", text);
+  const std::vector<std::string> words = {"symmetry", "average", "4", "inversion", "threads", "1"};
+  std::size_t next = 1;
+  const auto symmetry = transip::Symmetry::parse(words, next);
+  check(symmetry.count == 4 && symmetry.inversion && next == 4, "words of a symmetry");
+}
+
+/// Turned by a rotation, row-major.
+std::vector<double> turned(const std::vector<double> &positions, const std::array<double, 9> &rotation)
+{
+  std::vector<double> found(positions.size());
+  for (std::size_t atom = 0; atom < positions.size() / 3; atom++)
+    for (int i = 0; i < 3; i++)
+      for (int j = 0; j < 3; j++) found[3 * atom + i] += rotation[3 * i + j] * positions[3 * atom + j];
+  return found;
+}
+
+/// The frame's energy does not change with orientation and its torque is zero; an average's does not in its group.
+void test_symmetry(const std::string &file)
+{
+  const std::vector<std::int64_t> species = {8, 1, 6, 1};
+  const std::vector<double> reference = {0, 0, 0, 0.9, 0.3, 0, -0.7, 1.1, 0.2, -1.6, 0.8, 0.7};
+  transip::Model model(file, "cpu");
+  transip::Result result;
+  const auto energy = [&](const std::vector<double> &positions, std::uint64_t step = 0) {
+    transip::Request request;
+    request.species = species;
+    request.positions = positions;
+    request.step = step;
+    model.evaluate(request, result);
+    return result.energy;
+  };
+  const std::vector<double> bent = turned({0, 0.1, 0, 0.9, 0.3, 0.1, -0.8, 1.1, 0.2, -1.6, 0.8, 0.5},
+                                          transip::numbered_rotation(1, 0));
+  const std::array<double, 9> half_turn = {-1, 0, 0, 0, -1, 0, 0, 0, 1};
+  const double alone = energy(bent);
+  check(std::abs(energy(turned(bent, half_turn)) - alone) > 1e-6, file + ": the model alone has no symmetry");
+
+  model.set_symmetry(transip::Symmetry::parse("average 4"));
+  check_close(energy(turned(bent, half_turn)), energy(bent), 1e-10, file + ": average in its group");
+
+  model.set_symmetry(transip::Symmetry::parse("random 3"));
+  const double drawn = energy(bent, 5);
+  model.set_symmetry({});
+  check_close(energy(turned(bent, transip::numbered_rotation(3, 5))), drawn, 1e-10, file + ": random rotation");
+  check_close(energy(bent), alone, 1e-12, file + ": no symmetry again");
+
+  model.set_symmetry(transip::Symmetry::parse("frame"));
+  check(model.needs_reference(), "the frame needs a reference");
+  check_error([&] { energy(bent); }, "no reference structure", "frame without reference");
+  model.set_reference(species, reference);
+  check(!model.needs_reference(), "the frame has its reference");
+  const double wanted = energy(bent);
+  for (std::uint64_t step = 1; step < 5; step++) {
+    const std::vector<double> positions = turned(bent, transip::numbered_rotation(2, step));
+    check_close(energy(positions), wanted, 1e-9, file + ": frame");
+    std::array<double, 3> torque{};
+    for (std::size_t atom = 0; atom < species.size(); atom++) {
+      const double *r = &positions[3 * atom], *f = &result.forces[3 * atom];
+      torque[0] += r[1] * f[2] - r[2] * f[1];
+      torque[1] += r[2] * f[0] - r[0] * f[2];
+      torque[2] += r[0] * f[1] - r[1] * f[0];
+    }
+    for (const double component : torque) check_close(component, 0.0, 1e-9, file + ": torque");
+  }
+  check_error([&] { model.set_reference(species, std::vector<double>{0, 0, 0, 1, 0, 0, 2, 0, 0, 3, 0, 0}); },
+              "linear or nearly so", "linear reference");
+  check_error([&] { energy({0, 0, 0, 1, 0, 0, 2, 0, 0, 3, 0, 0}); }, "orientation is not determined", "lost frame");
+  check_error([&] { model.set_symmetry(transip::Symmetry::parse("average 5")); }, "rotations; got 5", "no such set");
+}
+
+void test_symmetry_that_is_not_offered(const std::string &toy, const std::string &local)
+{
+  transip::Model old(toy, "cpu"), with_cutoff(local, "cpu");
+  check_error([&] { old.set_symmetry(transip::Symmetry::parse("average 2")); }, "Export it anew", "file without");
+  check_error([&] { with_cutoff.set_symmetry(transip::Symmetry::parse("frame")); }, "offers symmetry average, random",
+              "frame of a local model");
+}
+
+void test_xyz(const std::string &folder)
+{
+  const std::vector<std::int64_t> species = {8, 1};
+  const std::vector<double> positions = {0.1, 1.0 / 3.0, -2e-17, 1, 2, 3};
+  const std::string file = folder + "/two.xyz";
+  transip::write_xyz(file, species, positions, "two atoms");
+  const transip::Structure found = transip::read_xyz(file);
+  check(found.species == species && found.positions == positions, "XYZ keeps every digit");
+  check_error([&] { transip::read_xyz(folder + "/none.xyz"); }, "Cannot read", "no such XYZ file");
+  check_error([&] { transip::read_xyz(folder + "/text.pt"); }, "expected an XYZ file", "no XYZ file");
+  check_error([&] { transip::write_xyz(folder + "/no/two.xyz", species, positions, ""); }, "Cannot write", "no folder");
+}
+
 }  // namespace
 
 int main(int argc, char **argv)
 {
-  if (argc != 5) return 2;
+  if (argc != 7) return 2;
   test_elements();
   test_metadata();
   test_evaluation(argv[1]);
   test_refused_files(argv[2], argv[1]);
   test_compiled(argv[3], argv[4]);
+  test_symmetry_words();
+  test_symmetry(argv[5]);
+  test_symmetry(argv[6]);
+  test_symmetry_that_is_not_offered(argv[1], argv[3]);
+  test_xyz(argv[2]);
   check_close(transip::units::kj_per_mol_per_ev, 96.48533212331, 1e-10, "eV in kJ/mol");
   std::cout << checks - failures << " checks passed, " << failures << " failed\n";
   return failures ? 1 : 0;

@@ -25,9 +25,9 @@ def cmake_build(tmp_path_factory, repository):
     return folder
 
 
-def test_cpp(cmake_build, toy_file, local_files, tmp_path):
+def test_cpp(cmake_build, toy_file, local_files, all_to_all_files, tmp_path):
     bad_model_files(tmp_path)
-    files = [toy_file, tmp_path, local_files["torchscript"], local_files["aoti"]]
+    files = [toy_file, tmp_path, *local_files.values(), *all_to_all_files.values()]
     command = [str(cmake_build / "test_libtransip"), *map(str, files)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

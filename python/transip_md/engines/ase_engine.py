@@ -19,7 +19,7 @@ FEMTOSECOND = np.sqrt(units.ACCELERATION)
 
 def _with_calculator(job: Job) -> ase.Atoms:
     atoms = job.atoms.copy()
-    atoms.calc = TransIPCalculator(job.model, device=job.device)
+    atoms.calc = TransIPCalculator(job.model, device=job.device, symmetry=job.symmetry, reference=job.frame_reference)
     return atoms
 
 

@@ -20,12 +20,23 @@ class Job:
         atoms: the structure; periodic for models with a cutoff only.
         folder: for the files that an engine needs or writes.
         device: where the model runs: "auto", "cpu", "cuda" or "cuda:N".
+        symmetry: "none", "average N", "frame" or the like; see docs/symmetry.md.
+        reference: positions that the frame superposes on, Angstrom, [N, 3]; None: the structure's own.
     """
 
     model: Path
     atoms: ase.Atoms
     folder: Path
     device: str = "auto"
+    symmetry: str = "none"
+    reference: np.ndarray | None = None
+
+    @property
+    def frame_reference(self) -> np.ndarray | None:
+        """Positions that the frame superposes on, Angstrom; None if the symmetry is another."""
+        if self.symmetry != "frame":
+            return None
+        return self.atoms.positions.copy() if self.reference is None else self.reference
 
 
 @dataclass(frozen=True)
