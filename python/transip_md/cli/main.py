@@ -10,6 +10,7 @@ import typer
 
 import transip_md
 from transip_md.cli import (
+    bench_commands,
     engine_commands,
     evaluation_commands,
     import_commands,
@@ -52,6 +53,7 @@ def options(
 
 model_commands.register(app)
 engine_commands.register(app)
+bench_commands.register(app)
 sampling_commands.register(app)
 training_commands.register(app)
 evaluation_commands.register(app)

@@ -1,0 +1,206 @@
+"""Time every engine on every structure, in turns, and sum up."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+
+from transip_md.bench.floor import count_flop, matmul_rate
+from transip_md.bench.timers import TIMESTEP, Task, Timing, time_task
+from transip_md.errors import UsageError
+from transip_md.locate import version_of
+from transip_md.metadata import read_metadata
+
+#: What can be timed, in the order of the table.
+TARGETS = ("model", "ase", "lammps", "openmm")
+#: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style tells its share after 105.
+FEWEST, MOST, WARMUP = 20, 20000, 110
+SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One line of the table: a target, on so many MPI ranks."""
+
+    target: str
+    ranks: int = 1
+
+    @property
+    def name(self) -> str:
+        """As the table has it."""
+        return self.target if self.ranks == 1 else f"{self.target}, {self.ranks} ranks"
+
+
+@dataclass
+class Line:
+    """Milliseconds a step of one structure in one layout, median and extremes over the rounds.
+
+    Attributes:
+        structure: its name.
+        atoms: number of atoms.
+        layout: what ran.
+        ms: median.
+        fastest: the fastest round's.
+        slowest: the slowest round's.
+        memory: largest resident memory, MB.
+        over_model: part by which a step costs more than the model alone; None for the model.
+        pair_around: LAMMPS: what the pair style costs beside its model call, as a part of the call.
+        ns_per_day: simulated at a time step of 0.5 fs.
+        atom_steps: atoms times steps in a second.
+        floor: time over the arithmetic's; None if that is not known.
+    """
+
+    structure: str
+    atoms: int
+    layout: str
+    ms: float
+    fastest: float
+    slowest: float
+    memory: float
+    over_model: float | None
+    pair_around: float | None
+    ns_per_day: float
+    atom_steps: float
+    floor: float | None
+
+
+@dataclass
+class Results:
+    """All lines, and where they were measured.
+
+    Attributes:
+        model: name of the file.
+        threads: of torch, and of each rank.
+        machine: processor, cores and versions.
+        lines: one for each structure and layout.
+        flop: of a step, by structure.
+        rate: of float32 matrix products, FLOP/s.
+        exponent: of the cost against the number of atoms, by layout, from the smallest to the largest structure.
+    """
+
+    model: str
+    threads: int
+    machine: dict[str, Any]
+    rate: float
+    lines: list[Line] = field(default_factory=list)
+    flop: dict[str, int | None] = field(default_factory=dict)
+    exponent: dict[str, float] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def machine_facts() -> dict[str, Any]:
+    """Processor, cores, and versions of what runs."""
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.is_file() else None
+    versions = {name: version_of(name) for name in ("transip-md", "torch", "lammps", "openmm", "ase")}
+    return {"processor": found[1] if found else platform.processor(), "cores": os.cpu_count(), **versions}
+
+
+def layouts_of(targets: list[str], ranks: list[int]) -> list[Layout]:
+    """Lines to measure: the model always, LAMMPS on each number of ranks.
+
+    Raises:
+        UsageError: no such target, or fewer ranks than one.
+    """
+    for target in targets:
+        if target not in TARGETS:
+            raise UsageError(f"{target!r} cannot be timed. Choose of {', '.join(TARGETS)}, or all.")
+    if any(number < 1 for number in ranks):
+        raise UsageError(f"--ranks must be 1 or more, got {min(ranks)}.")
+    found = [Layout("model")]
+    for target in TARGETS[1:]:
+        if target in targets:
+            found += [Layout(target, number) for number in (ranks if target == "lammps" else [1])]
+    return found
+
+
+def measure(
+    model: Path,
+    structures: dict[str, ase.Atoms],
+    layouts: list[Layout],
+    *,
+    threads: int = 1,
+    seconds: float = 3.0,
+    rounds: int = 3,
+    say: Callable[[str], None] = lambda line: None,
+    timer: Callable[[Task], Timing] = time_task,
+) -> Results:
+    """Time all layouts on all structures.
+
+    Within a round every layout runs once, so that a machine that becomes busy slows all of them.
+
+    Args:
+        model: an exported model file.
+        structures: by name.
+        layouts: from `layouts_of`; the first is the model alone.
+        threads: of torch, and of OpenMP on each rank.
+        seconds: about how long a run of the model alone takes; all layouts do as many steps.
+        rounds: how often each is run.
+        say: told what is being done.
+        timer: times one task.
+
+    Returns:
+        Medians and extremes.
+
+    Raises:
+        UsageError: an all-to-all model and a periodic structure, an element that the model does not know.
+        TransIPError: an engine failed.
+    """
+    metadata = read_metadata(model)
+    for atoms in structures.values():
+        metadata.check_species(atoms.numbers)
+    results = Results(Path(model).name, threads, machine_facts(), matmul_rate(threads))
+    for name, atoms in structures.items():
+        flop = results.flop[name] = count_flop(model, atoms)
+        call = timer(Task("model", model, atoms, FEWEST // 2, 5, threads)).step
+        steps = int(np.clip(seconds / call, FEWEST, MOST))
+        timings: dict[Layout, list[Timing]] = {layout: [] for layout in layouts}
+        for number in range(rounds):
+            for layout in layouts:
+                say(f"{name}: {layout.name}, {steps} steps, round {number + 1} of {rounds}")
+                task = Task(layout.target, model, atoms, steps, WARMUP, threads, layout.ranks)
+                timings[layout].append(timer(task))
+        alone = statistics.median(timing.step for timing in timings[layouts[0]])
+        arithmetic = flop / results.rate if flop else None
+        for layout, runs in timings.items():
+            results.lines.append(_line(name, len(atoms), layout, runs, alone, arithmetic))
+    for layout in layouts:
+        mine = [line for line in results.lines if line.layout == layout.name]
+        smallest, largest = (pick(mine, key=lambda line: line.atoms) for pick in (min, max))
+        if largest.atoms > smallest.atoms:
+            ratio = np.log(largest.ms / smallest.ms) / np.log(largest.atoms / smallest.atoms)
+            results.exponent[layout.name] = float(ratio)
+    return results
+
+
+def _line(name: str, atoms: int, layout: Layout, runs: list[Timing], alone: float, arithmetic: float | None) -> Line:
+    steps = [run.step for run in runs]
+    step = statistics.median(steps)
+    around = [run.around_model / run.in_model for run in runs if run.in_model and run.around_model is not None]
+    return Line(
+        name,
+        atoms,
+        layout.name,
+        1000 * step,
+        1000 * min(steps),
+        1000 * max(steps),
+        max(run.memory for run in runs),
+        None if layout.target == "model" else step / alone - 1,
+        statistics.median(around) if around else None,
+        SECONDS_PER_DAY / step * TIMESTEP / FS_PER_NS,
+        atoms / step,
+        step / arithmetic if arithmetic else None,
+    )

@@ -1,0 +1,196 @@
+"""Time steps of one engine, each in a process of its own, so that its memory is its own too."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase
+import numpy as np
+
+from transip_md.errors import TransIPError
+
+#: Time step of all runs, fs, and temperature that they start at, K.
+TIMESTEP = 0.5
+TEMPERATURE = 300.0
+LAMMPS_DECK = """units metal
+boundary {boundary}
+neighbor {skin} bin
+timestep {timestep}
+read_data start.data
+pair_style transip {model} device cpu check no
+pair_coeff * * {symbols}
+fix 1 all nve
+run {warmup}
+run {steps}
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be timed.
+
+    Attributes:
+        target: "model" (the call alone, on prepared tensors), "ase", "lammps" or "openmm".
+        model: an exported model file.
+        atoms: the structure that the run starts from.
+        steps: that count.
+        warmup: steps before those.
+        threads: of torch, and of OpenMP on each rank.
+        ranks: of MPI; LAMMPS only.
+    """
+
+    target: str
+    model: Path
+    atoms: ase.Atoms
+    steps: int
+    warmup: int
+    threads: int = 1
+    ranks: int = 1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a run took.
+
+    Attributes:
+        step: of a step, s.
+        memory: largest resident memory of the process (of one rank), MB.
+        in_model: of a step, s, in the call to libtransip; LAMMPS's pair style says so, None elsewhere.
+        around_model: of a step, s, in the rest of the pair style.
+    """
+
+    step: float
+    memory: float
+    in_model: float | None = None
+    around_model: float | None = None
+
+
+def time_task(task: Task) -> Timing:
+    """Run a task in a process of its own.
+
+    Raises:
+        TransIPError: the engine failed.
+        EnvironmentFaultError: the engine is not installed, or its plugin is not built.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(task.threads)
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(_run, task).result()
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _run(task: Task) -> Timing:
+    if task.target == "lammps":
+        return _lammps(task)
+    import torch
+
+    torch.set_num_threads(task.threads)
+    make = {"model": _model, "ase": _ase, "openmm": _openmm}[task.target]
+    advance = make(task)
+    advance(task.warmup)
+    start = time.perf_counter()
+    advance(task.steps)
+    seconds = time.perf_counter() - start
+    return Timing(seconds / task.steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def _model(task: Task) -> Callable[[int], None]:
+    from transip_md.runtime import ExportedModel
+
+    model = ExportedModel(task.model, "cpu")
+    atoms = task.atoms
+    neighbourhood = model.neighbourhood(atoms.positions, atoms.cell.array, atoms.pbc)
+    inputs = model.inputs(atoms.numbers, atoms.positions, neighbourhood, 0, 1)
+
+    def advance(steps: int) -> None:
+        for _ in range(steps):
+            model.run(inputs)
+
+    return advance
+
+
+def _ase(task: Task) -> Callable[[int], None]:
+    import ase.units
+    from ase.md.verlet import VelocityVerlet
+
+    from transip_md.ase import TransIPCalculator
+
+    atoms = task.atoms.copy()
+    atoms.set_velocities(_velocities(atoms) / ase.units.fs)
+    atoms.calc = TransIPCalculator(task.model, device="cpu")
+    return VelocityVerlet(atoms, TIMESTEP * ase.units.fs).run
+
+
+def _openmm(task: Task) -> Callable[[int], None]:
+    from transip_md import units
+    from transip_md.engines.base import Job
+    from transip_md.engines.openmm_engine import FEMTOSECOND, OpenMMEngine, velocity_verlet
+
+    os.environ["OPENMM_CPU_THREADS"] = str(task.threads)
+    job = Job(task.model, task.atoms, Path(), "cpu")
+    context = OpenMMEngine("CPU").context(job, velocity_verlet(TIMESTEP))
+    context.setVelocities(_velocities(task.atoms) / units.ANGSTROM_PER_NM / FEMTOSECOND)
+
+    def advance(steps: int) -> None:
+        context.getIntegrator().step(steps)
+        # A step may still be under way; positions are there when it is done.
+        context.getState(positions=True)
+
+    return advance
+
+
+def _velocities(atoms: ase.Atoms) -> np.ndarray:
+    """Of `TEMPERATURE`, Angstrom/fs."""
+    from transip_md.thermal import thermal_velocities
+
+    return thermal_velocities(atoms, TEMPERATURE, seed=0)
+
+
+def _lammps(task: Task) -> Timing:
+    from transip_md.build import find_tool
+    from transip_md.engines.lammps_engine import boundary_of, write_data
+    from transip_md.plugins import KINDS, plugin_library
+
+    plugin_library(KINDS["lammps"])
+    atoms = task.atoms
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        symbols = write_data(folder / "start.data", atoms, _velocities(atoms))
+        deck = LAMMPS_DECK.format(
+            boundary=boundary_of(atoms),
+            skin=2.0 if atoms.pbc.any() else 0.5,
+            timestep=TIMESTEP / 1000.0,
+            model=task.model.resolve(),
+            symbols=" ".join(symbols),
+            warmup=task.warmup,
+            steps=task.steps,
+        )
+        (folder / "in.bench").write_text(deck)
+        command = [str(find_tool("lmp")), "-in", "in.bench", "-log", "none"]
+        if task.ranks > 1:
+            command = [str(find_tool("mpiexec")), "-n", str(task.ranks), *command]
+        environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    loops = re.findall(r"Loop time of (\S+) on", result.stdout)
+    if result.returncode or len(loops) != 2:
+        said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-8:])
+        raise TransIPError(f"LAMMPS stopped with exit {result.returncode}:\n{said}")
+    told = re.search(r"TransIP: (\S+) ms a step in the model, (\S+) ms around it", result.stdout)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    parts = (float(told[1]) / 1000, float(told[2]) / 1000) if told else (None, None)
+    return Timing(float(loops[-1]) / task.steps, memory, *parts)

@@ -1,0 +1,85 @@
+"""``transip-md bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from transip_md.cli.console import console
+from transip_md.cli.engine_commands import Model
+from transip_md.errors import UsageError
+
+HEADINGS = ("structure", "atoms", "in", "ms/step", "+-", "over model", "x floor", "ns/day", "MB")
+
+
+def bench(
+    model: Model,
+    structures: Annotated[list[Path], typer.Argument(help="Structures in any format that ase reads.")],
+    engine: Annotated[str, typer.Option(help="model, ase, lammps, openmm, several with commas, or all.")] = "all",
+    repeat: Annotated[
+        list[int] | None, typer.Option(help="Periodic structures so many times along each axis; repeats.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch, and of OpenMP on each rank.")] = 1,
+    ranks: Annotated[list[int] | None, typer.Option(help="MPI ranks of LAMMPS; repeats.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="About how long one run takes.")] = 3.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each, in turns.")] = 3,
+    json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
+) -> None:
+    """Time a step: the model alone, and in every engine, on this machine's CPU."""
+    from transip_md.bench.run import TARGETS, layouts_of, measure
+    from transip_md.outputs import require_folder_of
+    from transip_md.structures import read_structure
+
+    if json is not None:
+        require_folder_of(json)
+    layouts = layouts_of(list(TARGETS) if engine == "all" else engine.split(","), ranks or [1])
+    chosen = {}
+    for path in structures:
+        atoms = read_structure(path)
+        for times in repeat or [1]:
+            if times != 1 and not atoms.pbc.all():
+                raise UsageError(f"--repeat is for periodic structures; {path} is not periodic in all directions.")
+            name = path.stem if times == 1 else f"{path.stem} x {times**3}"
+            if name in chosen:
+                raise UsageError(f"Two structures are called {name}. Give files with other names.")
+            chosen[name] = atoms.repeat(times) if times != 1 else atoms
+    with console.status("") as status:
+        results = measure(
+            model,
+            chosen,
+            layouts,
+            threads=threads,
+            seconds=seconds,
+            rounds=rounds,
+            say=lambda line: status.update(line),
+        )
+    title = f"{results.model}: {results.machine['processor']}, {threads} thread{'s' if threads > 1 else ''}"
+    table = Table(title=title, title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("structure", "in") else "right", no_wrap=True)
+    for line in results.lines:
+        table.add_row(
+            line.structure,
+            str(line.atoms),
+            line.layout,
+            f"{line.ms:.3g}",
+            f"{50 * (line.slowest - line.fastest) / line.ms:.0f} %",
+            "" if line.over_model is None else f"{100 * line.over_model:+.0f} %",
+            "" if line.floor is None else f"{line.floor:.1f}",
+            f"{line.ns_per_day:.3g}",
+            f"{line.memory:.0f}",
+        )
+    console.print(table)
+    console.print(f"float32 matrix products: {results.rate / 1e9:.0f} GFLOP/s; ns/day at a time step of 0.5 fs")
+    for layout, exponent in results.exponent.items():
+        console.print(f"{layout}: cost grows as atoms^{exponent:.2f}")
+    if json is not None:
+        results.write(json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(bench)

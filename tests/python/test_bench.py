@@ -1,0 +1,75 @@
+import json
+
+import ase
+import pytest
+
+from networks import crystal, make_model, random_molecule
+from transip_md.bench.floor import count_flop, matmul_rate
+from transip_md.bench.run import layouts_of, measure
+from transip_md.bench.timers import Task, Timing, time_task
+from transip_md.errors import UsageError
+from transip_md.export import export
+from transip_md.model.checkpoint import Checkpoint
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_flop_of_a_layer_by_hand(tmp_path, layers):
+    """What a further layer adds: what is linear in a token there and back, attention there and twice back."""
+    atoms = ase.Atoms(*random_molecule(6, 1))
+    flop = []
+    for count in (layers, layers + 1):
+        model = make_model(layers=count, radial_bias=False).float()
+        model.energy_scale, model.reference_energies = model.energy_scale.double(), model.reference_energies.double()
+        file = tmp_path / f"{count}.pt"
+        export(Checkpoint(model.config, model), file, "float32")
+        flop.append(count_flop(file, atoms))
+    tokens, dim, hidden = 6, 32, 32
+    phases = 2 * tokens * 3 * dim // 2
+    linear = 2 * tokens * dim * (4 * dim + 3 * hidden) + phases
+    attention = 2 * 2 * tokens * tokens * dim
+    assert flop[1] - flop[0] == 2 * linear + 3 * attention
+
+
+def test_no_flop_of_an_analytic_model(toy_file, ethanol):
+    assert count_flop(toy_file, ethanol) is None
+    assert 1e8 < matmul_rate(1) < 1e14
+
+
+def timings(task: Task) -> Timing:
+    """A machine on which a step of the model takes 2 us and an atom, and 1 ms more in an engine."""
+    model = 2e-6 * len(task.atoms)
+    step = model + (0.0 if task.target == "model" else 1e-3) / task.ranks
+    share = (model, 0.1 * model) if task.target == "lammps" else (None, None)
+    return Timing(step, 100.0 + len(task.atoms), *share)
+
+
+def test_table(local_file, tmp_path):
+    said = []
+    small = crystal(0)
+    structures = {"small": small, "large": small.repeat(3)}
+    layouts = layouts_of(["lammps", "ase"], [1, 2])
+    assert [layout.name for layout in layouts] == ["model", "ase", "lammps", "lammps, 2 ranks"]
+    results = measure(local_file, structures, layouts, seconds=0.1, rounds=2, say=said.append, timer=timings)
+    lines = {(line.structure, line.layout): line for line in results.lines}
+    assert lines["small", "model"].ms == pytest.approx(0.016) and lines["small", "model"].over_model is None
+    assert lines["small", "lammps"].over_model == pytest.approx(1e-3 / 16e-6)
+    assert lines["small", "lammps"].pair_around == pytest.approx(0.1)
+    assert lines["large", "lammps, 2 ranks"].ms == pytest.approx(0.432 + 0.5)
+    assert lines["large", "model"].atom_steps == pytest.approx(5e5)
+    assert lines["small", "model"].ns_per_day == pytest.approx(86400 / 16e-6 * 0.5e-6)
+    assert results.exponent["model"] == pytest.approx(1.0)
+    assert len(said) == 2 * 2 * 4
+    results.write(tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["lines"][0]["structure"] == "small"
+    with pytest.raises(UsageError, match="'gromacs' cannot be timed"):
+        layouts_of(["gromacs"], [1])
+
+
+@pytest.mark.parametrize("target", ["model", "ase", "lammps", "openmm"])
+def test_every_target_runs(local_file, target, request):
+    """In a process of its own."""
+    if target in ("lammps", "openmm"):
+        request.getfixturevalue(f"{target}_plugin")
+    timing = time_task(Task(target, local_file, crystal(0), steps=20, warmup=110))
+    assert 0 < timing.step < 1 and 50 < timing.memory < 5000
+    assert (timing.in_model is not None) == (target == "lammps")
