@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import re
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import ase
 from rich.table import Table
 
+from transip_md.bench.run import WARMUP, machine_facts
+from transip_md.bench.timers import Task, Timing, time_task
 from transip_md.cli.console import console
-from transip_md.engines.lammps_engine import write_data
 from transip_md.export import export
-from transip_md.locate import version_of
 from transip_md.model.checkpoint import load_shipped
 from transip_md.structures import read_structure
 
@@ -34,18 +30,6 @@ ROOT = HERE.parent
 FORMS = {"torchscript": "pt", "aoti": "pt2"}
 LAYOUTS = ((1, 1), (1, 2), (2, 1))  # MPI ranks, OpenMP and torch threads of each
 HEADINGS = ("atoms", "file", "ranks", "threads", "model (ms)", "around (ms)", "around / model", "step (ms)", "extremes")
-
-DECK = """units metal
-boundary {boundary}
-neighbor {skin} bin
-timestep 0.0005
-read_data {data}
-pair_style transip {file} device cpu check no
-pair_coeff * * {symbols}
-velocity all create 300 1 mom yes
-fix 1 all nve
-run {steps}
-"""
 
 
 def structures() -> dict[str, tuple[str, ase.Atoms]]:
@@ -57,32 +41,6 @@ def structures() -> dict[str, tuple[str, ase.Atoms]]:
         "water": ("water", water),
         "water x 8": ("water", water.repeat(2)),
     }
-
-
-def run(folder: Path, file: Path, atoms: ase.Atoms, ranks: int, threads: int, steps: int) -> dict[str, float]:
-    """One run; milliseconds a step in the model, around it, and of LAMMPS's loop."""
-    symbols = write_data(folder / "data", atoms)
-    periodic = bool(atoms.pbc.any())
-    deck = DECK.format(
-        boundary="p p p" if periodic else "s s s",
-        skin=2.0 if periodic else 0.5,
-        data=folder / "data",
-        file=file,
-        symbols=" ".join(symbols),
-        steps=steps,
-    )
-    (folder / "in").write_text(deck)
-    tools = Path(sys.executable).parent
-    command = [str(tools / "lmp"), "-in", str(folder / "in"), "-log", "none"]
-    if ranks > 1:
-        command = [str(tools / "mpiexec"), "-n", str(ranks), *command]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    output = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
-    told = re.search(r"TransIP: (\S+) ms a step in the model, (\S+) ms around it", output.stdout)
-    loop = re.search(r"Loop time of (\S+) on", output.stdout)
-    if output.returncode or not told or not loop:
-        raise SystemExit(f"LAMMPS failed:\n{output.stdout[-2000:]}\n{output.stderr[-2000:]}")
-    return {"model": float(told[1]), "around": float(told[2]), "step": 1000 * float(loop[1]) / steps}
 
 
 def main() -> int:
@@ -101,11 +59,12 @@ def main() -> int:
             file = folder / f"{model}.{ending}"
             export(load_shipped(model), file, "float32", form=form)
             layouts = LAYOUTS if atoms.pbc.any() else LAYOUTS[:2]
-            steps = 120 if atoms.pbc.any() else 2000
-            times: dict[tuple[int, int], list[dict[str, float]]] = {layout: [] for layout in layouts}
+            steps = 60 if atoms.pbc.any() else 2000
+            times: dict[tuple[int, int], list[Timing]] = {layout: [] for layout in layouts}
             for _ in range(options.repeats):
-                for layout in layouts:
-                    times[layout].append(run(folder, file, atoms, *layout, steps))
+                for ranks, threads in layouts:
+                    task = Task("lammps", file, atoms, steps, WARMUP, threads, ranks)
+                    times[ranks, threads].append(time_task(task))
             for (ranks, threads), runs in times.items():
                 results.append(
                     {
@@ -114,8 +73,10 @@ def main() -> int:
                         "file": f".{ending}",
                         "ranks": ranks,
                         "threads": threads,
-                        **{key: statistics.median(run[key] for run in runs) for key in ("model", "around", "step")},
-                        "extremes": [min(run["step"] for run in runs), max(run["step"] for run in runs)],
+                        "model": 1000 * statistics.median(run.in_model for run in runs),
+                        "around": 1000 * statistics.median(run.around_model for run in runs),
+                        "step": 1000 * statistics.median(run.step for run in runs),
+                        "extremes": [1000 * pick(run.step for run in runs) for pick in (min, max)],
                     }
                 )
             console.print(f"{name}, .{ending}: done")
@@ -134,24 +95,13 @@ def main() -> int:
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    machine = {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "torch": version_of("torch"),
-        "lammps": version_of("lammps"),
-    }
+    machine = machine_facts()
     (HERE / "pair_style.json").write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
     lines = [HEADINGS, ("---",) * len(HEADINGS), *rows]
     text = f"# {title}\n\nWritten by `benchmarks/pair_style.py --repeats {options.repeats}` on {machine['processor']}, "
     text += f"{machine['cores']} cores; torch {machine['torch']}, LAMMPS {machine['lammps']}.\n\n"
     (HERE / "pair_style.md").write_text(text + "".join(f"| {' | '.join(line)} |\n" for line in lines))
     return 0
-
-
-def _processor() -> str:
-    """Name of the processor."""
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return found[1] if found else platform.machine()
 
 
 if __name__ == "__main__":
