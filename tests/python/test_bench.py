@@ -63,6 +63,15 @@ def test_table(local_file, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["lines"][0]["structure"] == "small"
     with pytest.raises(UsageError, match="'gromacs' cannot be timed"):
         layouts_of(["gromacs"], [1])
+    with pytest.raises(UsageError, match="No peer is called 'amber'"):
+        layouts_of(["ase"], [1], ["amber"])
+    with pytest.raises(UsageError, match="--ranks must be 1 or more, got 0"):
+        layouts_of(["ase"], [0])
+
+
+def test_the_teacher_beside_it(toy_file, ethanol):
+    pytest.importorskip("tblite", reason="tblite is not installed (pip install 'transip-md[train]')")
+    assert 0 < time_task(Task("gfn2-xtb", toy_file, ethanol, steps=2, warmup=1)).step < 10
 
 
 @pytest.mark.parametrize("target", ["model", "ase", "lammps", "openmm"])

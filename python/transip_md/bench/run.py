@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from transip_md.metadata import read_metadata
 
 #: What can be timed, in the order of the table.
 TARGETS = ("model", "ase", "lammps", "openmm")
+#: What can be timed beside them.
+PEERS = ("gfn2-xtb",)
 #: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style tells its share after 105.
 FEWEST, MOST, WARMUP = 20, 20000, 110
 SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
@@ -109,12 +111,15 @@ def machine_facts() -> dict[str, Any]:
     return {"processor": found[1] if found else platform.processor(), "cores": os.cpu_count(), **versions}
 
 
-def layouts_of(targets: list[str], ranks: list[int]) -> list[Layout]:
-    """Lines to measure: the model always, LAMMPS on each number of ranks.
+def layouts_of(targets: list[str], ranks: list[int], peers: Sequence[str] = ()) -> list[Layout]:
+    """Lines to measure: the model always, LAMMPS on each number of ranks, peers last.
 
     Raises:
-        UsageError: no such target, or fewer ranks than one.
+        UsageError: no such target or peer, or fewer ranks than one.
     """
+    for peer in peers:
+        if peer not in PEERS:
+            raise UsageError(f"No peer is called {peer!r}. Choose of {', '.join(PEERS)}.")
     for target in targets:
         if target not in TARGETS:
             raise UsageError(f"{target!r} cannot be timed. Choose of {', '.join(TARGETS)}, or all.")
@@ -124,7 +129,7 @@ def layouts_of(targets: list[str], ranks: list[int]) -> list[Layout]:
     for target in TARGETS[1:]:
         if target in targets:
             found += [Layout(target, number) for number in (ranks if target == "lammps" else [1])]
-    return found
+    return found + [Layout(peer) for peer in peers]
 
 
 def measure(

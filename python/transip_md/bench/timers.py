@@ -16,8 +16,9 @@ from pathlib import Path
 
 import ase
 import numpy as np
+from ase.calculators.calculator import Calculator
 
-from transip_md.errors import TransIPError
+from transip_md.errors import EnvironmentFaultError, TransIPError
 
 #: Time step of all runs, fs, and temperature that they start at, K.
 TIMESTEP = 0.5
@@ -40,7 +41,8 @@ class Task:
     """What is to be timed.
 
     Attributes:
-        target: "model" (the call alone, on prepared tensors), "ase", "lammps" or "openmm".
+        target: "model" (the call alone, on prepared tensors), "ase", "lammps", "openmm", or a peer: "gfn2-xtb" (tblite,
+            in ase).
         model: an exported model file.
         atoms: the structure that the run starts from.
         steps: that count.
@@ -100,7 +102,7 @@ def _run(task: Task) -> Timing:
     import torch
 
     torch.set_num_threads(task.threads)
-    make = {"model": _model, "ase": _ase, "openmm": _openmm}[task.target]
+    make = {"model": _model, "ase": _ase, "openmm": _openmm, "gfn2-xtb": _gfn2}[task.target]
     advance = make(task)
     advance(task.warmup)
     start = time.perf_counter()
@@ -125,14 +127,27 @@ def _model(task: Task) -> Callable[[int], None]:
 
 
 def _ase(task: Task) -> Callable[[int], None]:
+    from transip_md.ase import TransIPCalculator
+
+    return _ase_dynamics(task, TransIPCalculator(task.model, device="cpu"))
+
+
+def _gfn2(task: Task) -> Callable[[int], None]:
+    try:
+        from tblite.ase import TBLite
+    except ImportError as error:
+        raise EnvironmentFaultError("GFN2-xTB needs tblite. Type `pip install 'transip-md[train]'`.") from error
+    # The density of a step starts the next one, as users run it.
+    return _ase_dynamics(task, TBLite(method="GFN2-xTB", verbosity=0))
+
+
+def _ase_dynamics(task: Task, calculator: Calculator) -> Callable[[int], None]:
     import ase.units
     from ase.md.verlet import VelocityVerlet
 
-    from transip_md.ase import TransIPCalculator
-
     atoms = task.atoms.copy()
     atoms.set_velocities(_velocities(atoms) / ase.units.fs)
-    atoms.calc = TransIPCalculator(task.model, device="cpu")
+    atoms.calc = calculator
     return VelocityVerlet(atoms, TIMESTEP * ase.units.fs).run
 
 

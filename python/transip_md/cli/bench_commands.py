@@ -24,6 +24,9 @@ def bench(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of torch, and of OpenMP on each rank.")] = 1,
     ranks: Annotated[list[int] | None, typer.Option(help="MPI ranks of LAMMPS; repeats.")] = None,
+    versus: Annotated[
+        list[str] | None, typer.Option("--vs", help="A peer: gfn2-xtb (tblite, in ase); repeats.")
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="About how long one run takes.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each, in turns.")] = 3,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
@@ -35,7 +38,7 @@ def bench(
 
     if json is not None:
         require_folder_of(json)
-    layouts = layouts_of(list(TARGETS) if engine == "all" else engine.split(","), ranks or [1])
+    layouts = layouts_of(list(TARGETS) if engine == "all" else engine.split(","), ranks or [1], versus or [])
     chosen = {}
     for path in structures:
         atoms = read_structure(path)
