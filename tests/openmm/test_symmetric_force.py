@@ -146,7 +146,7 @@ def test_old_files_and_local_models_say_what_they_offer(tmp_path, local_file, et
 
 
 def test_a_reference_without_a_frame(ethanol_file, ethanol):
-    line = np.outer(np.arange(9.0), [0.12, 0, 0])
+    line = np.outer(np.arange(9.0), [0.08, 0, 0])
     force = create_force(ethanol_file, ethanol.numbers, backend="native", symmetry="frame", reference=line)
     with pytest.raises(openmm.OpenMMException, match="linear or nearly so"):
         context_of(system_of(ethanol, force), ethanol.positions)

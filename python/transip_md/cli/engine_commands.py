@@ -19,6 +19,10 @@ Structure = Annotated[
 EngineChoice = Annotated[str, typer.Option("--engine", help="ase, lammps, openmm, several with commas, or all.")]
 Device = Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")]
 
+Symmetry = Annotated[
+    str, typer.Option(help="none, 'average N', frame or 'random SEED forced': exact symmetry, docs/symmetry.md.")
+]
+
 
 def build(
     plugin: Annotated[Literal["lammps", "openmm", "all"], typer.Argument(help="Which plugin to build.")] = "all",
@@ -46,16 +50,26 @@ def warn_of_direct_forces(model: Path) -> None:
         console.print(f"Warning: {NOT_CONSERVATIVE}", soft_wrap=True)
 
 
-def parity(model: Model, structure: Structure, engine: EngineChoice = "all", device: Device = "auto") -> None:
+def parity(
+    model: Model,
+    structure: Structure,
+    engine: EngineChoice = "all",
+    device: Device = "auto",
+    symmetry: Symmetry = "none",
+    reference: Annotated[
+        Path | None, typer.Option(help="With --symmetry frame: what it superposes on.  [default: the structure]")
+    ] = None,
+) -> None:
     """Energy and forces of one structure in several engines, against the Python reference."""
     from transip_md.engines import engine_list
     from transip_md.parity import compare_engines
     from transip_md.structures import read_structure
 
     atoms = read_structure(structure)
+    places = None if reference is None else read_structure(reference).positions
     names = engine_list(engine)
     with tempfile.TemporaryDirectory() as folder:
-        rows, tolerance = compare_engines(model, atoms, names, Path(folder), device)
+        rows, tolerance = compare_engines(model, atoms, names, Path(folder), device, symmetry, places)
     table = Table(title=f"{structure.name}: single point, against ASE", title_justify="left")
     for heading in ("engine", "energy (eV)", "|dE| (eV)", "max |dF| (eV/A)", ""):
         table.add_column(heading, justify="left" if heading == "engine" else "right")

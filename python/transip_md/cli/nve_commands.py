@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from transip_md.cli.console import console, errors, progress_bar
-from transip_md.cli.engine_commands import EngineChoice
+from transip_md.cli.engine_commands import EngineChoice, Symmetry
 from transip_md.errors import CheckFailedError, UsageError
 from transip_md.tolerances import DRIFT
 
@@ -48,6 +48,7 @@ def nve(
     interval: Annotated[float, typer.Option(help="Time between records, fs.")] = 2.5,
     threshold: Annotated[float, typer.Option(help="Largest accepted drift, meV/atom/ps.")] = DRIFT,
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
+    symmetry: Symmetry = "none",
     from_: Annotated[
         list[Path] | None,
         typer.Option("--from", help="Judge a run from elsewhere: LAMMPS log, OpenMM or transip-md CSV; repeats."),
@@ -65,7 +66,13 @@ def nve(
     from transip_md.nve.run import NveSettings
 
     base = NveSettings(
-        time=time, interval=interval, threshold=threshold, device=device, ensemble=ensemble, damping=damping
+        time=time,
+        interval=interval,
+        threshold=threshold,
+        device=device,
+        ensemble=ensemble,
+        damping=damping,
+        symmetry=symmetry,
     )
     if from_:
         if model is not None:

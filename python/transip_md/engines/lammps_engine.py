@@ -35,7 +35,7 @@ atom_style    atomic
 atom_modify   map array
 {read}
 neighbor      0.5 bin
-pair_style    transip {model} device {device}
+pair_style    transip {model} device {device}{symmetry}
 pair_coeff    * * {symbols}
 {thermo}
 thermo_modify format float %.15g
@@ -149,6 +149,17 @@ def read_thermo(log: Path) -> np.ndarray:
     return np.array(rows)
 
 
+def _symmetry(job: Job, folder: Path) -> str:
+    """Keywords of the pair style; the frame's reference goes into a file, so that a restart has the same."""
+    if job.symmetry == "none":
+        return ""
+    if job.symmetry != "frame":
+        return f" symmetry {job.symmetry}"
+    reference = ase.Atoms(job.atoms.numbers, job.frame_reference)
+    reference.write(folder / "reference.xyz", format="xyz", fmt="%.17g")
+    return " symmetry frame reference reference.xyz"
+
+
 class LammpsEngine:
     """Runs the wheel's ``lmp`` on a deck."""
 
@@ -171,6 +182,7 @@ class LammpsEngine:
             read=read,
             model=f'"{name}"' if " " in name else name,
             device=job.device,
+            symmetry=_symmetry(job, deck.parent),
             symbols=" ".join(symbols),
             thermo=THERMO,
         )

@@ -90,7 +90,16 @@ class OpenMMEngine:
             system.addParticle(mass)
         if periodic:
             system.setDefaultPeriodicBoxVectors(*_box_vectors(atoms))
-        system.addForce(create_force(job.model, atoms.numbers, device=job.device, periodic=periodic))
+        system.addForce(
+            create_force(
+                job.model,
+                atoms.numbers,
+                device=job.device,
+                periodic=periodic,
+                symmetry=job.symmetry,
+                reference=None if job.frame_reference is None else job.frame_reference / units.ANGSTROM_PER_NM,
+            )
+        )
         if isinstance(integrator, openmm.NoseHooverIntegrator) and len(atoms) > 1:
             # With a remover in the system the chain takes 3N - 3 degrees of freedom.
             system.addForce(openmm.CMMotionRemover(SELDOM))

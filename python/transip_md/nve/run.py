@@ -20,6 +20,7 @@ from transip_md.nve.analysis import Conservation, analyse
 from transip_md.nve.files import plot_energies, read_csv, read_positions, write_csv, write_frames
 from transip_md.outputs import make_folder
 from transip_md.runtime import ExportedModel, check_isolated
+from transip_md.symmetry.request import SymmetryRequest
 from transip_md.thermal import thermal_velocities
 from transip_md.tolerances import DRIFT
 
@@ -43,6 +44,7 @@ class NveSettings:
         device: where the model runs.
         ensemble: "nve", or "nvt" with a Nose-Hoover chain.
         damping: relaxation time of the thermostat, fs.
+        symmetry: "none", "average N", "frame" (on the structure that the run starts from) or the like.
     """
 
     timestep: float = 0.5
@@ -54,6 +56,7 @@ class NveSettings:
     device: str = "auto"
     ensemble: Literal["nve", "nvt"] = "nve"
     damping: float = 100.0
+    symmetry: str = "none"
 
     def plan(self) -> tuple[int, int]:
         """Number of steps and steps between records.
@@ -66,6 +69,12 @@ class NveSettings:
                 raise UsageError(f"{name} must be positive and finite, got {getattr(self, name)}.")
         if self.ensemble not in ("nve", "nvt"):
             raise UsageError(f"ensemble must be nve or nvt, got {self.ensemble!r}.")
+        symmetry = SymmetryRequest.parse(self.symmetry)
+        if symmetry.mode == "random" and self.ensemble == "nve" and not symmetry.forced:
+            raise UsageError(
+                "symmetry random brings energy at every step, which is not conserved then. Type --ensemble nvt, or "
+                f'--symmetry "{symmetry.text} forced".'
+            )
         every = max(1, round(self.interval / self.timestep))
         records = int(self.time * 1000.0 / self.timestep / every + 1e-9)
         if records < FEWEST_RECORDS:
@@ -138,7 +147,7 @@ def run_nve(
         frames_every=math.ceil(records_count / FRAMES),
         save_every=math.ceil(records_count / STATES),
     )
-    job = Job(model, atoms, folder, settings.device)
+    job = Job(model, atoms, folder, settings.device, settings.symmetry)
     records = {}
     for runner in runners:
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transip_md.symmetry.sets import EXACT_TO, rotation_set
 
 #: The frame is refused where the gap of the superposition falls below this share of its size: a linear molecule has
-#: none, carbon dioxide bent by 15 degrees 0.005, propyne 0.05, the molecules that `organic` was trained on 0.12 or more.
+#: none, carbon dioxide bent by 15 degrees 0.005, propyne 0.05, the molecules of the model organic 0.12 or more.
 SMALLEST_GAP = 0.01
 #: Two atoms are taken for bonded up to this multiple of the sum of their covalent radii.
 BONDED = 1.5
