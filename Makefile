@@ -10,7 +10,7 @@ DEMO := demo
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability reports gpu-bundle clean
+.PHONY: help install build demo test test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint           ruff"
 	@echo "make train-NAME     train ethanol, organic or water by its recipe (one to three hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
+	@echo "make symmetry       what exact symmetry costs and what it does: tables and plots (an hour on one core)"
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
 	@echo "make reports        validation and energy conservation of the shipped models, into docs/reports"
 	@echo "make gpu-bundle     what scripts/gpu_check.sh needs on a CUDA machine without network, in one file"
@@ -113,6 +114,10 @@ stability: build
 	@test -f recipes/water/data/test.extxyz || $(BIN)/python recipes/water/split.py $(WATER)
 	$(BIN)/python benchmarks/stability.py water $(ARGS)
 	$(BIN)/python benchmarks/stability.py organic $(ARGS)
+
+# Some parts only: make symmetry ARGS='table momenta'
+symmetry: $(INSTALLED)
+	$(BIN)/python benchmarks/symmetry.py $(ARGS)
 
 # Some only: make reports ARGS=organic
 reports: build

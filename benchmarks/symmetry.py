@@ -288,7 +288,7 @@ def oxygen_distances(text: str, length_ps: float) -> tuple[np.ndarray, list[np.n
     return centres, halves
 
 
-def rdf(length_ps: float = 5.0, symmetric: str = "average 4") -> dict:
+def rdf(length_ps: float = 2.5, symmetric: str = "average 4") -> dict:
     """Radial distributions with and without, their difference, and the difference between halves of one run."""
     import matplotlib
 
