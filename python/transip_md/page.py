@@ -37,8 +37,9 @@ p { margin: 6px 0; max-width: 78ch; } .soft { color: var(--soft); }
 .tile { background: var(--paper); border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 8px;
   padding: 12px 16px; }
 .tile .name { color: var(--soft); font-size: 13px; line-height: 1.35; min-height: 2.7em; }
+.tile { display: flex; flex-direction: column; justify-content: space-between; } sup { line-height: 0; }
 .tile .value { font-size: 22px; font-weight: 650; font-variant-numeric: tabular-nums; line-height: 1.25; }
-.tile .unit { font-size: 13px; color: var(--soft); font-weight: 400; }
+.tile .unit { font-size: 13px; color: var(--soft); font-weight: 400; white-space: nowrap; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: 6px 16px;
   overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -47,7 +48,7 @@ td { padding: 7px 10px 7px 0; border-top: 1px solid var(--line); vertical-align:
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.note { color: var(--soft); font-size: 13px; }
 tr.group td { background: #fafbfc; font-weight: 600; padding-left: 8px; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 16px; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(310px, 1fr)); gap: 16px; }
 figure { margin: 0; background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: 10px; }
 figure.wide { grid-column: 1 / -1; }
 figure img { width: 100%; display: block; } figcaption { color: var(--soft); font-size: 13px; padding: 4px 6px 2px; }

@@ -12,6 +12,7 @@ import pytest
 from ase.md.md import MolecularDynamics
 from typer.testing import CliRunner
 
+from pair_toys import crystal_of_pairs, write_pairs
 from toys import LENGTH, STIFFNESS, write_toy
 from transip_md import units
 from transip_md.cli.main import app
@@ -80,6 +81,21 @@ def test_harmonic_oscillator_fluctuates_as_theory_says(tmp_path, toy_file, pair)
     order = order_of(records, 2)
     assert order.order == pytest.approx(2.0, abs=0.02) and order.passed
     assert order.deviation is None or order.deviation < 0.02
+
+
+@pytest.mark.parametrize("fault", ["", "no envelope"])
+def test_lennard_jones_crystal(tmp_path, fault):
+    """Smooth forces: no drift and second order. A step at the cutoff makes a fluctuation that no time step cures."""
+    model = write_pairs(tmp_path / "lj.pt", fault)
+    base = NveSettings(time=0.5, interval=4.0, threshold=1.0)
+    matrix = Matrix({"crystal": crystal_of_pairs()}, ["ase"], [2.0, 1.0], [600.0], [1], [], base)
+    study = run_study(model, matrix, tmp_path / "o")
+    (order,) = study.orders.values()
+    assert study.runs[0].angular is None and study.runs[0].momentum < 1e-9
+    if fault:
+        assert order.order < 1.5 and study.verdict == "FAIL"
+    else:
+        assert order.order == pytest.approx(2.0, abs=0.15) and study.verdict == "PASS", study.failures
 
 
 @pytest.mark.parametrize("first_order", [False, True])

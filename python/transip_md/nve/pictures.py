@@ -194,7 +194,7 @@ def _kinetic(study: Study, runs: list[Run]) -> Picture:
 def _half() -> tuple[Figure, list[Axes]]:
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(5.2, 3.1), layout="constrained")
+    figure, axis = plt.subplots(figsize=(4.3, 2.9), layout="constrained")
     return figure, [axis]
 
 

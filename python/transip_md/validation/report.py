@@ -131,9 +131,9 @@ def draw(curves: list[Curve]) -> bytes:
     """Curves of one panel as PNG: one below another means small multiples, one alone a single frame."""
     import matplotlib.pyplot as plt
 
-    columns = min(4, len(curves))
-    lines = -(-len(curves) // columns)
-    size = (5.2, 3.1) if len(curves) == 1 else (10.8, 2.5 * lines + 0.2)
+    lines = -(-len(curves) // 4)
+    columns = -(-len(curves) // lines)
+    size = (4.3, 2.9) if len(curves) == 1 else (10.8, 2.5 * lines + 0.2)
     figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False)
     for axis, curve in itertools.zip_longest(axes.flat, curves):
         if curve is None:
@@ -160,7 +160,9 @@ def _draw_one(axis: Axes, curve: Curve) -> None:
         axis.plot(x, y, color=page.SERIES[0])
         if "well" in curve.y_label:
             floor = min(0.0, float(y.min()))
-            top = min(TALLEST, max(float(y[x >= (curve.mark or 0)].max()) * 1.3, 1.0) if curve.mark else float(y.max()))
+            top = min(
+                TALLEST, max(float(y[x >= (curve.mark or 0)].max()) * 1.3, 1.0) if curve.mark else 1.05 * float(y.max())
+            )
             axis.set_ylim(floor - 0.05 * (top - floor), top)
         if curve.mark:
             axis.axvline(curve.mark, color="#9aa4ae", linewidth=0.9, linestyle=":")
