@@ -100,9 +100,13 @@ train-organic: $(INSTALLED)
 	  --teacher gfn2-xtb --temperature 300 --frames 1500 --stride 10 --seed 3
 	$(BIN)/transip-md sample recipes/organic/structures/ethanol.xyz -o recipes/organic/data/more/ethanol_550.extxyz \
 	  --teacher gfn2-xtb --temperature 550 --frames 1500 --stride 10 --seed 3
+	@mkdir -p recipes/organic/data/ethanol
+	$(BIN)/transip-md sample recipes/organic/structures/ethanol.xyz -o recipes/organic/data/ethanol/ethanol_300.extxyz \
+	  --teacher gfn2-xtb --temperature 300 --frames 3000 --stride 10 --seed 4
 	$(BIN)/transip-md train recipes/organic/train.yaml -o recipes/organic/data/first.ckpt
 	$(BIN)/transip-md train recipes/organic/second.yaml -o recipes/organic/data/second.ckpt
-	$(BIN)/transip-md train recipes/organic/third.yaml -o python/transip_md/shipped/organic.ckpt
+	$(BIN)/transip-md train recipes/organic/third.yaml -o recipes/organic/data/third.ckpt
+	$(BIN)/transip-md train recipes/organic/fourth.yaml -o python/transip_md/shipped/organic.ckpt
 
 # The data: deepmd-kit's example set of liquid water as extended XYZ; see recipes/water/README.md.
 WATER ?= ../shared/data/water_pbe0_periodic.extxyz.xz

@@ -116,7 +116,7 @@ def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoin
     assert errors.energy_mae <= 1.0
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("ethanol", 12.0), ("formamide", 12.0), ("methanol", 8.0)])
+@pytest.mark.parametrize(("name", "allowed"), [("ethanol", 12.0), ("formamide", 15.5), ("methanol", 7.0)])
 def test_shipped_organic_on_fresh_frames(repository, tmp_path, name, allowed):
     """A third above the errors on the held-out frames of its card."""
     import transip_md
@@ -128,6 +128,7 @@ def test_shipped_organic_on_fresh_frames(repository, tmp_path, name, allowed):
     list(sample(structure, tmp_path / "fresh.extxyz", 40, recipe))
     errors = measure_errors(transip_md.pretrained("organic").model, open_frames([tmp_path / "fresh.extxyz"]))
     print(errors)
+    assert errors.rotation.force_mae <= 5.0
     assert errors.force_mae <= allowed
 
 

@@ -65,7 +65,7 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
     assert read_config(copy).model_shape((1, 8)).layers == 3
 
 
-@pytest.mark.parametrize("part", ["second", "third"])
+@pytest.mark.parametrize("part", ["second", "third", "fourth"])
 def test_later_parts_of_organic_go_on_from_the_one_before(part, repository, tmp_path):
     yaml = pytest.importorskip("yaml")
     from transip_md.training.config import read_config
