@@ -53,8 +53,8 @@ MODES = {
     "organic": ("none", "frame", "average 2", "average 4", "average 12", "average 24", "average 60", "average 208"),
     "water": ("none", "average 2", "average 4", "average 12", "average 24", "average 60"),
 }
-#: Random rotations that the error is measured over.
-TURNS = 16
+#: Random rotations that the error is measured over, for molecules and for water.
+TURNS = (16, 8)
 console = Console(width=100)
 
 
@@ -112,18 +112,23 @@ def cost_of(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
 
 def table() -> dict:
     """Spread of the energy and of the forces over random rotations, and cost, by model and mode."""
-    rows = {}
+    rows = results().get("table", {})
     for name, structures in (("organic", ("ethanol", "alanine dipeptide")), ("water", ("water",))):
         model = model_of(name)
+        checkpoint = model.metadata.source_sha256[:12]
         for structure in structures:
+            if rows.get(structure, {}).get("checkpoint") == checkpoint:
+                continue
             atoms = molecule(structure)
             bent = atoms.copy()
-            bent.rattle(0.05, seed=1)
+            if not atoms.pbc.any():
+                # Water is a frame of a liquid; the molecules are at rest.
+                bent.rattle(0.05, seed=1)
             modes = {text: evaluator(model, text, atoms) for text in MODES[name]}
             found = {}
             for text, evaluate in modes.items():
                 energies, forces = [], []
-                for step in range(TURNS):
+                for step in range(TURNS[structure == "water"]):
                     rotation = numbered_rotation(11, step)
                     energy, push = evaluate(turned(bent, rotation))
                     energies.append(1000.0 * energy / len(atoms))
@@ -137,7 +142,8 @@ def table() -> dict:
             spent = cost_of({text: partial(one, bent) for text, one in quick.items()}, 15)
             for text, seconds in spent.items():
                 found[text]["cost"] = seconds / spent["none"]
-            rows[structure] = {"model": name, "atoms": len(atoms), "modes": found}
+            rows[structure] = {"model": name, "checkpoint": checkpoint, "atoms": len(atoms), "modes": found}
+            save("table", rows)
     return rows
 
 
@@ -231,6 +237,7 @@ def momenta(length_ps: float = 20.0) -> dict:
             energy = 1000.0 * (run["energy"] - run["energy"][0]) / run["atoms"]
             means = [part.mean(axis=0)[1:].tolist() for part in np.array_split(run["temperatures"], 4)]
             rows[structure][text] = {
+                "checkpoint": load_shipped("organic").sha256[:12],
                 "length_ps": length_ps,
                 "largest_change_of_angular_momentum": float(change.max()),
                 "energy_drift_mev_per_atom_per_ps": float(np.polyfit(time_ps, energy, 1)[0]),
@@ -318,11 +325,11 @@ def rdf(length_ps: float = 2.5, symmetric: str = "average 4") -> dict:
 PARTS: dict[str, Callable[[], dict]] = {"table": table, "batch": batch, "momenta": momenta, "rdf": rdf}
 
 
-def report(results: dict) -> str:
+def report(found: dict) -> str:
     """The tables as Markdown."""
     lines = ["# Exact symmetry: what it costs and what it does", ""]
     lines += ["Made by `python benchmarks/symmetry.py`; what the columns are stands there and in docs/symmetry.md.", ""]
-    for structure, row in results.get("table", {}).items():
+    for structure, row in found.get("table", {}).items():
         lines += [f"## {structure}, {row['atoms']} atoms, model {row['model']}", ""]
         lines += ["| symmetry | energy, meV/atom | forces, meV/Å | cost |", "|---|---|---|---|"]
         for text, values in row["modes"].items():
@@ -330,23 +337,23 @@ def report(results: dict) -> str:
             error, push = values["energy_std_mev_per_atom"], values["force_rms_mev_per_angstrom"]
             lines.append(f"| {text} | {error:.3g} | {push:.3g} | {cost} |")
         lines.append("")
-    if "batch" in results:
+    if "batch" in found:
         lines += ["## One call for N rotations: cost as a share of N single calls", ""]
         lines += ["| structure | file | N = 4 | 12 | 24 |", "|---|---|---|---|---|"]
-        for structure, forms in results["batch"].items():
+        for structure, forms in found["batch"].items():
             for form, shares in forms.items():
                 lines.append(
                     f"| {structure} | {form} | " + " | ".join(f"{share:.2f}" for share in shares.values()) + " |"
                 )
         lines.append("")
-    if "momenta" in results:
+    if "momenta" in found:
         lines += ["## Constant energy, 0.5 fs, from 300 K", "", "![angular momentum](symmetry_momenta.png)", ""]
         lines += [
             "| structure | symmetry | largest change of L | drift, meV/atom/ps | fluctuation, meV/atom | T rotation, K "
             "(quarters) | T vibration, K (quarters) |",
             "|---|---|---|---|---|---|---|",
         ]
-        for structure, modes in results["momenta"].items():
+        for structure, modes in found["momenta"].items():
             for text, values in modes.items():
                 quarters = values["rotation_and_vibration_k_by_quarter"]
                 rotation, vibration = (", ".join(f"{quarter[i]:.0f}" for quarter in quarters) for i in (0, 1))
@@ -356,15 +363,27 @@ def report(results: dict) -> str:
                     f"{values['energy_fluctuation_mev_per_atom']:.4f} | {rotation} | {vibration} |"
                 )
         lines.append("")
-    if "rdf" in results:
-        found = results["rdf"]
+    if "rdf" in found:
+        water = found["rdf"]
         lines += ["## Water, 300 K, oxygen-oxygen", "", "![radial distribution](symmetry_rdf.png)", ""]
-        lines += [f"{found['length_ps']:g} ps each, the first fifth left out. RMS difference of g(r) between the two "]
-        lines[-1] += f"{found['rms_difference']:.3f}; between the halves of one run: "
-        lines[-1] += ", ".join(f"{text} {value:.3f}" for text, value in found["rms_difference_of_halves"].items()) + "."
-        peaks = (f"{text} {height:.2f} at {place:.2f} Å" for text, (place, height) in found["first_peak"].items())
+        lines += [f"{water['length_ps']:g} ps each, the first fifth left out. RMS difference of g(r) between the two "]
+        lines[-1] += f"{water['rms_difference']:.3f}; between the halves of one run: "
+        lines[-1] += ", ".join(f"{text} {value:.3f}" for text, value in water["rms_difference_of_halves"].items()) + "."
+        peaks = (f"{text} {height:.2f} at {place:.2f} Å" for text, (place, height) in water["first_peak"].items())
         lines += [f"First peak: {', '.join(peaks)}.", ""]
     return "\n".join(lines)
+
+
+def results() -> dict:
+    """What is there by now."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def save(part: str, found: dict) -> None:
+    """Put a part's results beside the others, and the tables with them."""
+    everything = {**results(), part: found}
+    RESULTS.write_text(json.dumps({name: everything[name] for name in PARTS if name in everything}, indent=1) + "\n")
+    (HERE / "symmetry.md").write_text(report(everything))
 
 
 def main() -> None:
@@ -377,10 +396,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for part in parts:
         found = PARTS[part]()
-        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        results[part] = found
-        RESULTS.write_text(json.dumps({name: results[name] for name in PARTS if name in results}, indent=1) + "\n")
-        (HERE / "symmetry.md").write_text(report(results))
+        save(part, found)
 
 
 if __name__ == "__main__":
