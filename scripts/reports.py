@@ -84,7 +84,8 @@ def report(name: str) -> str:
     lines = [
         f"# Report of {name}",
         "",
-        "Made by `make reports`; what the numbers mean: [validation.md](../validation.md).",
+        "Made by `make reports`; what the numbers mean: [validation.md](../validation.md). Checkpoint: sha256 "
+        f"`{result.metadata['source_sha256'][:16]}`.",
         "",
         f"`transip-md validate {name}.pt {structure.name}`: **{result.verdict}**",
         "",

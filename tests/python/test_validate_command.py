@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -79,12 +79,13 @@ def test_organic_in_less_than_a_minute(tmp_path, repository, lammps_plugin, open
     from transip_md.model.checkpoint import load_shipped
 
     export(load_shipped("organic"), tmp_path / "organic.pt")
-    started = time.perf_counter()
+    # Of processor time, LAMMPS's included: on a busy machine the clock says nothing.
+    started = sum(os.times()[:4])
     result = run(
         tmp_path / "organic.pt", repository / "examples/ethanol.xyz", "--json", tmp_path / "v.json",
         "--html", tmp_path / "v.html", fails=True,
     )  # fmt: skip
-    assert time.perf_counter() - started < 60
+    assert sum(os.times()[:4]) - started < 60
     assert result.exception is None or isinstance(result.exception, CheckFailedError)
     verdicts = {(f["check"], f["verdict"]) for f in json.loads((tmp_path / "v.json").read_text())["findings"]}
     for sound in ("forces", "virial", "translation", "far_from_origin", "permutation", "precision", "engines"):
