@@ -1,6 +1,7 @@
 """What exact symmetry costs and what it does: `python benchmarks/symmetry.py`, or some of its parts by name.
 
 table    rotation error and cost against the number of rotations, for the shipped models organic and water
+frame    cost of the frame with scripted and compiled files
 batch    an average in one batched call against single calls
 momenta  angular momentum, energy and temperatures of ethanol and alanine dipeptide at constant energy, with and without
          the frame
@@ -144,6 +145,21 @@ def table() -> dict:
                 found[text]["cost"] = seconds / spent["none"]
             rows[structure] = {"model": name, "checkpoint": checkpoint, "atoms": len(atoms), "modes": found}
             save("table", rows)
+    return rows
+
+
+def frame() -> dict:
+    """Cost of an evaluation in the frame by form of the file; more rounds, for a small difference."""
+    rows = {}
+    for form in ("torchscript", "aoti"):
+        model = model_of("organic", form)
+        for structure in ("ethanol", "alanine dipeptide"):
+            atoms = molecule(structure)
+            bent = atoms.copy()
+            bent.rattle(0.05, seed=1)
+            spent = cost_of({text: partial(evaluator(model, text, atoms), bent) for text in ("none", "frame")}, 300)
+            rows.setdefault(structure, {})[form] = spent["frame"] / spent["none"]
+            console.print(structure, form, rows[structure][form])
     return rows
 
 
@@ -322,7 +338,7 @@ def rdf(length_ps: float = 2.5, symmetric: str = "average 4") -> dict:
     return found
 
 
-PARTS: dict[str, Callable[[], dict]] = {"table": table, "batch": batch, "momenta": momenta, "rdf": rdf}
+PARTS: dict[str, Callable[[], dict]] = {"table": table, "frame": frame, "batch": batch, "momenta": momenta, "rdf": rdf}
 
 
 def report(found: dict) -> str:
@@ -336,6 +352,12 @@ def report(found: dict) -> str:
             cost = f"{values['cost']:.2f}" if "cost" in values else ""
             error, push = values["energy_std_mev_per_atom"], values["force_rms_mev_per_angstrom"]
             lines.append(f"| {text} | {error:.3g} | {push:.3g} | {cost} |")
+        lines.append("")
+    if "frame" in found:
+        lines += ["## Cost of the frame by form of the file", ""]
+        lines += ["| structure | TorchScript | compiled |", "|---|---|---|"]
+        for structure, costs in found["frame"].items():
+            lines.append(f"| {structure} | {costs['torchscript']:.2f} | {costs['aoti']:.2f} |")
         lines.append("")
     if "batch" in found:
         lines += ["## One call for N rotations: cost as a share of N single calls", ""]

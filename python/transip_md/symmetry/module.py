@@ -89,7 +89,7 @@ class Symmetry(nn.Module):
             reference: float64 [T, 3], one molecule.
 
         Returns:
-            Standard atomic masses that sum to 1, [T, 1], and the reference about its centre of mass, [T, 3].
+            Standard atomic masses that sum to 1, [T, 1], and the reference about its centre of mass times them, [T, 3].
 
         Raises:
             RuntimeError: a linear molecule, fewer than three atoms among them, or several molecules.
@@ -125,7 +125,7 @@ class Symmetry(nn.Module):
                 "symmetry frame: the reference is linear or nearly so, and has no frame of its own. Use symmetry "
                 "average N"
             )
-        return masses, centred
+        return masses, moments
 
     @torch.jit.export
     def into_frame(self, positions: Tensor, masses: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,12 +149,11 @@ class Symmetry(nn.Module):
             raise RuntimeError(
                 f"symmetry frame: the reference has {reference.shape[0]} atoms; got {positions.shape[0]}"
             )
-        centred = positions - masses.t() @ positions
-        moments = masses * centred
-        matrix = self.quaternion_form @ (moments.t() @ reference).flatten()
+        # The weighted reference sums to zero: positions need no centre here.
+        matrix = self.quaternion_form @ (positions.t() @ reference).flatten()
         values, vectors = torch.linalg.eigh(matrix.view(4, 4))
-        size = float(torch.sqrt((moments * centred).sum() * (masses * reference * reference).sum()))
-        gap = 0.5 * float(values[3] - values[2])
+        size = float(values[3])
+        gap = 0.5 * (size - float(values[2]))
         # Positions that are not finite are told of by whoever looks at the energy.
         if gap <= self.smallest_gap * size:
             raise RuntimeError(
@@ -164,7 +163,7 @@ class Symmetry(nn.Module):
             )
         quaternion = vectors[:, 3]
         rotation = (self.rotation_form @ torch.outer(quaternion, quaternion).flatten()).view(3, 3)
-        return centred @ rotation.t(), rotation
+        return (positions - masses.t() @ positions) @ rotation.t(), rotation
 
     @torch.jit.export
     def out_of_frame(
@@ -181,17 +180,17 @@ class Symmetry(nn.Module):
             turned: the image y = R (x - c), [T, 3].
             rotation: R, [3, 3].
             masses: [T, 1].
-            reference: r, [T, 3].
+            reference: m r, [T, 3].
 
         Returns:
             [T, 3].
         """
         torque = torch.linalg.cross(turned, forces).sum(dim=0)
-        overlap = (masses * reference).t() @ turned
+        overlap = reference.t() @ turned
         trace = overlap.trace() * torch.eye(3, dtype=overlap.dtype, device=overlap.device)
         answer = torch.linalg.solve(trace - overlap, torque)
         along = torch.linalg.cross(reference, answer[None].expand_as(reference))
-        return (forces + masses * (along - forces.sum(dim=0, keepdim=True))) @ rotation
+        return (forces + along - masses * forces.sum(dim=0, keepdim=True)) @ rotation
 
     @torch.jit.export
     def stack(
