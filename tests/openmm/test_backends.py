@@ -31,6 +31,7 @@ from transip_md.metadata import read_metadata
 from transip_md.openmm import create_force, force, native, torch_force
 from transip_md.openmm.request import ForceRequest
 from transip_md.runtime import ExportedModel
+from transip_md.symmetry.request import SymmetryRequest
 from transip_md.tolerances import PARITY
 
 TOLERANCE = PARITY["float64"]
@@ -267,6 +268,8 @@ def request_of(file, atoms: ase.Atoms, **changes) -> ForceRequest:
         "threads": 1,
         "periodic": bool(atoms.pbc.all()),
         "among_images": False,
+        "symmetry": SymmetryRequest.parse("none"),
+        "reference": (),
     }
     return ForceRequest(**{**values, **changes})
 

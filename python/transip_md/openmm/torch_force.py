@@ -104,7 +104,8 @@ class OpenMMModule(nn.Module):
     gives the energy in kJ/mol and forces on all particles in kJ/mol/nm.
     """
 
-    __constants__ = ("cutoff", "local", "mode")
+    # Branches on constants are left out: files of earlier versions have no forward_average and forward_frame.
+    __constants__ = ("averages", "cutoff", "frames", "local")
 
     def __init__(self, model: torch.jit.ScriptModule, request: ForceRequest) -> None:
         super().__init__()
@@ -113,11 +114,12 @@ class OpenMMModule(nn.Module):
         self.cutoff = request.metadata.cutoff or 0.0
         self.energy_unit = units.KJ_PER_MOL_PER_EV
         self.angstrom = units.ANGSTROM_PER_NM
-        self.mode: str = request.symmetry.mode
+        self.averages = request.symmetry.mode == "average"
+        self.frames = request.symmetry.mode == "frame"
         turns = [torch.empty(0), torch.empty(0)]
-        if self.mode == "average":
+        if self.averages:
             turns = model.symmetry.rotation_set(request.symmetry.count, request.symmetry.inversion)
-        elif self.mode == "frame":
+        elif self.frames:
             places = self.angstrom * torch.tensor(request.reference, dtype=torch.float64)
             turns = model.symmetry.make_frame(torch.tensor(request.numbers), places)
         self.register_buffer("first_turn", turns[0])
@@ -143,11 +145,11 @@ class OpenMMModule(nn.Module):
         if self.local:
             rows, owner, neighbours = slots_within(rows, owner, tokens, self.cutoff)
         charge, multiplicity, first, second = self.charge, self.multiplicity, self.first_turn, self.second_turn
-        if self.mode == "average":
+        if self.averages:
             energies, on_rows = self.model.forward_average(
                 self.species, rows, owner, self.owned, neighbours, charge, multiplicity, first, second
             )
-        elif self.mode == "frame":
+        elif self.frames:
             energies, on_rows = self.model.forward_frame(
                 self.species, rows, owner, self.owned, neighbours, charge, multiplicity, first, second
             )
