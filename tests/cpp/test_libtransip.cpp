@@ -148,7 +148,7 @@ void test_evaluation(const std::string &file)
   request.species = alone;
   request.positions = positions;
   request.owner = owner;
-  check_error([&] { model.evaluate(request, result); }, "evaluate the model: builtins.RuntimeError: springs take no images", "images, refused by the toy");
+  check_error([&] { model.evaluate(request, result); }, "evaluate the model: springs take no images", "images, refused by the toy");
 
   transip::Request nothing;
   model.evaluate(nothing, result);
