@@ -64,7 +64,7 @@ run 100000
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             words = line.split()
-            if len(words) == 6 and words[0].isdigit() and int(words[0]) % 1000 == 0:
+            if len(words) >= 6 and words[0].isdigit() and int(words[0]) % 1000 == 0:
                 sizes[int(words[0])] = resident_memory(process)
     assert process.returncode == 0
     after = [size for step, size in sizes.items() if step >= 1000]
