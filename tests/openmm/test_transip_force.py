@@ -217,7 +217,7 @@ def test_example_script(repository, ethanol_file, tmp_path):
     rows = np.loadtxt(tmp_path / "energy.csv", delimiter=",", skiprows=1)
     assert len(rows) == 10
     assert np.ptp(rows[:, 1]) < 0.2  # kJ/mol
-    assert result.stderr == ""
+    assert result.stderr == "TransIP model ethanol.pt: validated: no; type `transip-md validate`\n"
 
 
 def test_model_that_gives_other_numbers_than_where_it_was_made(ethanol_file, ethanol, tmp_path):

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from pair_toys import cluster_of_pairs, write_pairs
 from transip_md.cli.main import app
 from transip_md.errors import CheckFailedError, UsageError
+from transip_md.export import export
+from transip_md.model.checkpoint import load_shipped
 
 
 @pytest.fixture
@@ -56,9 +58,10 @@ def test_failure(tmp_path, cluster):
     assert json.loads(output.read_text())["verdict"] == "FAIL"
 
 
-def test_strict(ethanol_file, repository):
+def test_strict(tmp_path, repository):
     """The symmetry is learned: a warning, which fails if it is to be strict."""
-    arguments = (ethanol_file, repository / "examples/ethanol.xyz", "--only", "rotation")
+    export(load_shipped("organic"), tmp_path / "organic.pt")
+    arguments = (tmp_path / "organic.pt", repository / "examples/ethanol.xyz", "--only", "rotation")
     assert "WARN" in run(*arguments).output
     assert isinstance(run(*arguments, "--strict", fails=True).exception, CheckFailedError)
 
@@ -75,9 +78,6 @@ def test_usage(tmp_path, cluster):
 
 
 def test_organic_in_less_than_a_minute(tmp_path, repository, lammps_plugin, openmm_plugin):
-    from transip_md.export import export
-    from transip_md.model.checkpoint import load_shipped
-
     export(load_shipped("organic"), tmp_path / "organic.pt")
     # Of processor time, LAMMPS's included: on a busy machine the clock says nothing.
     started = sum(os.times()[:4])
