@@ -77,10 +77,13 @@ class TrainingModule(pl.LightningModule):
         """
         generator = self._generator(step)
         objective = self.config.objective
-        first, relative = (random_rotations(len(batch), generator).to(batch.positions.device) for _ in range(2))
-        view = batch.rotated(first) if objective.rotations else batch
-        other = view.rotated(relative)
-        labelled = view.with_view(other) if objective.consistency else view
+        first = random_rotations(len(batch), generator).to(batch.positions.device)
+        view = labelled = batch.rotated(first) if objective.rotations else batch
+        if objective.consistency or objective.equivariance is not None:
+            relative = random_rotations(len(batch), generator).to(batch.positions.device)
+            other = view.rotated(relative)
+        if objective.consistency:
+            labelled = view.with_view(other)
         prediction = self._predict(labelled)
         energy, force = label_losses(prediction, labelled)
         losses = {"energy": energy, "force": force}
