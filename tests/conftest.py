@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ase
 import ase.io
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -25,6 +26,17 @@ def repository() -> Path:
 @pytest.fixture
 def ethanol() -> ase.Atoms:
     return ase.io.read(REPOSITORY / "examples" / "ethanol.xyz")
+
+
+@pytest.fixture
+def bent(ethanol) -> ase.Atoms:
+    """Ethanol, turned and distorted."""
+    from transip_md.symmetry.turning import numbered_rotation
+
+    found = ethanol.copy()
+    found.positions += np.random.default_rng(0).normal(scale=0.05, size=(9, 3))
+    found.positions = found.positions @ numbered_rotation(1, 0).T
+    return found
 
 
 @pytest.fixture(scope="session")

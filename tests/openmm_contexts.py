@@ -66,6 +66,29 @@ def require_parity(context: openmm.Context, model: ExportedModel, atoms: ase.Ato
     assert np.abs(forces - wanted.forces).max() <= tolerance.force
 
 
+def require_parity_of_some(context: openmm.Context, model: ExportedModel, atoms: ase.Atoms, chosen: list[int]):
+    """Of a force on the chosen particles: the reference's numbers on these, nothing on the others."""
+    tolerance = PARITY[model.metadata.dtype]
+    energy, forces = energy_and_forces(context)
+    wanted = model.evaluate(atoms.numbers[chosen], atoms.positions[chosen], cell=atoms.cell.array, periodic=atoms.pbc)
+    assert abs(energy - wanted.energies.sum()) <= tolerance.energy
+    assert np.abs(forces[chosen] - wanted.forces).max() <= tolerance.force
+    assert not np.delete(forces, chosen, axis=0).any()
+
+
+def beside_argon(molecule: ase.Atoms) -> tuple[ase.Atoms, openmm.NonbondedForce]:
+    """A molecule and one more atom in a periodic box of 20 Angstrom, and a force of no strength that sees the box."""
+    atoms = molecule + ase.Atoms("Ar", [[9.0, 9.0, 9.0]])
+    atoms.set_cell([20.0] * 3)
+    atoms.pbc = True
+    around = openmm.NonbondedForce()
+    around.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
+    around.setCutoffDistance(0.8)
+    for _ in atoms:
+        around.addParticle(0, 1, 0)
+    return atoms, around
+
+
 def openmm_takes(atoms: ase.Atoms) -> bool:
     """Whether OpenMM has such boundaries: periodic everywhere or nowhere."""
     return bool(atoms.pbc.all() or not atoms.pbc.any())

@@ -15,7 +15,6 @@ from networks import crystal
 from toys import write_toy
 from transip_md.ase import TransIPCalculator
 from transip_md.engines.lammps_engine import boundary_of, read_thermo, write_data
-from transip_md.symmetry.turning import numbered_rotation
 from transip_md.tolerances import PARITY
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
@@ -56,15 +55,6 @@ dump_modify out sort id format float %.17g
 def forces_of(folder: Path, count: int) -> np.ndarray:
     """Of the last frame."""
     return np.loadtxt((folder / "out.dump").read_text().splitlines()[-count:])[:, 1:]
-
-
-@pytest.fixture
-def bent(ethanol) -> ase.Atoms:
-    """Ethanol, turned and distorted."""
-    found = ethanol.copy()
-    found.positions += np.random.default_rng(0).normal(scale=0.05, size=(9, 3))
-    found.positions = found.positions @ numbered_rotation(1, 0).T
-    return found
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

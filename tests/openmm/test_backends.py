@@ -18,11 +18,13 @@ from networks import crystal
 from openmm_contexts import (
     KJ,
     NM,
+    beside_argon,
     context_of,
     energy_and_forces,
     energy_of,
     openmm_takes,
     require_parity,
+    require_parity_of_some,
     system_of,
 )
 from toys import springs, write_toy
@@ -73,13 +75,9 @@ def test_all_to_all_model(all_to_all_files, form, backend, platform):
 def test_some_of_the_particles(local_file, backend):
     atoms, chosen = crystal(1), [6, 1, 3, 4]
     made = create_force(local_file, atoms.numbers, particles=chosen, periodic=True, backend=backend)
-    energy, forces = energy_and_forces(context_of(system_of(atoms, made), atoms.positions))
-    wanted = ExportedModel(local_file).evaluate(
-        atoms.numbers[chosen], atoms.positions[chosen], cell=atoms.cell.array, periodic=atoms.pbc
+    require_parity_of_some(
+        context_of(system_of(atoms, made), atoms.positions), ExportedModel(local_file), atoms, chosen
     )
-    assert abs(energy - wanted.energies.sum()) <= TOLERANCE.energy
-    assert np.abs(forces[chosen] - wanted.forces).max() <= TOLERANCE.force
-    assert not np.delete(forces, chosen, axis=0).any()
 
 
 @pytest.fixture(scope="module")
@@ -170,14 +168,7 @@ def boxed_topology(atoms: ase.Atoms) -> Topology:
 
 def test_molecule_among_others_that_the_box_cuts_in_two(toy_file, ethanol, backend):
     """An all-to-all model takes places as they are: a wrong energy would come out."""
-    atoms = ethanol + ase.Atoms("Ar", [[9.0, 9.0, 9.0]])
-    atoms.set_cell([20.0] * 3)
-    atoms.pbc = True
-    around = openmm.NonbondedForce()
-    around.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
-    around.setCutoffDistance(0.8)
-    for _ in atoms:
-        around.addParticle(0, 1, 0)
+    atoms, around = beside_argon(ethanol)
     system = system_of(
         atoms, create_force(toy_file, boxed_topology(atoms), particles=range(9), backend=backend), around
     )

@@ -14,7 +14,15 @@ openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip inst
 from openmm.app import Element, Topology
 
 from networks import crystal
-from openmm_contexts import NM, context_of, energy_and_forces, energy_of, require_parity, system_of
+from openmm_contexts import (
+    NM,
+    beside_argon,
+    context_of,
+    energy_and_forces,
+    energy_of,
+    require_parity,
+    system_of,
+)
 from toys import springs
 from transip_md.openmm import create_force
 from transip_md.runtime import ExportedModel
@@ -31,14 +39,7 @@ def native(*arguments, **options):
 
 def solvated(toy_file, ethanol: ase.Atoms) -> tuple[openmm.System, ase.Atoms]:
     """Ethanol by an all-to-all model, and one particle beside it, in a periodic box of 20 Angstrom."""
-    atoms = ethanol + ase.Atoms("Ar", [[9.0, 9.0, 9.0]])
-    atoms.set_cell([20.0] * 3)
-    atoms.pbc = True
-    around = openmm.NonbondedForce()
-    around.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
-    around.setCutoffDistance(0.8)
-    for _ in atoms:
-        around.addParticle(0, 1, 0)
+    atoms, around = beside_argon(ethanol)
     return system_of(atoms, native(toy_file, atoms.numbers, particles=range(9)), around), atoms
 
 

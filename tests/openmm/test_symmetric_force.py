@@ -18,20 +18,10 @@ from transip_md.openmm import create_force
 from transip_md.openmm.request import ForceRequest
 from transip_md.openmm.torch_force import openmm_module
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.symmetry.turning import numbered_rotation
 from transip_md.tolerances import PARITY
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 TOLERANCE = PARITY["float64"]
-
-
-@pytest.fixture
-def bent(ethanol) -> ase.Atoms:
-    """Ethanol, turned and distorted."""
-    found = ethanol.copy()
-    found.positions += np.random.default_rng(0).normal(scale=0.05, size=(9, 3))
-    found.positions = found.positions @ numbered_rotation(1, 0).T
-    return found
 
 
 def pythons(model, atoms: ase.Atoms, symmetry: str, reference: ase.Atoms | None) -> tuple[float, np.ndarray]:
