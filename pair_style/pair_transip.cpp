@@ -191,8 +191,8 @@ void PairTransIP::settings(int narg, char **arg)
   ghostneigh = (card.cutoff && comm->nprocs > 1) ? 1 : 0;
   if (!card.conservative && comm->me == 0)
     error->warning(FLERR,
-                   "pair_style transip: {} has a direct force head: its forces are not the gradient "
-                   "of the energy, and NVE runs will drift",
+                   "pair_style transip: {} has a direct force head: its forces are not the "
+                   "gradient of the energy, and NVE runs will drift",
                    impl->path);
   std::string where = impl->model->device();
   if (comm->nprocs > 1 && where != "cpu" && device.find(':') == std::string::npos)
@@ -213,8 +213,8 @@ void PairTransIP::settings(int narg, char **arg)
 void PairTransIP::coeff(int narg, char **arg)
 {
   if (!allocated) allocate();
-  const std::string expected = fmt::format("pair_coeff * * followed by {} element symbol{}, one for "
-                                           "each atom type; the model knows {}",
+  const std::string expected = fmt::format("pair_coeff * * followed by {} element symbol{}, one "
+                                           "for each atom type; the model knows {}",
                                            atom->ntypes, atom->ntypes == 1 ? "" : "s",
                                            transip::symbols(impl->model->metadata().species));
   if (narg != 2 + atom->ntypes)

@@ -140,10 +140,10 @@ struct Model::Impl {
   std::unique_ptr<Program> program;
   std::string path;
   std::optional<Reference> reference;
-  Symmetry symmetry;
-  at::Tensor rotations, weights;      // of an average
-  at::Tensor masses, places;          // of the frame
-  std::vector<std::int64_t> species;  // of the frame's reference
+  Symmetry symmetry{};
+  at::Tensor rotations{}, weights{};    // of an average
+  at::Tensor masses{}, places{};        // of the frame
+  std::vector<std::int64_t> species{};  // of the frame's reference
 
   /// torch keeps a CUDA device's memory for its next model; other programs on the device shall have it back.
   ~Impl()
@@ -204,7 +204,8 @@ Model::Model(const std::string &path, const std::string &device, int node_rank)
   Card card = read_card(path);
   const c10::Device chosen = choose_device(device_name(device, card, path), node_rank);
   auto program = load_program(path, card.metadata, card.compiled, chosen);
-  impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference), {}, {}, {}, {}, {}, {}});
+  // Impl gives memory back when it goes, and so cannot be moved: made in place.
+  impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference)});
 }
 
 Model::~Model() = default;
