@@ -338,6 +338,14 @@ def test_what_a_local_model_cannot_take(local_file, tmp_path):
     assert read_thermo(tmp_path / "test.log")[-1][2] == pytest.approx(wanted.energies.sum(), abs=1e-9)
 
 
+def test_compiled_file_on_another_device(local_files, tmp_path):
+    atoms = crystal(0)
+    write_data(tmp_path / "d.data", atoms)
+    result = run(tmp_path, section(local_files["aoti"], atoms, "d", style="device cuda"))
+    assert result.returncode != 0
+    assert "was compiled for device cpu; got device 'cuda'" in " ".join(result.stdout.split())
+
+
 def test_ghost_cutoffs_of_several_kinds_are_refused_on_several_ranks(local_file, tmp_path):
     atoms = crystal(0)
     write_data(tmp_path / "g.data", atoms)
