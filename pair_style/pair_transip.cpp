@@ -10,6 +10,7 @@
 
 #include "pair_transip.h"
 
+#include "transip_exchange.h"
 #include "transip_molecule.h"
 #include "transip_rows.h"
 
@@ -60,7 +61,7 @@ static int node_rank(MPI_Comm world)
 }
 
 struct PairTransIP::Impl {
-  explicit Impl(LAMMPS *lmp) : molecule(lmp), rows(lmp) {}
+  Impl(LAMMPS *lmp, Pair *pair) : molecule(lmp), rows(lmp), exchange(lmp, pair) {}
 
   std::optional<transip::Model> model;
   std::string path;
@@ -69,6 +70,7 @@ struct PairTransIP::Impl {
   std::vector<std::int64_t> element_of_type;    // indexed by atom type, 1 .. ntypes; 0 for NULL
   TransIPMolecule molecule;                     // of an all-to-all model, this step
   TransIPRows rows;                             // of a local model, this step
+  TransIPExchange exchange;                     // of a local model on several ranks
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
   std::string reference;       // file of the frame's reference, may be empty
@@ -80,7 +82,7 @@ struct PairTransIP::Impl {
 
 /* ---------------------------------------------------------------------- */
 
-PairTransIP::PairTransIP(LAMMPS *lmp) : Pair(lmp), impl(std::make_unique<Impl>(lmp))
+PairTransIP::PairTransIP(LAMMPS *lmp) : Pair(lmp), impl(std::make_unique<Impl>(lmp, this))
 {
   single_enable = 0;
   restartinfo = 0;
@@ -123,13 +125,14 @@ void PairTransIP::settings(int narg, char **arg)
     error->all(FLERR,
                "pair_style transip needs a model file: pair_style transip model.pt [device "
                "auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [check yes|no] "
-               "[threads N] [symmetry none|average N [inversion]|frame|random SEED] "
+               "[threads N] [kernels auto|native|torch] "
+               "[symmetry none|average N [inversion]|frame|random SEED] "
                "[reference FILE]");
 
   bool check = true;
   // as many threads as LAMMPS itself was told to use, by OMP_NUM_THREADS or the package command
   int threads = comm->nthreads;
-  std::string device = "auto";
+  std::string device = "auto", kernels = "auto";
   impl->charge = 0;
   impl->multiplicity = 1;
   impl->reference.clear();
@@ -145,6 +148,8 @@ void PairTransIP::settings(int narg, char **arg)
       impl->multiplicity = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
     else if (strcmp(arg[iarg], "check") == 0)
       check = utils::logical(FLERR, arg[iarg + 1], false, lmp) != 0;
+    else if (strcmp(arg[iarg], "kernels") == 0)
+      kernels = arg[iarg + 1];
     else if (strcmp(arg[iarg], "reference") == 0)
       impl->reference = arg[iarg + 1];
     else if (strcmp(arg[iarg], "symmetry") == 0) {
@@ -163,7 +168,7 @@ void PairTransIP::settings(int narg, char **arg)
     } else
       error->all(FLERR,
                  "pair_style transip: unknown keyword {}; known are device, charge, multiplicity, "
-                 "check, threads, symmetry, reference",
+                 "check, threads, kernels, symmetry, reference",
                  arg[iarg]);
   }
 
@@ -174,7 +179,7 @@ void PairTransIP::settings(int narg, char **arg)
   try {
     transip::set_threads(threads);
     impl->path = arg[0];
-    impl->model.emplace(impl->path, device, node_rank(world));
+    impl->model.emplace(impl->path, device, node_rank(world), kernels);
     impl->calls = 0;
     impl->seconds = 0.0;
     impl->model->check_charge(impl->charge, impl->multiplicity);
@@ -188,7 +193,8 @@ void PairTransIP::settings(int narg, char **arg)
 
   const transip::Metadata &card = impl->model->metadata();
   // a halo of tokens needs the neighbors of ghosts; this is asked of hybrid styles right after
-  ghostneigh = (card.cutoff && comm->nprocs > 1) ? 1 : 0;
+  ghostneigh = ghosts() == TransIPGhosts::TOKENS ? 1 : 0;
+  comm_forward = comm_reverse = impl->model->exchanges();
   if (!card.conservative && comm->me == 0)
     error->warning(FLERR,
                    "pair_style transip: {} has a direct force head: its forces are not the "
@@ -198,9 +204,10 @@ void PairTransIP::settings(int narg, char **arg)
   if (comm->nprocs > 1 && where != "cpu" && device.find(':') == std::string::npos)
     where = "cuda, devices by node-local rank";
   if (comm->me == 0)
-    utils::logmesg(lmp, "TransIP model {}: {} weights on {}, elements {}\n  trained on: {}\n"
+    utils::logmesg(lmp, "TransIP model {}: {} weights on {}, {}, elements {}\n  trained on: {}\n"
                    "  validated: {}\n",
-                   impl->path, card.dtype, where, transip::symbols(card.species),
+                   impl->path, card.dtype, where, impl->model->runs_by(),
+                   transip::symbols(card.species),
                    card.training_data.empty() ? "(not said)"
                                               : card.training_data + ", " + card.level_of_theory,
                    card.certificate.empty() ? "no; type `transip-md validate`" : card.certificate);
@@ -306,7 +313,18 @@ void PairTransIP::check_thermostat()
 }
 
 /* ----------------------------------------------------------------------
-   a local model needs a full neighbor list, and on several ranks a halo
+   what ghosts are: on several ranks their features come from their owners, layer by layer, or,
+   of a model that knows no such exchange, are computed anew
+------------------------------------------------------------------------- */
+
+TransIPGhosts PairTransIP::ghosts() const
+{
+  if (comm->nprocs == 1 || !impl->model->metadata().cutoff) return TransIPGhosts::IMAGES;
+  return impl->model->exchanges() ? TransIPGhosts::EXCHANGED : TransIPGhosts::TOKENS;
+}
+
+/* ----------------------------------------------------------------------
+   a local model needs a full neighbor list, and where ghosts are tokens a halo
 ------------------------------------------------------------------------- */
 
 void PairTransIP::init_local()
@@ -322,7 +340,7 @@ void PairTransIP::init_local()
                    "pair_style transip: special_bonds takes bonded atoms out of the neighbor list, "
                    "and the model wants them all. Type `special_bonds lj/coul 1.0 1.0 1.0`");
 
-  if (comm->nprocs == 1) {
+  if (ghosts() != TransIPGhosts::TOKENS) {
     neighbor->add_request(this, NeighConst::REQ_FULL);
     return;
   }
@@ -390,12 +408,17 @@ void PairTransIP::compute_local()
 {
   TransIPRows &rows = impl->rows;
   if (neighbor->ago == 0) rows.forget();
-  rows.build(list, impl->element_of_type, *impl->model->metadata().cutoff, comm->nprocs > 1);
+  rows.build(list, impl->element_of_type, *impl->model->metadata().cutoff, ghosts());
   warn_if_close(rows.closest);
   transip::Request request;
   request.species = rows.species;
   request.positions = rows.positions;
-  request.owner = rows.owner;
+  if (ghosts() == TransIPGhosts::EXCHANGED) {
+    impl->exchange.prepare(impl->model->exchanges(), rows.atom_of_row, rows.species.size());
+    request.exchange = &impl->exchange;
+  } else {
+    request.owner = rows.owner;
+  }
   request.owned = rows.owned;
   request.neighbours = rows.neighbours;
   evaluate(request, [&rows, this](std::size_t row) { return atom->tag[rows.atom_of_row[row]]; });
@@ -529,9 +552,37 @@ void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row
 
 /* ---------------------------------------------------------------------- */
 
+int PairTransIP::pack_forward_comm(int n, int *list, double *buf, int /*pbc_flag*/, int * /*pbc*/)
+{
+  return impl->exchange.pack_forward(n, list, buf);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairTransIP::unpack_forward_comm(int n, int first, double *buf)
+{
+  impl->exchange.unpack_forward(n, first, buf);
+}
+
+/* ---------------------------------------------------------------------- */
+
+int PairTransIP::pack_reverse_comm(int n, int first, double *buf)
+{
+  return impl->exchange.pack_reverse(n, first, buf);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairTransIP::unpack_reverse_comm(int n, int *list, double *buf)
+{
+  impl->exchange.unpack_reverse(n, list, buf);
+}
+
+/* ---------------------------------------------------------------------- */
+
 double PairTransIP::memory_usage()
 {
-  return impl->molecule.memory_usage() + impl->rows.memory_usage() +
+  return impl->molecule.memory_usage() + impl->exchange.memory_usage() + impl->rows.memory_usage() +
       static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +
                                             impl->result.forces.capacity()));
 }

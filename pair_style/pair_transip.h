@@ -26,6 +26,8 @@ struct Request;
 
 namespace LAMMPS_NS {
 
+enum class TransIPGhosts;
+
 class PairTransIP : public Pair {
  public:
   PairTransIP(class LAMMPS *);
@@ -37,12 +39,17 @@ class PairTransIP : public Pair {
   void init_style() override;
   double init_one(int, int) override;
   double memory_usage() override;
+  int pack_forward_comm(int, int *, double *, int, int *) override;
+  void unpack_forward_comm(int, int, double *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
 
  private:
   struct Impl;    // holds everything of libtransip
   std::unique_ptr<Impl> impl;
 
   void allocate();
+  TransIPGhosts ghosts() const;
   void init_local();
   void check_thermostat();
   void take_reference(const class TransIPMolecule &);

@@ -58,7 +58,7 @@ int TransIPRows::owner_of_ghost(int j)
 ------------------------------------------------------------------------- */
 
 void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
-                        bool halo)
+                        TransIPGhosts ghosts)
 {
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;
@@ -77,7 +77,7 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
 
   // tokens first
 
-  const int last = halo ? nall : nlocal;
+  const int last = ghosts == TransIPGhosts::TOKENS ? nall : nlocal;
   for (int i = 0; i < last; i++) {
     if (elements[type[i]] == 0) continue;
     add_row(i, static_cast<std::int64_t>(atom_of_row.size()));
@@ -86,7 +86,7 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
   }
   const std::size_t tokens = species.size();
 
-  if (!halo && local_of_tag.empty())
+  if (ghosts == TransIPGhosts::IMAGES && local_of_tag.empty())
     for (int i = 0; i < nlocal; i++) local_of_tag.emplace(atom->tag[i], i);
 
   // then images, as they are met
@@ -106,7 +106,8 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
       const double rsq = dx * dx + dy * dy + dz * dz;
       if (rsq >= cutsq) continue;
       closest.look(rsq, atom->tag[i], atom->tag[j]);
-      if (row_of_atom[j] < 0) add_row(j, row_of_atom[owner_of_ghost(j)]);
+      if (row_of_atom[j] < 0)
+        add_row(j, ghosts == TransIPGhosts::IMAGES ? row_of_atom[owner_of_ghost(j)] : -1);
       found.push_back(row_of_atom[j]);
       counts[t]++;
     }

@@ -23,15 +23,21 @@
 
 namespace LAMMPS_NS {
 
+// what the ghosts of this rank are to the model
+enum class TransIPGhosts {
+  IMAGES,       // of local atoms (one rank)
+  TOKENS,       // atoms whose features this rank computes too (a halo)
+  EXCHANGED,    // images of local atoms of whatever rank, whose features come from there
+};
+
 class TransIPRows : protected Pointers {
  public:
   explicit TransIPRows(class LAMMPS *);
 
   // elements: atomic number of each atom type, 0 for types of another style
-  // halo: every atom of this rank, ghosts too, is a token (several ranks); else only local atoms
-  //       are, and ghosts are images of them (one rank)
+  // local atoms are tokens, ghosts what `ghosts` says
   void build(class NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
-             bool halo);
+             TransIPGhosts ghosts);
 
   // forget which atom has which tag: call when atoms may have changed places
   void forget();
@@ -40,7 +46,7 @@ class TransIPRows : protected Pointers {
   std::vector<std::int64_t> species;       // [T]
   std::vector<std::uint8_t> owned;         // [T]
   std::vector<double> positions;           // [I*3]
-  std::vector<std::int64_t> owner;         // [I]
+  std::vector<std::int64_t> owner;         // [I]; of no meaning for exchanged ghosts
   std::vector<std::int64_t> neighbours;    // [T*K]
   Closest closest;                         // pair of a token and a neighbour
 

@@ -1,5 +1,7 @@
 #include "transip/model.h"
 
+#include "native/frame.h"
+#include "native/native_model.h"
 #include "program.h"
 #include "reference.h"
 #include "transip/elements.h"
@@ -13,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <numeric>
@@ -144,6 +147,8 @@ struct Model::Impl {
   at::Tensor rotations{}, weights{};    // of an average
   at::Tensor masses{}, places{};        // of the frame
   std::vector<std::int64_t> species{};  // of the frame's reference
+  std::unique_ptr<NativeModel> native{};  // null: torch evaluates
+  std::optional<Frame> frame{};           // of the native kernels
 
   /// torch keeps a CUDA device's memory for its next model; other programs on the device shall have it back.
   ~Impl()
@@ -160,6 +165,10 @@ struct Model::Impl {
   at::Tensor to_device(const at::Tensor &tensor) const { return tensor.to(device); }
   std::vector<at::Tensor> inputs(const Request &request) const;
   Output run(const Request &request, const Symmetry &wanted);
+  void run_native(const Request &request, Result &result, bool forces, const Symmetry &wanted);
+  void average_native(const Request &request, Result &result, bool forces, std::span<const double> turns,
+                      std::span<const double> shares);
+  void check_frame(const Request &request) const;
   void evaluate(const Request &request, Result &result, bool forces, const Symmetry &wanted);
 };
 
@@ -170,20 +179,29 @@ struct Model::Impl {
   throw Error(text.starts_with("symmetry ") ? text + "." : "torch could not evaluate the model: " + text);
 }
 
-std::vector<at::Tensor> Model::Impl::inputs(const Request &request) const
+/// Throw unless all arrays of a request fit together.
+static void check_shapes(const Request &request)
 {
   const auto tokens = static_cast<std::int64_t>(request.species.size());
   const auto rows = static_cast<std::int64_t>(request.positions.size() / 3);
   const auto slots = static_cast<std::int64_t>(tokens ? request.neighbours.size() / request.species.size() : 0);
   require_shape(request.positions.size() == static_cast<std::size_t>(3 * rows) && rows >= tokens, "positions",
                 request.positions.size());
-  require_shape(request.owner.size() == static_cast<std::size_t>(rows) || (request.owner.empty() && rows == tokens),
+  require_shape(request.owner.size() == static_cast<std::size_t>(rows) || (request.owner.empty() && (rows == tokens || request.exchange)),
                 "owner", request.owner.size());
   require_shape(request.owned.empty() || request.owned.size() == request.species.size(), "owned",
                 request.owned.size());
   require_shape(request.neighbours.size() == static_cast<std::size_t>(slots * tokens), "neighbours",
                 request.neighbours.size());
+}
 
+std::vector<at::Tensor> Model::Impl::inputs(const Request &request) const
+{
+  check_shapes(request);
+  if (request.exchange) throw Error("Only native kernels take an exchange.");
+  const auto tokens = static_cast<std::int64_t>(request.species.size());
+  const auto rows = static_cast<std::int64_t>(request.positions.size() / 3);
+  const auto slots = static_cast<std::int64_t>(tokens ? request.neighbours.size() / request.species.size() : 0);
   const at::Tensor owner =
       request.owner.empty() ? at::arange(rows, at::kLong) : view(request.owner, {rows}, at::kLong);
   const at::Tensor owned =
@@ -199,13 +217,30 @@ std::vector<at::Tensor> Model::Impl::inputs(const Request &request) const
   };
 }
 
-Model::Model(const std::string &path, const std::string &device, int node_rank)
+/// The kernels that are asked for, by the environment where the caller leaves it open.
+static std::string kernels_name(const std::string &asked)
 {
+  const char *preset = std::getenv("TRANSIP_KERNELS");
+  const std::string name = asked == "auto" && preset && *preset ? preset : asked;
+  if (name != "auto" && name != "native" && name != "torch")
+    throw Error("kernels must be auto, native or torch; got '" + name + "'" +
+                (name == asked ? "." : " in the environment variable TRANSIP_KERNELS."));
+  return name;
+}
+
+Model::Model(const std::string &path, const std::string &device, int node_rank, const std::string &kernels)
+{
+  const std::string wanted = kernels_name(kernels);
   Card card = read_card(path);
   const c10::Device chosen = choose_device(device_name(device, card, path), node_rank);
   auto program = load_program(path, card.metadata, card.compiled, chosen);
   // Impl gives memory back when it goes, and so cannot be moved: made in place.
   impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference)});
+  torch::jit::Module *module = impl_->program->scripted();
+  if (wanted != "torch" && chosen.is_cpu() && module) impl_->native = NativeModel::take(*module, impl_->metadata);
+  if (wanted == "native" && !impl_->native)
+    throw Error("There are no native kernels for " + path + ": they are for TransIP models in TorchScript files, with "
+                "forces that are the gradient of the energy, on the CPU. Use kernels auto.");
 }
 
 Model::~Model() = default;
@@ -220,6 +255,17 @@ const Metadata &Model::metadata() const
 std::string Model::device() const
 {
   return impl_->device.str();
+}
+
+std::string Model::runs_by() const
+{
+  if (impl_->native) return "native kernels (" + impl_->native->instructions() + ")";
+  return impl_->program->scripted() ? "TorchScript" : "compiled code";
+}
+
+int Model::exchanges() const
+{
+  return impl_->native && impl_->metadata.cutoff ? impl_->native->exchange_width() : 0;
 }
 
 void Model::check_charge(int charge, int multiplicity) const
@@ -286,6 +332,10 @@ void Model::set_reference(std::span<const std::int64_t> species, std::span<const
     rethrow(problem);
   }
   impl_->species.assign(species.begin(), species.end());
+  std::vector<double> masses, places;
+  copy_out(impl_->masses, masses);
+  copy_out(impl_->places, places);
+  impl_->frame.emplace(std::move(masses), std::move(places));
 }
 
 bool Model::check_reference()
@@ -318,6 +368,64 @@ bool Model::check_reference()
               "). Export the model again on this machine.");
 }
 
+void Model::Impl::check_frame(const Request &request) const
+{
+  if (!masses.defined()) throw Error("symmetry frame was given no reference structure.");
+  if (!std::equal(species.begin(), species.end(), request.species.begin(), request.species.end()))
+    throw Error("symmetry frame: the atoms are not those of the reference structure, which has " +
+                std::to_string(species.size()) + "; got " + std::to_string(request.species.size()) +
+                ", or other elements. Give a reference with the same atoms in the same order.");
+}
+
+/// positions R^T for row vectors, or positions R.
+static std::vector<double> product(std::span<const double> positions, const double *rotation, bool transposed)
+{
+  std::vector<double> turned(positions.size());
+  for (std::size_t i = 0; i + 2 < positions.size(); i += 3)
+    for (std::size_t a = 0; a < 3; a++)
+      for (std::size_t b = 0; b < 3; b++)
+        turned[i + a] += positions[i + b] * (transposed ? rotation[3 * a + b] : rotation[3 * b + a]);
+  return turned;
+}
+
+void Model::Impl::average_native(const Request &request, Result &result, bool forces, std::span<const double> turns,
+                                 std::span<const double> shares)
+{
+  std::vector<double> energies(request.species.size()), sum(forces ? request.positions.size() : 0);
+  for (std::size_t n = 0; n < shares.size(); n++) {
+    const double *rotation = &turns[9 * n];
+    native->evaluate(request, product(request.positions, rotation, true), result, forces);
+    for (std::size_t t = 0; t < energies.size(); t++) energies[t] += shares[n] * result.energies[t];
+    const std::vector<double> back = product(result.forces, rotation, false);
+    for (std::size_t i = 0; i < back.size(); i++) sum[i] += shares[n] * back[i];
+  }
+  result.energies = std::move(energies);
+  result.forces = std::move(sum);
+}
+
+void Model::Impl::run_native(const Request &request, Result &result, bool forces, const Symmetry &wanted)
+{
+  check_shapes(request);
+  switch (wanted.mode) {
+    case Symmetry::Mode::average: {
+      std::vector<double> turns, shares;
+      copy_out(rotations, turns);
+      copy_out(weights, shares);
+      return average_native(request, result, forces, turns, shares);
+    }
+    case Symmetry::Mode::random:
+      return average_native(request, result, forces, numbered_rotation(wanted.seed, request.step),
+                            std::array<double, 1>{1.0});
+    case Symmetry::Mode::frame: {
+      check_frame(request);
+      native->evaluate(request, frame->turned(request.positions), result, forces);
+      if (forces) frame->turn_back(result.forces);
+      return;
+    }
+    case Symmetry::Mode::none: return native->evaluate(request, request.positions, result, forces);
+  }
+}
+
 Output Model::Impl::run(const Request &request, const Symmetry &wanted)
 {
   switch (wanted.mode) {
@@ -328,11 +436,7 @@ Output Model::Impl::run(const Request &request, const Symmetry &wanted)
       return program->run_average(inputs(request), turn, at::ones({1}, turn.options()));
     }
     case Symmetry::Mode::frame:
-      if (!masses.defined()) throw Error("symmetry frame was given no reference structure.");
-      if (!std::equal(species.begin(), species.end(), request.species.begin(), request.species.end()))
-        throw Error("symmetry frame: the atoms are not those of the reference structure, which has " +
-                    std::to_string(species.size()) + "; got " + std::to_string(request.species.size()) +
-                    ", or other elements. Give a reference with the same atoms in the same order.");
+      check_frame(request);
       return program->run_frame(inputs(request), masses, places);
     case Symmetry::Mode::none: break;
   }
@@ -347,7 +451,9 @@ void Model::evaluate(const Request &request, Result &result, bool forces)
 void Model::Impl::evaluate(const Request &request, Result &result, bool forces, const Symmetry &wanted)
 {
   try {
-    if (forces || wanted.mode != Symmetry::Mode::none) {
+    if (native) {
+      run_native(request, result, forces, wanted);
+    } else if (forces || wanted.mode != Symmetry::Mode::none) {
       const Output output = run(request, wanted);
       copy_out(output.energies, result.energies);
       copy_out(output.forces, result.forces);

@@ -71,6 +71,8 @@ class ScriptedProgram : public Program {
     return output_of(module_.forward({inputs.begin(), inputs.end()}));
   }
 
+  torch::jit::Module *scripted() override { return &module_; }
+
   Output run_average(std::vector<at::Tensor> inputs, const at::Tensor &rotations, const at::Tensor &weights) override
   {
     return run_method("forward_average", inputs, rotations, weights);

@@ -39,6 +39,9 @@ class Program {
   /// The forward in the frame of a reference, both from make_frame. Throws: the frame is not determined.
   virtual Output run_frame(std::vector<at::Tensor> inputs, const at::Tensor &masses, const at::Tensor &reference) = 0;
 
+  /// The file's TorchScript; null: it holds compiled code.
+  virtual torch::jit::Module *scripted() { return nullptr; }
+
   /// Energies alone, without the gradient where the file has a way of doing so.
   virtual at::Tensor energies(std::vector<at::Tensor> inputs) { return run(std::move(inputs)).energies; }
 

@@ -60,6 +60,7 @@ def compare_engines(
         One row an engine (for OpenMM one a platform), and the tolerance that decided.
     """
     tolerance = PARITY[read_metadata(model).dtype]
+    allowed = Tolerance(tolerance.energy_of(len(atoms)), tolerance.force)
     job = Job(model, atoms, folder, device, symmetry, reference)
     reference = make_engine("ase").single_point(job)
 
@@ -67,7 +68,7 @@ def compare_engines(
         """Compare one engine's numbers."""
         energy = abs(point.energy - reference.energy)
         force = float(np.abs(point.forces - reference.forces).max())
-        return Agreement(name, point.energy, energy, force, energy <= tolerance.energy and force <= tolerance.force)
+        return Agreement(name, point.energy, energy, force, energy <= allowed.energy and force <= allowed.force)
 
     rows = []
     for name in engines:
@@ -79,4 +80,4 @@ def compare_engines(
                 rows.append(row(f"openmm, {platform}", engine.single_point(job)))
         else:
             rows.append(row(name, make_engine(name).single_point(job)))
-    return rows, tolerance
+    return rows, allowed

@@ -15,6 +15,16 @@
 
 namespace transip {
 
+/// Hands features of atoms to the ranks that have images of them. For models that `exchanges()`.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  /// features [I*width], those of the tokens filled: fill the other rows with those of their tokens, wherever they are.
+  virtual void forward(std::span<double> features) = 0;
+  /// gradients [I*width], filled: add those of the other rows to their tokens', wherever they are.
+  virtual void reverse(std::span<double> gradients) = 0;
+};
+
 /// One evaluation's input; the spans must live as long as the call.
 struct Request {
   std::span<const std::int64_t> species;     ///< [T] atomic numbers
@@ -25,6 +35,7 @@ struct Request {
   int charge = 0;                            ///< total charge, e
   int multiplicity = 1;                      ///< spin multiplicity
   std::uint64_t step = 0;                    ///< random rotations are numbered by it
+  Exchange *exchange = nullptr;              ///< where rows have their tokens on other ranks; `owner` is empty then
 };
 
 /// One evaluation's output; kept by the caller, so that its memory is used again.
@@ -40,8 +51,12 @@ class Model {
   ///
   /// device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N".
   /// node_rank: number of this process among those of its node; "auto" and "cuda" take the CUDA devices in turn by it.
-  /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there.
-  explicit Model(const std::string &path, const std::string &device = "auto", int node_rank = 0);
+  /// kernels: what evaluates a TorchScript file on the CPU: "auto" (the project's own kernels where they can, else
+  /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS says what "auto" is.
+  /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there,
+  /// native kernels for a model that they do not know.
+  explicit Model(const std::string &path, const std::string &device = "auto", int node_rank = 0,
+                 const std::string &kernels = "auto");
   ~Model();
   Model(Model &&) noexcept;
   Model &operator=(Model &&) noexcept;
@@ -50,6 +65,13 @@ class Model {
 
   /// Where the model runs: "cpu" or "cuda:N".
   std::string device() const;
+
+  /// What evaluates the model, for the log: "native kernels (avx512)", "TorchScript" or "compiled code".
+  std::string runs_by() const;
+
+  /// Width of the features that an `Exchange` of this model hands on for each row; 0: it needs none and takes none, and
+  /// what images see has to be given as tokens that are not owned.
+  int exchanges() const;
 
   /// Throws Error unless the model knows this total charge (e) and spin multiplicity.
   void check_charge(int charge, int multiplicity) const;

@@ -1,0 +1,136 @@
+// Products of a few rows with a matrix that stays: what linear layers are made of.
+#pragma once
+
+#include "lanes.h"
+#include "network.h"
+
+namespace transip::native {
+namespace {
+
+constexpr int round_up(int count, int to)
+{
+  return (count + to - 1) / to * to;
+}
+
+/// A matrix [inner, outer], laid out in panels two vectors wide, and a bias [outer]; outer is padded to whole vectors.
+template <typename Real> class Matrix {
+  using L = Lanes<Real>;
+  using V = typename L::V;
+  static constexpr int size = L::size;
+  // As many rows at a time as there are registers for their sums.
+  static constexpr int most = TRANSIP_VECTOR_BYTES == 64 ? 12 : 6;
+
+ public:
+  /// element(i, o) gives the weights, bias(o) the bias.
+  template <typename Element, typename Bias> void fill(int inner, int outer, Element element, Bias bias)
+  {
+    inner_ = inner;
+    vectors_ = round_up(outer, size) / size;
+    const int wide = vectors_ * size;
+    panels_ = static_cast<Real *>(store_.reserve(std::int64_t(sizeof(Real)) * wide * (inner + 1)));
+    bias_ = panels_ + std::int64_t(inner) * wide;
+    for (int o = 0; o < wide; o++) {
+      bias_[o] = o < outer ? Real(bias(o)) : Real(0);
+      const int panel = o / (2 * size), start = panel * 2 * size;
+      const int width = wide - start < 2 * size ? size : 2 * size;
+      for (int i = 0; i < inner; i++)
+        panels_[std::int64_t(start) * inner + std::int64_t(i) * width + (o - start)] =
+            o < outer ? Real(element(i, o)) : Real(0);
+    }
+  }
+
+  /// to [rows, outer] = from [rows, inner] M + bias
+  void apply(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
+  {
+    product<Start::bias>(rows, from, from_stride, to, to_stride);
+  }
+  /// to += from M + bias
+  void add(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
+  {
+    product<Start::both>(rows, from, from_stride, to, to_stride);
+  }
+
+  std::int64_t memory() const { return store_.bytes(); }
+
+ private:
+  enum class Start { bias, both };
+
+  template <Start start, int rows, int columns>
+  void block(const Real *from, int from_stride, const Real *panel, const Real *bias, Real *to, int to_stride) const
+  {
+    V sums[rows][columns];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+      for (int c = 0; c < columns; c++) {
+        sums[r][c] = L::load(bias + c * size);
+        if (start == Start::both) sums[r][c] += L::load(to + std::int64_t(r) * to_stride + c * size);
+      }
+    for (int i = 0; i < inner_; i++) {
+      V weights[columns];
+#pragma GCC unroll 2
+      for (int c = 0; c < columns; c++) weights[c] = L::load(panel + (std::int64_t(i) * columns + c) * size);
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; r++) {
+        const V value = L::all(from[std::int64_t(r) * from_stride + i]);
+#pragma GCC unroll 2
+        for (int c = 0; c < columns; c++) sums[r][c] += value * weights[c];
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+      for (int c = 0; c < columns; c++) L::store(to + std::int64_t(r) * to_stride + c * size, sums[r][c]);
+  }
+
+  template <Start start, int columns>
+  void some_rows(int rows, const Real *from, int from_stride, const Real *panel, const Real *bias, Real *to,
+                 int to_stride) const
+  {
+    switch (rows) {
+#define TRANSIP_ROWS(n) \
+  case n: return block<start, (n <= most ? n : 1), columns>(from, from_stride, panel, bias, to, to_stride)
+      TRANSIP_ROWS(1);
+      TRANSIP_ROWS(2);
+      TRANSIP_ROWS(3);
+      TRANSIP_ROWS(4);
+      TRANSIP_ROWS(5);
+      TRANSIP_ROWS(6);
+      TRANSIP_ROWS(7);
+      TRANSIP_ROWS(8);
+      TRANSIP_ROWS(9);
+      TRANSIP_ROWS(10);
+      TRANSIP_ROWS(11);
+      TRANSIP_ROWS(12);
+#undef TRANSIP_ROWS
+    }
+  }
+
+  template <Start start>
+  void product(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
+  {
+    // Nearly equal parts: 13 rows are better done as 7 and 6 than as 12 and 1.
+    const std::int64_t parts = (rows + most - 1) / most;
+    for (std::int64_t part = 0, row = 0; part < parts; part++) {
+      const auto now = static_cast<int>((rows - row) / (parts - part));
+      const Real *source = from + row * from_stride;
+      for (int vector = 0; vector < vectors_; vector += 2) {
+        const Real *panel = panels_ + std::int64_t(vector) * size * inner_;
+        Real *place = to + row * to_stride + vector * size;
+        const Real *bias = bias_ + vector * size;
+        if (vectors_ - vector > 1)
+          some_rows<start, 2>(now, source, from_stride, panel, bias, place, to_stride);
+        else
+          some_rows<start, 1>(now, source, from_stride, panel, bias, place, to_stride);
+      }
+      row += now;
+    }
+  }
+
+  Store store_;
+  Real *panels_ = nullptr, *bias_ = nullptr;
+  int inner_ = 0, vectors_ = 0;
+};
+
+}  // namespace
+}  // namespace transip::native

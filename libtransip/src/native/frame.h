@@ -1,0 +1,26 @@
+// A molecule's own frame: the twin of into_frame and out_of_frame in python/transip_md/symmetry/module.py.
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+namespace transip {
+
+class Frame {
+ public:
+  /// masses [N], summing to one, and m r [N*3], with r the reference's places around its centre of mass.
+  Frame(std::vector<double> masses, std::vector<double> reference);
+
+  /// Positions [N*3], turned onto the reference. Throws Error: the turn is not determined.
+  std::vector<double> turned(std::span<const double> positions);
+
+  /// Forces [N*3] on what `turned` gave, into forces on the molecule.
+  void turn_back(std::vector<double> &forces) const;
+
+ private:
+  std::vector<double> masses_, reference_, image_;
+  std::array<double, 9> rotation_{};
+};
+
+}  // namespace transip

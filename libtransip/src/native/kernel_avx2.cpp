@@ -1,0 +1,12 @@
+// The kernels for AVX2 and FMA; CMakeLists.txt gives the compiler's option.
+#define TRANSIP_VECTOR_BYTES 32
+#include "kernel.inc"
+
+namespace transip::native {
+
+Kernel *make_avx2(const Network &network, const RadialPieces &pieces, bool single)
+{
+  return make(network, pieces, single);
+}
+
+}  // namespace transip::native
