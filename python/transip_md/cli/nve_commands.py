@@ -116,9 +116,9 @@ def _run(
                 out,
                 lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
         errors.print(f"Interrupted. The same command goes on from what lies in {out}.", markup=False, soft_wrap=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(error.code if isinstance(error, SystemExit) else 130) from None
 
 
 def _read(logs: list[Path], structure: Path | None, base: NveSettings) -> Study:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import ase
@@ -15,6 +12,7 @@ import numpy as np
 
 from transip_md.build import find_tool
 from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
+from transip_md.engines.child import run_child
 from transip_md.engines.lammps_runs import frames_of, last_restart, output_lines
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.plugins import KINDS, plugin_library
@@ -23,8 +21,6 @@ from transip_md.thermal import temperature_of
 #: Room around the molecule; the box is shrink-wrapped, so that it says nothing about the physics.
 PADDING = 10.0
 THERMO = "thermo_style custom step time pe ke etotal temp"
-#: Seconds between looks at the log of a running LAMMPS.
-POLL = 0.2
 
 DECK_START = """\
 # {title}
@@ -195,27 +191,20 @@ class LammpsEngine:
         screen = deck.with_suffix(".screen")
         if not append:
             log.unlink(missing_ok=True)
+
+        def look() -> None:
+            if progress and log.exists() and len(rows := read_thermo(log)):
+                progress(int(rows[-1][0]))
+
         with screen.open("w") as output:
-            process = subprocess.Popen(
-                command, cwd=deck.parent, stdout=output, stderr=output, env=environment, start_new_session=True
-            )
-            try:
-                while process.poll() is None:
-                    time.sleep(POLL)
-                    if progress and log.exists() and len(rows := read_thermo(log)):
-                        progress(int(rows[-1][0]))
-            except BaseException:
-                # The wheel's lmp starts the program itself as a child: the whole group must go.
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait()
-                raise
+            status = run_child(command, deck.parent, environment, output, look)
         said = screen.read_text(errors="replace").strip()
         screen.unlink()
-        if process.returncode:
+        if status:
             text = log.read_text(errors="replace") if log.exists() else ""
             errors = [line for line in text.splitlines() if line.startswith("ERROR")]
             raise TransIPError(
-                f"LAMMPS stopped with exit {process.returncode} (deck {deck}, log {log}):\n"
+                f"LAMMPS stopped with exit {status} (deck {deck}, log {log}):\n"
                 + "\n".join(errors or [said or "no message"])
             )
 
