@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from toys import toy_metadata
 from transip_md.export import script
+from transip_md.symmetry.module import Symmetry
 
 DEPTH = 0.2  # eV
 SIGMA = 1.5  # Angstrom
@@ -35,6 +36,7 @@ class LennardJones(nn.Module):
         self.depth = DEPTH
         self.sigma = SIGMA
         self.cutoff = CUTOFF
+        self.symmetry = Symmetry()
 
     def forward(
         self,
@@ -93,10 +95,36 @@ class LennardJones(nn.Module):
             forces = torch.zeros_like(forces).index_add(0, wrong, forces)
         return energies.detach(), forces.detach()
 
+    @torch.jit.export
+    def forward_average(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owner: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+        rotations: Tensor,
+        weights: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        energies, forces = torch.zeros_like(positions[: len(species), 0]), torch.zeros_like(positions)
+        for row in range(len(weights)):
+            turned = positions @ rotations[row].t()
+            energy, force = self.forward(species, turned, owner, owned, neighbours, charge, multiplicity)
+            energies, forces = energies + weights[row] * energy, forces + weights[row] * (force @ rotations[row])
+        return energies, forces
+
 
 def write_pairs(path: Path, fault: str = "", **changes) -> Path:
     metadata = toy_metadata(
-        **{"cutoff": CUTOFF, "interaction_range": CUTOFF, "architecture": {"name": "Lennard-Jones"}, **changes}
+        **{
+            "cutoff": CUTOFF,
+            "interaction_range": CUTOFF,
+            "architecture": {"name": "Lennard-Jones"},
+            "symmetry": ("average", "random"),
+            **changes,
+        }
     )
     script(LennardJones(fault), metadata, path)
     return path

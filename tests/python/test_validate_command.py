@@ -66,6 +66,19 @@ def test_strict(tmp_path, repository):
     assert isinstance(run(*arguments, "--strict", fails=True).exception, CheckFailedError)
 
 
+def test_symmetry_is_told(tmp_path, cluster):
+    """What was measured with symmetry says so everywhere, and is no certificate of the model itself."""
+    model = write_pairs(tmp_path / "lopsided.pt", "lopsided")
+    arguments = (model, cluster, "--only", "rotation", "--json", tmp_path / "v.json", "--html", tmp_path / "v.html")
+    assert isinstance(run(*arguments, fails=True).exception, CheckFailedError)
+    assert "symmetry" not in (tmp_path / "v.html").read_text().split("<h2>")[0]
+    assert "symmetry average 12" in run(*arguments, "--symmetry", "average 12").output
+    assert json.loads((tmp_path / "v.json").read_text())["symmetry"] == "average 12"
+    assert "with symmetry average 12" in (tmp_path / "v.html").read_text()
+    refused = run(*arguments, "--symmetry", "average 12", "--stamp", fails=True)
+    assert isinstance(refused.exception, UsageError) and "--stamp" in str(refused.exception)
+
+
 def test_usage(tmp_path, cluster):
     model = write_pairs(tmp_path / "lj.pt")
     for arguments, words in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 
 import ase.io
@@ -15,8 +16,10 @@ from transip_md.errors import UsageError
 from transip_md.runtime import ExportedModel
 from transip_md.validation.certificate import certificate_of, stamp
 from transip_md.validation.differences import derivative
+from transip_md.validation.paths import Path
 from transip_md.validation.registry import all_checks, select
 from transip_md.validation.run import validate
+from transip_md.validation.subject import Point, Subject
 from transip_md.validation.thresholds import thresholds
 
 #: Checks that need neither an engine nor many steps.
@@ -305,3 +308,105 @@ def test_engines_print_the_certificate(tmp_path, toy_file, structures, lammps_pl
     assert "validated: PASS in 1 checks (on tetrahedron" in (tmp_path / "point.log").read_text()
     make_engine("openmm").single_point(job)
     assert f"{file}: validated: PASS in 1 checks (on tetrahedron" in capfd.readouterr().err
+
+
+def morse(x: np.ndarray, *, bump: float = 0.0, at: float = 0.0) -> Path:
+    """A Morse curve of 4 eV about 1 Angstrom with a Gaussian bump (eV) of width 0.05 Angstrom at some length."""
+    fade = np.exp(-2.0 * (x - 1.0))
+    hill = bump * np.exp(-(((x - at) / 0.05) ** 2))
+    slope = 4.0 * 2 * (1 - fade) * 2.0 * fade - hill * 2 * (x - at) / 0.05**2
+    return Path(x, 4.0 * (1 - fade) ** 2 + hill, slope, 1.0)
+
+
+def test_reach_of_a_bond_is_where_its_first_flaw_lies():
+    x = np.linspace(0.5, 2.0, 601)
+    assert morse(x).first_flaw(0.5) is None and morse(x).falls() is None
+    assert morse(x).roughness() == pytest.approx(0.0, abs=1e-9)
+    # Stretched: a barrier that holds another well behind it.
+    barrier = morse(x, bump=0.8, at=1.3)
+    place, height = barrier.first_flaw(0.5)
+    behind = x > 1.2
+    top = int(barrier.energy[behind & (x < 1.35)].argmax())
+    assert place == pytest.approx(x[behind][top], abs=0.01)
+    assert height == pytest.approx(barrier.energy[behind][top], rel=0.02) and barrier.minima() == 2
+    # Compressed: a dent that makes no minimum, but that forces feel.
+    dent = morse(x, bump=-0.4, at=0.8)
+    place, height = dent.first_flaw(0.5)
+    assert dent.minima() == 1 and 0.75 < place < 0.9 and height < morse(x).energy[np.abs(x - 0.75).argmin()]
+
+
+def test_wall_ends_where_the_energy_first_falls():
+    """Behind the hole the energy climbs higher than before: an atom that got in there stays all the same."""
+    x = np.linspace(0.5, 2.0, 601)
+    hole = morse(x, bump=-6.0, at=0.7)
+    top = hole.energy[(x > 0.7) & (x < 1.0)].max()
+    assert hole.energy[0] > 2 * top
+    assert hole.wall() == pytest.approx(top, rel=1e-3) and 0.7 < hole.falls() < 0.9
+
+
+def test_teacher_of_the_shipped_molecules_passes_the_bond_scans(ethanol_file, repository, monkeypatch):
+    """GFN2-xTB itself: one smooth well to 2 covalent lengths, and walls that hold. What the models miss is theirs."""
+    tblite = pytest.importorskip("tblite.ase")
+    calculator = tblite.TBLite(method="GFN2-xTB", verbosity=0, max_iterations=500)
+
+    def taught(self, atoms, turning=None):
+        copy = atoms.copy()
+        copy.calc = calculator
+        return Point(copy.get_potential_energy(), copy.get_forces(), None)
+
+    monkeypatch.setattr(Subject, "evaluate", taught)
+    result = validate(ethanol_file, [repository / "examples/ethanol.xyz"], only=["bonds"])
+    assert not list(result.of("WARN", "FAIL")), result.findings
+    assert result.value("bonds.roughness") < 0.01 and result.value("bonds.wall") > 20
+
+
+def test_models_say_how_hot_their_bonds_may_get(ethanol_file, repository):
+    result = validate(ethanol_file, [repository / "examples/ethanol.xyz"], only=["bonds"])
+    (reach,) = (finding for finding in result.findings if finding.key == "bonds.reach")
+    assert 0.5 < reach.value < result.value("bonds.wall") and reach.verdict == "WARN"
+    # E = kT ln(nu t): at a nanosecond ln(1e5) = 11.5, and a microsecond 18.4.
+    hot, warm = (int(kelvin) for kelvin in re.findall(r"at (\d+) K", reach.note))
+    assert hot == pytest.approx(reach.value / 8.617e-5 / 11.51, rel=0.01)
+    assert warm == pytest.approx(reach.value / 8.617e-5 / 18.42, rel=0.01)
+
+
+@pytest.mark.parametrize(("symmetry", "exact"), [("none", False), ("average 4", False), ("average 12", True)])
+def test_average_removes_what_theory_says(tmp_path, structures, symmetry, exact):
+    """The planted fault goes as z^2 / r^2, l = 2: twelve rotations take that away, four do not."""
+    file = write_pairs(tmp_path / "lopsided.pt", "lopsided")
+    only = ["forces", "virial", "rotation", "net_torque", "cutoff", "extensivity"]
+    result = validate(file, [structures["cluster"]], only=only, symmetry=symmetry)
+    found = verdicts(result)
+    assert result.symmetry == symmetry and found["forces"] == found["virial"] == found["cutoff"] == "PASS"
+    assert (found["rotation"] == found["net_torque"] == "PASS") is exact, found
+    assert (result.value("rotation.force_worst") < 1e-9) is exact
+
+
+def test_frame_is_exact_and_says_what_it_gives_up(ethanol_file, repository, lammps_plugin):
+    structure = repository / "examples/ethanol.xyz"
+    only = [
+        "forces", "virial", "far_from_origin", "permutation", "rotation", "embedding", "net_torque", "extensivity",
+        "dimers", "precision", "engines", "conservation",
+    ]  # fmt: skip
+    result = validate(ethanol_file, [structure], only=only, symmetry="frame")
+    assert not list(result.of("WARN", "FAIL")), result.findings
+    assert result.value("rotation.force_worst") < 1e-8 and result.value("net_torque.torque") < 1e-8
+    assert result.value("conservation.angular_momentum") < 1e-10
+    # Hydrogens that change places are told apart by the reference: the rotation error is seen there.
+    exchange = result.value("permutation.exchange")
+    assert 1e-4 < exchange < 1.0 and result.value("permutation.energy") < 1e-9
+    skipped = {finding.check: finding.note for finding in result.of("SKIP")}
+    assert {"embedding", "extensivity", "dimers", "precision"} <= skipped.keys()
+    plain = validate(ethanol_file, [structure], only=["permutation", "rotation"])
+    assert plain.value("permutation.exchange") is None and plain.value("rotation.force_worst") > 0.1
+
+
+def test_symmetry_that_cannot_be(sound, toy_file, structures, tmp_path):
+    with pytest.raises(UsageError, match="offers symmetry average, random; got frame"):
+        validate(sound, [structures["cluster"]], symmetry="frame")
+    with pytest.raises(UsageError, match="random turns anew"):
+        validate(sound, [structures["cluster"]], symmetry="random 1")
+    with pytest.raises(UsageError, match="symmetry must be"):
+        validate(sound, [structures["cluster"]], symmetry="average")
+    with pytest.raises(UsageError, match="offers no symmetry"):
+        validate(toy_file, [structures["pair"]], symmetry="frame")

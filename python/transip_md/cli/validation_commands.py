@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from transip_md.cli.console import console, progress_bar
-from transip_md.errors import CheckFailedError
+from transip_md.errors import CheckFailedError, UsageError
 from transip_md.outputs import require_folder_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def validate(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoint that the file was made from, for what T explains.")
     ] = None,
+    symmetry: Annotated[
+        str, typer.Option(help="none, 'average N' or frame: exact symmetry in every evaluation, docs/symmetry.md.")
+    ] = "none",
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
@@ -47,6 +50,10 @@ def validate(
     for output in (as_json, html):
         if output is not None:
             require_folder_of(output)
+    if stamp and symmetry != "none":
+        raise UsageError(
+            f"--stamp writes what the model itself does, and this is with symmetry {symmetry}. Leave one of them out."
+        )
     from transip_md.validation.run import validate as run
 
     with progress_bar() as bar:
@@ -63,6 +70,7 @@ def validate(
             device=device,
             checkpoint=checkpoint,
             seed=seed,
+            symmetry=symmetry,
             progress=tell,
         )
     console.print(_table(result))
@@ -87,6 +95,8 @@ def _place(result: Validation, finding: Finding) -> str:
 def _table(result: Validation) -> Table:
     """Narrow enough for 80 columns."""
     title = f"{escape(result.model)} on {escape(', '.join(result.structures))}"
+    if result.symmetry != "none":
+        title += f", symmetry {result.symmetry}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("check", overflow="fold")
     for heading, side in (("", "left"), ("value", "right"), ("", "left"), ("good / bad", "left")):

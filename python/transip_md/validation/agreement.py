@@ -19,6 +19,9 @@ from transip_md.validation.subject import MILLI, Subject
 @check("precision", "float32 against float64")
 def precision(subject: Subject) -> Iterator[Finding]:
     """The same model with weights of the other dtype."""
+    if subject.symmetry.mode != "none":
+        yield subject.skip("precision", f"of the network alone; here it is symmetry {subject.symmetry.text}")
+        return
     other = "float32" if subject.dtype == "float64" else "float64"
     module = recast(subject.exported, other)
     if module is None:
@@ -46,7 +49,9 @@ def engines(subject: Subject) -> Iterator[Finding]:
         return
     for name in ENGINE_NAMES[1:]:
         try:
-            rows, _ = compare_engines(subject.path, subject.atoms, [name], subject.folder, subject.device)
+            rows, _ = compare_engines(
+                subject.path, subject.atoms, [name], subject.folder, subject.device, subject.symmetry.text
+            )
         except (EnvironmentFaultError, UsageError) as error:
             yield subject.skip("engines", f"{name}: {error}")
             continue

@@ -16,6 +16,7 @@ from transip_md.validation.findings import VERDICTS, Validation
 HEADLINES = {
     "forces.error": "force error",
     "rotation.force": "rotation error of forces",
+    "bonds.reach": "bonds sound up to",
     "conservation.drift": "drift",
     "conservation.angular_momentum": "angular momentum change",
 }

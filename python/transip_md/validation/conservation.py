@@ -28,7 +28,7 @@ def conservation(subject: Subject) -> Iterator[Finding | Curve]:
     steps = subject.many(2000, 1000)
     velocities = thermal_velocities(subject.atoms, TEMPERATURE, subject.seed)
     record = AseEngine().dynamics(
-        Job(subject.path, subject.atoms, subject.folder, subject.device),
+        Job(subject.path, subject.atoms, subject.folder, subject.device, subject.symmetry.text),
         Dynamics(TIMESTEP, steps, EVERY, velocities),
         lambda _: None,
     )

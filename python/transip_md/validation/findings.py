@@ -79,6 +79,7 @@ class Validation:
         seconds: wall time of each check.
         made_with: versions.
         date: UTC, ISO 8601.
+        symmetry: what every evaluation went through; "none": the model as it is.
     """
 
     model: str
@@ -89,6 +90,7 @@ class Validation:
     seconds: dict[str, float] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
     date: str = ""
+    symmetry: str = "none"
 
     @property
     def verdict(self) -> str:

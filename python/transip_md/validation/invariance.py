@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from transip_md.errors import UsageError
 from transip_md.validation.findings import Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Point, Subject
@@ -54,11 +55,33 @@ def permutation(subject: Subject) -> Iterator[Finding]:
     rng, points = subject.rng(), []
     for _ in range(SAMPLES):
         order = rng.permutation(len(subject.atoms))
-        point = subject.evaluate(subject.shaken[order])
+        point = subject.evaluate(
+            subject.shaken[order], subject.turning_of(subject.atoms[order]) if subject.framed else None
+        )
         forces = np.empty_like(point.forces)
         forces[order] = point.forces
         points.append(Point(point.energy, forces, point.virial))
     yield from _changes(subject, "permutation", points, f"{SAMPLES} orders")
+    if subject.framed:
+        yield _exchanged(subject)
+
+
+def _exchanged(subject: Subject) -> Finding:
+    """Atoms of one element change places, and the frame's reference does not know."""
+    rng, changes, lost = subject.rng(), [], 0
+    for _ in range(SAMPLES):
+        order = np.arange(len(subject.atoms))
+        for number in np.unique(subject.atoms.numbers):
+            equal = np.flatnonzero(subject.atoms.numbers == number)
+            order[equal] = rng.permutation(equal)
+        try:
+            changes.append(abs(subject.evaluate(subject.shaken[order]).energy - subject.shaken_point.energy))
+        except UsageError:
+            lost += 1
+    if not changes:
+        return subject.skip("permutation", "exchanged atoms have no frame on the reference")
+    note = f"{len(changes)} ways, the frame's reference kept" + (f"; {lost} more have no frame" if lost else "")
+    return subject.judge("permutation.exchange", MILLI * max(changes), note)
 
 
 @check("wrapping", "Atoms in other images")

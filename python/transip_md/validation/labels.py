@@ -26,6 +26,9 @@ def labels(subject: Subject) -> Iterator[Finding | Curve]:
     if not frames:
         yield subject.skip("labels", "the file has no energies and forces")
         return
+    if subject.framed and not all(np.array_equal(frame.numbers, subject.atoms.numbers) for frame in frames):
+        yield subject.skip("labels", "a frame is of one molecule, and the file has several")
+        return
     rows = np.unique(np.linspace(0, len(frames) - 1, subject.many(MOST_FRAMES, 20)).astype(int))
     energy, found, wanted = [], [], []
     for row in rows:

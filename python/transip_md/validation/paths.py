@@ -11,6 +11,8 @@ import numpy as np
 WINDOW = 10.0
 #: Minima less deep than this are not counted, eV.
 SHALLOW = 0.005
+#: A wall has a hole where the energy falls by more than this behind its top, eV: four kT at 300 K, which hold an atom.
+HOLE = 0.1
 #: Steps that are looked at more closely at most, and into how many parts each is cut (a power of two).
 SUSPECTS, PARTS = 24, 8
 #: Discrepancies below this are not looked at, eV.
@@ -74,27 +76,68 @@ class Path:
         signs = np.sign(self.slope[np.abs(self.slope) > 1e-3])
         return int((np.diff(signs) != 0).sum())
 
+    def _top(self) -> tuple[int, bool]:
+        """Row of the first barrier on compression and whether the energy falls behind it by more than `HOLE`."""
+        top = self.home
+        for row in range(self.home - 1, -1, -1):
+            if self.energy[row] > self.energy[top]:
+                top = row
+            elif self.energy[top] - self.energy[row] > HOLE:
+                return top, True
+        return top, False
+
     def wall(self) -> float:
-        """How high above the well the energy climbs on the near side before it falls, or the path ends; eV."""
-        return float(self.energy[: self.home + 1].max() - self.energy[self.home])
+        """How high above the well the energy climbs on compression before it falls, or the path ends; eV."""
+        return float(self.energy[self._top()[0]] - self.energy[self.home])
 
     def falls(self) -> float | None:
-        """Coordinate at which the repulsive wall ends and the energy falls by more than `SHALLOW`; None if it holds."""
-        near = self.energy[: self.home + 1]
-        top = int(near.argmax())
-        return float(self.x[top]) if near[top] - near[: top + 1].min() > SHALLOW else None
+        """Coordinate at which the repulsive wall ends and the energy falls by more than `HOLE`; None if it holds."""
+        top, falls = self._top()
+        return float(self.x[top]) if falls else None
 
     def roughness(self) -> float:
-        """Variation of the slope beyond that of a smooth well, eV/Angstrom.
+        """Variation of the slope beyond that of a smooth well, eV/Angstrom, within the window."""
+        return _beyond_a_well(self.slope[self.energy < self.energy[self.home] + WINDOW])
 
-        A Morse curve's slope rises from the wall to its largest value and falls to the far end: of that variation
-        nothing is left. Counted within the window.
+    def first_flaw(self, roughest: float) -> tuple[float, float] | None:
+        """Where the well that holds the start ceases to be one smooth well.
+
+        Args:
+            roughest: roughness that is let pass, eV/Angstrom.
+
+        Returns:
+            The coordinate at which the well, filled step by step from its bottom, takes in a step with which it is
+            rougher than that, or the top before it, and the energy there above the bottom, eV; None if that never
+            happens within the window.
+            A barrier to another well is such a step, and so is a dent that forces feel and no minimum shows.
         """
-        slope = self.slope[self.energy < self.energy[self.home] + WINDOW]
-        if len(slope) < 3:
-            return 0.0
-        top = slope.max()
-        return float(np.abs(np.diff(slope)).sum() - (top - slope[0]) - (top - slope[-1]))
+        low = high = self.home
+        last = len(self.x) - 1
+        while low > 0 or high < last:
+            left = self.energy[low - 1] if low > 0 else np.inf
+            right = self.energy[high + 1] if high < last else np.inf
+            new = low - 1 if left <= right else high + 1
+            if self.energy[new] > self.energy[self.home] + WINDOW:
+                return None
+            low, high = min(low, new), max(high, new)
+            if _beyond_a_well(self.slope[low : high + 1]) > roughest:
+                # Behind a barrier the energy is lower again: the barrier counts.
+                near, far = sorted((self.home, new))
+                top = near + int(self.energy[near : far + 1].argmax())
+                return float(self.x[top]), float(self.energy[top] - self.energy[self.home])
+        return None
+
+
+def _beyond_a_well(slope: np.ndarray) -> float:
+    """Variation of a slope beyond that of a smooth well.
+
+    A Morse curve's slope rises from the wall to its largest value and falls to the far end: of that variation
+    nothing is left.
+    """
+    if len(slope) < 3:
+        return 0.0
+    top = slope.max()
+    return float(np.abs(np.diff(slope)).sum() - (top - slope[0]) - (top - slope[-1]))
 
 
 def follow(scan: Scan, x: np.ndarray, start: float) -> tuple[Path, float]:

@@ -25,6 +25,7 @@ TILES = (
     ("conservation.drift", "energy drift at constant energy"),
     ("conservation.angular_momentum", "angular momentum change, of its thermal size"),
     ("bonds.wall", "lowest repulsive wall of a bond"),
+    ("bonds.reach", "energy up to which every bond is one smooth well"),
     ("labels.force", "force error against labels"),
     ("cutoff.force", "force step at the cutoff"),
 )
@@ -37,7 +38,7 @@ def write_report(result: Validation, path: Path) -> None:
     parts = [
         page.header(
             f"May {result.model} be trusted in MD?",
-            f"Validated on {', '.join(result.structures)} · {result.date[:10]}",
+            f"Validated on {', '.join(result.structures)}{_symmetry(result)} · {result.date[:10]}",
             result.verdict,
         ),
         _summary(result),
@@ -56,6 +57,10 @@ def write_report(result: Validation, path: Path) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in result.made_with.items())
     seconds = sum(result.seconds.values())
     page.write_page(path, f"{result.model}: validation", parts, f"transip-md validate, {seconds:.0f} s, {versions}.")
+
+
+def _symmetry(result: Validation) -> str:
+    return "" if result.symmetry == "none" else f" with symmetry {result.symmetry}"
 
 
 def _summary(result: Validation) -> str:

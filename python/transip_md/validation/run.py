@@ -16,6 +16,7 @@ from transip_md.errors import UsageError
 from transip_md.locate import version_of
 from transip_md.runtime import ExportedModel, check_isolated
 from transip_md.structures import read_frames
+from transip_md.symmetry.request import SymmetryRequest
 from transip_md.validation.findings import Curve, Validation
 from transip_md.validation.registry import Check, select
 from transip_md.validation.subject import Subject
@@ -41,7 +42,7 @@ def _charge_of(atoms: ase.Atoms, path: Path) -> tuple[int, int]:
 
 def read_subjects(
     model: Path, structures: Sequence[Path], folder: Path, device: str = "auto", checkpoint: Path | None = None,
-    seed: int = 0,
+    seed: int = 0, symmetry: str = "none",
 ) -> list[Subject]:  # fmt: skip
     """Load a model and structures, and see that they go together.
 
@@ -52,11 +53,20 @@ def read_subjects(
         device: where the model runs.
         checkpoint: that the file was made from.
         seed: of everything random.
+        symmetry: "none", "average N" or "frame"; see docs/symmetry.md.
 
     Raises:
-        UsageError: a file that cannot be used, an element, charge or box that the model does not know.
+        UsageError: a file that cannot be used, an element, charge or box that the model does not know, a symmetry that
+            it does not offer, a structure that has no frame.
     """
+    request = SymmetryRequest.parse(symmetry)
+    if request.mode == "random":
+        raise UsageError(
+            "symmetry random turns anew at every evaluation: nothing can be compared with anything. Type --symmetry "
+            f'none, frame or "average N", got {symmetry!r}.'
+        )
     exported = ExportedModel(model, device)
+    request.check_offered(exported.metadata.symmetry, model)
     names = [path.stem for path in structures]
     subjects = []
     for path, name in zip(structures, names, strict=True):
@@ -71,7 +81,8 @@ def read_subjects(
         unique = name if names.count(name) == 1 else str(path)
         subjects.append(
             Subject(
-                model, exported, unique, plain, frames, charge, multiplicity, folder, device, checkpoint, seed
+                model, exported, unique, plain, frames, charge, multiplicity, folder, device, checkpoint, seed,
+                request,
             )
         )  # fmt: skip
         subjects[-1].evaluate(plain)
@@ -87,6 +98,7 @@ def validate(
     device: str = "auto",
     checkpoint: Path | None = None,
     seed: int = 0,
+    symmetry: str = "none",
     progress: ValidationProgress = lambda *_: None,
 ) -> Validation:
     """Measure what a model breaks.
@@ -99,6 +111,7 @@ def validate(
         device: where the model runs.
         checkpoint: that the file was made from; only for what T explains of the latent embedding.
         seed: of everything random.
+        symmetry: "none", "average N" or "frame": what every evaluation goes through.
         progress: told before each check.
 
     Raises:
@@ -108,7 +121,7 @@ def validate(
     checks = select(only, skip)
     thresholds()
     with tempfile.TemporaryDirectory() as folder:
-        subjects = read_subjects(model, structures, Path(folder), device, checkpoint, seed)
+        subjects = read_subjects(model, structures, Path(folder), device, checkpoint, seed, symmetry)
         result = Validation(
             model.name,
             subjects[0].exported.metadata.model_dump(mode="json"),
@@ -116,6 +129,7 @@ def validate(
             made_with={
                 "transip-md": transip_md.__version__, **{p: version_of(p) or "none" for p in ("torch", "ase")}
             },
+            symmetry=subjects[0].symmetry.text,
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )  # fmt: skip
         tasks = [

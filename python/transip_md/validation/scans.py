@@ -9,6 +9,7 @@ import ase
 import ase.data
 import numpy as np
 
+from transip_md.units import BOLTZMANN
 from transip_md.validation.bonds import Bond, arms_of, covalent_length, stretched, twisted, unique_bonds
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.paths import Path, follow
@@ -22,6 +23,8 @@ TWIST_STEPS = 73
 DIMER_STEPS = 121
 #: In units of the covalent length.
 SHORTEST, LONGEST = 0.5, 2.0
+#: How often a bond of hydrogen tries to cross a barrier, 1/s: its stretching frequency, some 3,000/cm.
+ATTEMPTS = 1e14
 #: Of a dimer, Angstrom; if the model has a cutoff, a little beyond it.
 DIMER_LONGEST = 6.0
 
@@ -77,6 +80,7 @@ def bonds(subject: Subject) -> Iterator[Finding | Curve]:
     yield _worst(subject, "bonds.minima", surplus)
     yield _wall(subject, "bonds.wall", paths)
     yield _worst(subject, "bonds.roughness", {label: path.roughness() for label, path in paths.items()})
+    yield _reach(subject, paths)
     for label, path in paths.items():
         yield _curve(subject, "bonds", "bond scans", label, path, "length (Å)")
 
@@ -102,6 +106,9 @@ def torsions(subject: Subject) -> Iterator[Finding | Curve]:
 @check("dimers", "Pairs of atoms alone", once=True)
 def dimers(subject: Subject) -> Iterator[Finding | Curve]:
     """Two atoms from half their covalent length on; outside what most models were trained on."""
+    if subject.framed:
+        yield subject.skip("dimers", "two atoms have no frame")
+        return
     longest = DIMER_LONGEST if subject.cutoff is None else subject.cutoff + 0.5
     present = sorted(set(subject.atoms.numbers.tolist()))
     symbols = ase.data.chemical_symbols
@@ -111,7 +118,9 @@ def dimers(subject: Subject) -> Iterator[Finding | Curve]:
             for first, second in itertools.combinations_with_replacement(present, 2)
         }
     )
-    yield _mean(subject, "dimers.flips", {label: path.flips() for label, path in paths.items()})
+    # Of a model of whole molecules nobody runs two atoms: said with the number, not excused.
+    scope = "" if subject.cutoff is not None else "; another molecule, which no run of this one visits"
+    yield _mean(subject, "dimers.flips", {label: path.flips() for label, path in paths.items()}, scope)
     yield _mean(subject, "dimers.minima", {label: path.minima() for label, path in paths.items()})
     yield _worst(subject, "dimers.jump", jumps)
     yield _wall(subject, "dimers.wall", paths)
@@ -130,10 +139,10 @@ def _worst(subject: Subject, key: str, values: dict[str, float]) -> Finding:
     return subject.judge(key, values[label], note)
 
 
-def _mean(subject: Subject, key: str, values: dict[str, float]) -> Finding:
+def _mean(subject: Subject, key: str, values: dict[str, float], scope: str = "") -> Finding:
     numbers: Iterable[float] = values.values()
     worst = max(values, key=values.__getitem__)
-    return subject.judge(key, sum(numbers) / len(values), f"{len(values)} pairs; most {values[worst]} ({worst})")
+    return subject.judge(key, sum(numbers) / len(values), f"{len(values)} pairs; most {values[worst]} ({worst}){scope}")
 
 
 def _wall(subject: Subject, key: str, paths: dict[str, Path]) -> Finding:
@@ -148,6 +157,24 @@ def _wall(subject: Subject, key: str, paths: dict[str, Path]) -> Finding:
     label = min(heights, key=heights.__getitem__)
     note = f"{len(heights)} of {len(paths)} fall on compression; lowest {label}, at {paths[label].falls():.2f} Angstrom"
     return subject.judge(key, heights[label], note)
+
+
+def _reach(subject: Subject, paths: dict[str, Path]) -> Finding:
+    """How high above its well a bond may climb before it meets the first flaw, and how hot that is."""
+    good = subject.judge("bonds.roughness", 0.0).good or 0.0
+    flaws = {label: flaw for label, path in paths.items() if (flaw := path.first_flaw(good)) is not None}
+    if not flaws:
+        height = min(float(path.energy.max() - path.energy[path.home]) for path in paths.values())
+        good = subject.judge("bonds.reach", 0.0).good or 0.0
+        return subject.judge("bonds.reach", max(height, good), "no flaw in any scan")
+    label = min(flaws, key=lambda name: flaws[name][1])
+    place, height = flaws[label]
+    often = ", ".join(
+        f"once a {name} at {height / (BOLTZMANN * np.log(ATTEMPTS * seconds)):.0f} K"
+        for name, seconds in (("nanosecond", 1e-9), ("microsecond", 1e-6))
+    )
+    note = f"flaws in {len(flaws)} of {len(paths)}; lowest {label}, at {place:.2f} Angstrom; reached about {often}"
+    return subject.judge("bonds.reach", height, note)
 
 
 def _curve(subject: Subject, name: str, panel: str, label: str, path: Path, x_label: str) -> Curve:

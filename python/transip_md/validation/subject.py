@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import ase
 import numpy as np
+import torch
 
 from transip_md.runtime import ExportedModel
+from transip_md.symmetry.request import SymmetryRequest
+from transip_md.symmetry.turning import Turning
 from transip_md.validation.findings import Finding
 from transip_md.validation.thresholds import thresholds
 
@@ -45,6 +48,7 @@ class Subject:
         device: where the model runs.
         checkpoint: that the file was made from, if it is at hand.
         seed: of everything random.
+        symmetry: what every evaluation goes through; a frame superposes on the structure as it was given.
     """
 
     path: Path
@@ -58,6 +62,7 @@ class Subject:
     device: str = "auto"
     checkpoint: Path | None = None
     seed: int = 0
+    symmetry: SymmetryRequest = field(default_factory=SymmetryRequest)
 
     @property
     def dtype(self) -> str:
@@ -73,6 +78,20 @@ class Subject:
     def cutoff(self) -> float | None:
         """Of the model, Angstrom; None for all-to-all attention."""
         return self.exported.metadata.cutoff
+
+    @property
+    def framed(self) -> bool:
+        """Whether the structure is superposed on itself as given: other atoms cannot be evaluated then."""
+        return self.symmetry.mode == "frame"
+
+    @cached_property
+    def turning(self) -> Turning | None:
+        """The symmetry made ready; None for the model as it is."""
+        return None if self.symmetry.mode == "none" else self.turning_of(self.atoms)
+
+    def turning_of(self, reference: ase.Atoms) -> Turning:
+        """The symmetry with another reference of the frame."""
+        return Turning(self.exported, self.symmetry, reference.numbers, reference.positions)
 
     def many(self, small: int, large: int) -> int:
         """A number of samples: fewer for large structures."""
@@ -94,8 +113,16 @@ class Subject:
         """Of `shaken`."""
         return self.evaluate(self.shaken)
 
-    def evaluate(self, atoms: ase.Atoms) -> Point:
-        """Energy, forces and virial of a structure. UsageError if the model answers with no number."""
+    def evaluate(self, atoms: ase.Atoms, turning: Turning | None = None) -> Point:
+        """Energy, forces and virial of a structure.
+
+        Args:
+            atoms: the structure.
+            turning: a symmetry other than the subject's.
+
+        Raises:
+            UsageError: the model answers with no number, or the structure has no frame.
+        """
         result = self.exported.evaluate(
             atoms.numbers,
             atoms.positions,
@@ -103,8 +130,13 @@ class Subject:
             self.multiplicity,
             cell=atoms.cell.array,
             periodic=atoms.pbc,
+            symmetry=turning or self.turning,
         )
         return Point(float(result.energies.sum()), result.forces, result.virial)
+
+    def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energies of tokens and forces on rows, as `transip_md.runtime.ExportedModel.run`."""
+        return self.exported.run(inputs) if self.turning is None else self.turning.run(inputs)
 
     def judge(
         self, key: str, value: float, note: str = "", *, certain: float | None = None, doubt: bool = False

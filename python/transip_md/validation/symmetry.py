@@ -141,6 +141,9 @@ def embedding(subject: Subject) -> Iterator[Finding]:
     """How much of the latent embedding turning changes, and how much of it T explains."""
     from transip_md.training.objective import Transport
 
+    if subject.symmetry.mode != "none":
+        yield subject.skip("embedding", f"of the network alone; here it is symmetry {subject.symmetry.text}")
+        return
     if not subject.exported.embeds:
         yield subject.skip("embedding", "the file gives no embedding: compiled code, or no TransIP network")
         return
