@@ -124,7 +124,9 @@ symmetry: $(INSTALLED)
 	$(BIN)/python benchmarks/symmetry.py $(ARGS)
 
 # Some only: make reports ARGS=organic
+# Water's frames are made of WATER if that is there; without them its report is left out.
 reports: build
+	@test -f recipes/water/data/test.extxyz || ! test -f $(WATER) || $(BIN)/python recipes/water/split.py $(WATER)
 	$(BIN)/python scripts/reports.py $(ARGS)
 
 # Options go into ARGS, as in `make learned-symmetry ARGS='--jobs 2'`.

@@ -1,22 +1,25 @@
 """Validation and energy conservation of the shipped models, as numbers and pictures in docs/reports.
 
 Type `make reports`, or `python scripts/reports.py ethanol`. The HTML reports go to build/reports; validations and
-runs that lie there are not made again unless the model changed.
+runs that lie there are not made again unless the model, the structure or the checks changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+import transip_md.validation
 from transip_md import page
 from transip_md.export import export
 from transip_md.metadata import read_metadata
 from transip_md.model.checkpoint import load_shipped
 from transip_md.nve.report import write_study_report
-from transip_md.nve.results import shared_name, shortened_name
+from transip_md.nve.results import Study, shared_name, shortened_name
 from transip_md.nve.run import NveSettings
 from transip_md.nve.shape import shape_of, trajectory_of
 from transip_md.nve.study import Matrix, run_study
@@ -25,18 +28,55 @@ from transip_md.validation.certificate import certificate_of
 from transip_md.validation.findings import Curve, Finding, Validation
 from transip_md.validation.report import draw, write_report
 from transip_md.validation.run import validate
+from transip_md.validation.words import sentences
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORK = REPOSITORY / "build" / "reports"
 DOCS = REPOSITORY / "docs" / "reports"
-#: Structure, engines, time steps (fs) and time (ps) of each model.
+#: Sources of the checks, and those among them that measure nothing.
+CHECKS = Path(transip_md.validation.__file__).parent
+TELLING = ("certificate.py", "report.py", "words.py")
+#: Held-out frames of liquid water, by recipes/water/split.py.
+WATER = REPOSITORY / "recipes" / "water" / "data" / "test.extxyz"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a report looks at.
+
+    Attributes:
+        structure: file; its last frame is run, all frames are looked at for labels.
+        engines: of the dynamics.
+        timesteps: fs.
+        time: ps.
+        symmetry: what is set beside the model as it is.
+        checks: that are made again with it.
+    """
+
+    structure: Path
+    engines: tuple[str, ...]
+    timesteps: tuple[float, ...]
+    time: float
+    symmetry: str
+    checks: tuple[str, ...]
+
+
+_MOLECULE = Recipe(
+    REPOSITORY / "examples" / "ethanol.xyz", ("ase", "lammps", "openmm"), (1.0, 0.5), 3.0, "frame",
+    ("forces", "permutation", "rotation", "net_torque", "conservation"),
+)  # fmt: skip
 MODELS = {
-    "ethanol": (REPOSITORY / "examples" / "ethanol.xyz", ["ase", "lammps", "openmm"], [1.0, 0.5], 3.0),
-    "organic": (REPOSITORY / "examples" / "ethanol.xyz", ["lammps"], [1.0, 0.5], 1.0),
-    "water": (REPOSITORY / "examples" / "openmm" / "water.pdb", ["lammps"], [0.5], 1.0),
+    "ethanol": _MOLECULE,
+    "organic": _MOLECULE,
+    "water": Recipe(WATER, ("lammps",), (1.0, 0.5), 1.0, "average 12", ("rotation",)),
 }
+#: Numbers that are told with and without symmetry.
+COMPARED = (
+    "rotation.force", "rotation.force_worst", "rotation.energy", "rotation.spread", "net_torque.torque",
+    "permutation.exchange", "conservation.drift", "conservation.angular_momentum",
+)  # fmt: skip
 #: Panels of the validation that go into the documentation.
-SHOWN = ("mean change of a force component, by orientation", "bond scans")
+SHOWN = ("mean change of a force component, by orientation", "bond scans", "dimers")
 
 
 def tell(*words: object) -> None:
@@ -57,55 +97,81 @@ def pictures(result: Validation, name: str) -> list[tuple[str, str]]:
     return made
 
 
-def validated(model: Path, structure: Path) -> Validation:
-    """The validation of a model file, or what an earlier one of the same checkpoint left."""
-    kept = WORK / f"{model.stem}.validation.json"
+def validated(model: Path, recipe: Recipe, symmetry: str = "none") -> Validation:
+    """The validation of a model file, or what an earlier one of the same file, structure and checks left."""
+    kept = WORK / f"{model.stem}.{symmetry.replace(' ', '')}.validation.json"
+    digest = hashlib.sha256(recipe.structure.read_bytes())
+    for source in sorted(CHECKS.iterdir()):
+        if source.is_file() and source.name not in TELLING:
+            digest.update(source.read_bytes())
     if kept.is_file():
         values = json.loads(kept.read_text())
-        if values["metadata"] == json.loads(read_metadata(model).to_json()):
+        if (
+            values["metadata"] == json.loads(read_metadata(model).to_json())
+            and values.pop("made_of", "") == digest.hexdigest()
+        ):
             del values["verdict"]
             values["findings"] = [Finding(**finding) for finding in values["findings"]]
             values["curves"] = [Curve(**curve) for curve in values["curves"]]
             return Validation(**values)
-    tell(f"{model.stem}: validating")
-    result = validate(model, [structure])
-    kept.write_text(json.dumps(result.to_dict(), indent=1) + "\n")
+    tell(f"{model.stem}: validating, symmetry {symmetry}")
+    only = () if symmetry == "none" else recipe.checks
+    result = validate(model, [recipe.structure], only=only, symmetry=symmetry, device="cpu")
+    kept.write_text(json.dumps({**result.to_dict(), "made_of": digest.hexdigest()}, indent=1) + "\n")
     return result
 
 
-def report(name: str) -> str:
-    """Validate and run one model; its page."""
-    structure, engines, timesteps, time = MODELS[name]
-    model = WORK / f"{name}.pt"
-    checkpoint = load_shipped(name)
-    # A new export would be another file, to which no run belongs.
-    if not model.is_file() or read_metadata(model).source_sha256 != checkpoint.sha256:
-        export(checkpoint, model)
-    result = validated(model, structure)
-    write_report(result, WORK / f"{name}.validation.html")
-    drawn = pictures(result, name)
-    tell(f"{name}: dynamics")
-    atoms = read_structure(structure)
-    matrix = Matrix({structure.stem: atoms}, engines, timesteps, [300.0], [1], [], NveSettings(time=time))
-    folder = WORK / f"{name}-nve"
-    study = run_study(model, matrix, folder, lambda run, done, total: None)
-    frames = study.runs[0].record
-    shapes = {}
-    if frames.frames is not None and frames.frame_times is not None:
-        shapes[structure.stem] = shape_of(trajectory_of(atoms, frames.frames, frames.frame_times), atoms)
-    write_study_report(study, folder / "report.html", shapes)
-    for picture in ("energies", "drift", "angular_momentum", "rdf"):
-        if (folder / f"{picture}.png").is_file():
-            file = f"{name}-{picture}.png"
-            (DOCS / file).write_bytes((folder / f"{picture}.png").read_bytes())
-            drawn.append((file, picture.replace("_", " ")))
+def made(result: Validation, study: Study, recipe: Recipe) -> list[str]:
+    """How the numbers came about."""
+    versions = ", ".join(f"{name} {version}" for name, version in result.made_with.items())
+    settings = study.runs[0].settings
+    return [
+        f"Made by `make reports ARGS={Path(result.model).stem}` on {result.date[:10]} from the shipped checkpoint, "
+        f"sha256 `{result.metadata['source_sha256'][:16]}`, exported as TorchScript with {result.metadata['dtype']} "
+        f"weights, on the CPU; {versions}. Structure: `{recipe.structure.relative_to(REPOSITORY)}`"
+        + (", the last frame." if recipe.structure == WATER else ".")
+        + f" Everything random from seed 0 in `validate`; velocities from seed {settings.seed} at "
+        f"{settings.temperature:g} K in `nve`, energies every {settings.interval:g} fs. No number here is a time: how "
+        "busy the machine was does not matter. What the numbers mean: [validation.md](../validation.md).",
+        "",
+    ]
+
+
+def words(result: Validation, exact: Validation, study: Study, recipe: Recipe) -> list[str]:
+    """What the numbers mean, for somebody who reads no further; with the symmetry and without."""
+    lines = ["## In words", ""]
+    for line in sentences(result):
+        lines += [line, ""]
+    longest = max(float(run.record.time[-1]) for run in study.runs)
+    if angular := [run.angular for run in study.runs if run.angular is not None]:
+        lines += [
+            f"In the runs of {longest:g} ps below, which conserve energy as the table says, the angular momentum moved "
+            f"away from its first value by up to {max(angular):.2g} of its thermal size. Longer runs, with and without "
+            "exact symmetry: [benchmarks/symmetry.md](../../benchmarks/symmetry.md).",
+            "",
+        ]
+    lines += [
+        f"With and without `--symmetry {recipe.symmetry}` ([symmetry.md](../symmetry.md)), same file and structure:",
+        "",
+        f"| number | unit | as it is | {recipe.symmetry} |",
+        "|---|---|---|---|",
+    ]
+    for key in COMPARED:
+        pair = [
+            next((f for f in one.findings if f.key == key and f.value is not None), None) for one in (result, exact)
+        ]
+        if pair[1] is not None:
+            before, after = ("" if one is None else f"{one.value:.2g}" for one in pair)
+            lines.append(f"| {key} | {pair[1].unit} | {before} | {after} |")
+    return [*lines, ""]
+
+
+def validation_lines(result: Validation, structure: Path) -> list[str]:
+    """The table of the validation."""
     lines = [
-        f"# Report of {name}",
+        "## All numbers",
         "",
-        "Made by `make reports`; what the numbers mean: [validation.md](../validation.md). Checkpoint: sha256 "
-        f"`{result.metadata['source_sha256'][:16]}`.",
-        "",
-        f"`transip-md validate {name}.pt {structure.name}`: **{result.verdict}**",
+        f"`transip-md validate {result.model} {structure.name}`: **{result.verdict}**",
         "",
         f"    {certificate_of(result)['summary']}",
         "",
@@ -117,8 +183,17 @@ def report(name: str) -> str:
             good, bad = ("" if level is None else f"{level:.2g}" for level in (finding.good, finding.bad))
             key = finding.key + (f" ({finding.note})" if finding.check == "engines" else "")
             lines.append(f"| {key} | {finding.value:.3g} | {finding.unit} | {good} | {bad} | {finding.verdict} |")
-    lines += ["", f"`transip-md nve`, {shared_name(study)}: **{study.verdict}**", ""]
-    lines += [
+    skipped = "; ".join(f"{finding.check} ({finding.note})" for finding in result.of("SKIP"))
+    return [*lines, "", *([f"Not applicable: {skipped}.", ""] if skipped else [])]
+
+
+def study_lines(study: Study) -> list[str]:
+    """The table of the runs."""
+    lines = [
+        f"`transip-md nve`, {shared_name(study)}: **{study.verdict}**",
+        "",
+        *(f"- {line}" for line in study.failures),
+        *([""] if study.failures else []),
         "| run | drift (meV/atom/ps) | kT/ns/dof | fluctuation (meV/atom) | change of L | mean T (K) | |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -130,7 +205,52 @@ def report(name: str) -> str:
             f"{found.kt_per_ns_dof:+.2g} | {found.fluctuation:.4f} | {angular} | {found.temperature:.0f} | "
             f"{'PASS' if run.passed else 'FAIL'} |"
         )
-    lines += ["", *(f"Order of the integrator, {run}: {order.order:.2f}" for run, order in study.orders.items()), ""]
+    orders = [f"Order of the integrator, {run}: {order.order:.2f}" for run, order in study.orders.items()]
+    return [*lines, "", *(line for order in orders for line in (order, ""))]
+
+
+def report(name: str) -> str:
+    """Validate and run one model; its page."""
+    recipe = MODELS[name]
+    structure = recipe.structure
+    model = WORK / f"{name}.pt"
+    checkpoint = load_shipped(name)
+    # A new export would be another file, to which no run belongs.
+    if not model.is_file() or read_metadata(model).source_sha256 != checkpoint.sha256:
+        export(checkpoint, model)
+    result, exact = validated(model, recipe), validated(model, recipe, recipe.symmetry)
+    write_report(result, WORK / f"{name}.validation.html")
+    drawn = pictures(result, name)
+    tell(f"{name}: dynamics")
+    atoms = read_structure(structure)
+    atoms.calc = None
+    called = name if structure == WATER else structure.stem
+    matrix = Matrix(
+        {called: atoms}, list(recipe.engines), list(recipe.timesteps), [300.0], [1], [],
+        NveSettings(time=recipe.time, device="cpu"),
+    )  # fmt: skip
+    folder = WORK / f"{name}-nve"
+    study = run_study(model, matrix, folder, lambda run, done, total: None)
+    frames = study.runs[0].record
+    shapes = {}
+    if frames.frames is not None and frames.frame_times is not None:
+        shapes[called] = shape_of(trajectory_of(atoms, frames.frames, frames.frame_times), atoms)
+    write_study_report(study, folder / "report.html", shapes)
+    for picture in ("energies", "drift", "angular_momentum", "rdf"):
+        if (folder / f"{picture}.png").is_file():
+            file = f"{name}-{picture}.png"
+            (DOCS / file).write_bytes((folder / f"{picture}.png").read_bytes())
+            drawn.append((file, picture.replace("_", " ")))
+    lines = [
+        f"# Report of {name}",
+        "",
+        *made(result, study, recipe),
+        *words(result, exact, study, recipe),
+        *validation_lines(result, structure),
+        *study_lines(study),
+        "## Pictures",
+        "",
+    ]
     return "\n".join([*lines, *(f"![{caption} of {name}]({file})\n" for file, caption in drawn)])
 
 
@@ -144,6 +264,12 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     DOCS.mkdir(parents=True, exist_ok=True)
     for name in chosen:
+        if not MODELS[name].structure.is_file():
+            tell(
+                f"{name}: left out, there is no {MODELS[name].structure}. Type `make reports ARGS={name} "
+                "WATER=path/to/water_pbe0_periodic.extxyz.xz`; see recipes/water/README.md for the data."
+            )
+            continue
         (DOCS / f"{name}.md").write_text(report(name))
         tell(f"{name}: {DOCS / name}.md, {WORK / name}.validation.html, {WORK / name}-nve/report.html")
 

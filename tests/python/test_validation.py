@@ -16,11 +16,13 @@ from transip_md.errors import UsageError
 from transip_md.runtime import ExportedModel
 from transip_md.validation.certificate import certificate_of, stamp
 from transip_md.validation.differences import derivative
+from transip_md.validation.findings import Finding, Validation
 from transip_md.validation.paths import Path
 from transip_md.validation.registry import all_checks, select
 from transip_md.validation.run import validate
 from transip_md.validation.subject import Point, Subject
 from transip_md.validation.thresholds import thresholds
+from transip_md.validation.words import sentences
 
 #: Checks that need neither an engine nor many steps.
 CHEAP = (
@@ -410,3 +412,23 @@ def test_symmetry_that_cannot_be(sound, toy_file, structures, tmp_path):
         validate(sound, [structures["cluster"]], symmetry="average")
     with pytest.raises(UsageError, match="offers no symmetry"):
         validate(toy_file, [structures["pair"]], symmetry="frame")
+
+
+def test_words_say_what_the_numbers_say(ethanol_file, repository):
+    structure = repository / "examples/ethanol.xyz"
+    plain = validate(ethanol_file, [structure], only=["rotation", "net_torque", "bonds", "dimers"])
+    said = " ".join(sentences(plain))
+    for key in ("rotation.force", "rotation.force_worst", "rotation.spread", "net_torque.torque", "bonds.reach"):
+        assert f"{plain.value(key):.2g}" in said, key
+    assert "has learned its symmetry" in said and "smooth wells up to" in said and "Two atoms alone" in said
+    exact = validate(ethanol_file, [structure], only=["rotation", "net_torque", "conservation"], symmetry="frame")
+    said = " ".join(sentences(exact))
+    assert "rotation is exact" in said and "angular momentum is conserved" in said and "learned" not in said
+
+
+def test_words_of_angular_momentum_that_wanders():
+    change = Finding(
+        "conservation", "x", "conservation.angular_momentum", "", 0.05, "1/ps", 0.01, 1.0, "WARN"
+    )  # fmt: skip
+    (said,) = sentences(Validation("m", {}, ["x"], [change]))
+    assert "not conserved" in said and "0.05 of its thermal size" in said and "after some 20 ps" in said

@@ -88,7 +88,8 @@ def energy_pictures(study: Study) -> Iterator[Picture]:
         axis.set_title(name, fontsize=8)
         axis.set_xlabel("time (ps)")
     axes[0].set_ylabel("E − E(0) (meV/atom)")
-    axes[0].legend(loc="upper right", fontsize=8)
+    # Lines fill the panel: the legend stands above them.
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(colours), fontsize=8, borderaxespad=0.2)
     yield Picture("energies", page.png(figure), "Conserved energy against its first value", wide=True)
     figure, axes = _panels(len(cases), 2.0)
     for axis, (name, runs) in zip(axes, cases, strict=True):

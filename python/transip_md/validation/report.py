@@ -13,6 +13,7 @@ from transip_md import page
 from transip_md.validation.findings import VERDICTS, Curve, Finding, Validation
 from transip_md.validation.registry import all_checks
 from transip_md.validation.thresholds import thresholds
+from transip_md.validation.words import sentences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +44,7 @@ def write_report(result: Validation, path: Path) -> None:
         ),
         _summary(result),
         f'<div class="tiles">{"".join(_tiles(result))}</div>',
+        _words(result),
         *(f"<h2>{page.escape(name)}</h2><div class='grid'>{''.join(made)}</div>" for name, made in _pictures(result)),
         "<h2>All numbers</h2>",
         page.table(
@@ -78,6 +80,12 @@ def _summary(result: Validation) -> str:
         if names := named(verdict):
             lines.append(f"<p>{page.pill(verdict)} {words}: {page.escape('; '.join(names))}.</p>")
     return "".join(lines)
+
+
+def _words(result: Validation) -> str:
+    """What the numbers mean for a run."""
+    said = "".join(f"<p>{page.escape(line)}</p>" for line in sentences(result))
+    return f"<h2>In words</h2>{said}" if said else ""
 
 
 def _worst(result: Validation, key: str) -> Finding | None:

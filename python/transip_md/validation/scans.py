@@ -173,7 +173,10 @@ def _reach(subject: Subject, paths: dict[str, Path]) -> Finding:
         f"once a {name} at {height / (BOLTZMANN * np.log(ATTEMPTS * seconds)):.0f} K"
         for name, seconds in (("nanosecond", 1e-9), ("microsecond", 1e-6))
     )
-    note = f"flaws in {len(flaws)} of {len(paths)}; lowest {label}, at {place:.2f} Angstrom; reached about {often}"
+    note = (
+        f"flaws in {len(flaws)} of {len(paths)}; lowest {label}, at {place:.2f} Angstrom; a bond gets there {often}, "
+        "sooner where the rest gives way"
+    )
     return subject.judge("bonds.reach", height, note)
 
 
