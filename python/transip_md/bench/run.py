@@ -16,15 +16,16 @@ import ase
 import numpy as np
 
 from transip_md.bench.floor import count_flop, matmul_rate
-from transip_md.bench.timers import TIMESTEP, Task, Timing, time_task
-from transip_md.errors import UsageError
+from transip_md.bench.peers import catalogue
+from transip_md.bench.timers import KEEP_MEMORY, TIMESTEP, Task, Timing, time_task
+from transip_md.errors import TransIPError, UsageError
 from transip_md.locate import version_of
 from transip_md.metadata import read_metadata
 
 #: What can be timed, in the order of the table.
 TARGETS = ("model", "ase", "lammps", "openmm")
 #: What can be timed beside them.
-PEERS = ("gfn2-xtb",)
+PEERS = ("gfn2-xtb", *catalogue.PEERS)
 #: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style tells its share after 105.
 FEWEST, MOST, WARMUP = 20, 20000, 110
 SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
@@ -60,6 +61,7 @@ class Line:
         ns_per_day: simulated at a time step of 0.5 fs.
         atom_steps: atoms times steps in a second.
         floor: time over the arithmetic's; None if that is not known.
+        steps: that a round timed, the fewest.
     """
 
     structure: str
@@ -74,6 +76,24 @@ class Line:
     ns_per_day: float
     atom_steps: float
     floor: float | None
+    steps: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A peer that was asked for and is not in the table.
+
+    Attributes:
+        peer: its name.
+        structure: which; None for all, because the peer could not be installed.
+        reason: why.
+        failed: False where the peer cannot do that structure by its nature.
+    """
+
+    peer: str
+    structure: str | None
+    reason: str
+    failed: bool = True
 
 
 @dataclass
@@ -88,6 +108,9 @@ class Results:
         flop: of a step, by structure.
         rate: of float32 matrix products, FLOP/s.
         exponent: of the cost against the number of atoms, by layout, from the smallest to the largest structure.
+        peers: what they are, by name.
+        gaps: peers that were asked for and could not be timed.
+        keep_memory: variables that were set for all sides, so that glibc keeps freed memory; see `KEEP_MEMORY`.
     """
 
     model: str
@@ -97,6 +120,9 @@ class Results:
     lines: list[Line] = field(default_factory=list)
     flop: dict[str, int | None] = field(default_factory=dict)
     exponent: dict[str, float] = field(default_factory=dict)
+    peers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    keep_memory: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """As JSON."""
@@ -129,7 +155,27 @@ def layouts_of(targets: list[str], ranks: list[int], peers: Sequence[str] = ()) 
     for target in TARGETS[1:]:
         if target in targets:
             found += [Layout(target, number) for number in (ranks if target == "lammps" else [1])]
-    return found + [Layout(peer) for peer in peers]
+    return found + [Layout(peer) for peer in dict.fromkeys(peers)]
+
+
+def require_a_use(layouts: list[Layout], structures: dict[str, ase.Atoms]) -> None:
+    """Refuse a peer that can be run on none of the structures, before it is installed.
+
+    Args:
+        layouts: from `layouts_of`.
+        structures: by name.
+
+    Raises:
+        UsageError: there is one; the message says why.
+    """
+    for layout in layouts:
+        if peer := catalogue.PEERS.get(layout.target):
+            reasons = {name: peer.why_not(atoms) for name, atoms in structures.items()}
+            if all(reasons.values()):
+                said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+                raise UsageError(
+                    f"{peer.name} can be run on none of the structures. {said}. Leave --vs {peer.name} out."
+                )
 
 
 def measure(
@@ -145,7 +191,8 @@ def measure(
 ) -> Results:
     """Time all layouts on all structures.
 
-    Within a round every layout runs once, so that a machine that becomes busy slows all of them.
+    Within a round every layout runs once, so that a machine that becomes busy slows all of them. A peer that cannot do
+    a structure, or fails on it, is left out there and the rest goes on. With a peer, `KEEP_MEMORY` is set for all.
 
     Args:
         model: an exported model file.
@@ -162,36 +209,63 @@ def measure(
 
     Raises:
         UsageError: an all-to-all model and a periodic structure, an element that the model does not know.
-        TransIPError: an engine failed.
+        TransIPError: an engine failed that is not a peer.
     """
     metadata = read_metadata(model)
     for atoms in structures.values():
         metadata.check_species(atoms.numbers)
     results = Results(Path(model).name, threads, machine_facts(), matmul_rate(threads))
+    against = [layout.target for layout in layouts if layout.target in PEERS]
+    results.peers = {name: catalogue.PEERS[name].facts() for name in against if name in catalogue.PEERS}
+    results.keep_memory = KEEP_MEMORY if against else {}
+
+    def task(layout: Layout, atoms: ase.Atoms, steps: int, warmup: int) -> Task:
+        keep = bool(against)
+        return Task(layout.target, model, atoms, steps, warmup, threads, layout.ranks, seconds, keep)
+
     for name, atoms in structures.items():
         flop = results.flop[name] = count_flop(model, atoms)
-        call = timer(Task("model", model, atoms, FEWEST // 2, 5, threads)).step
+        call = timer(task(layouts[0], atoms, FEWEST // 2, 5)).step
         steps = int(np.clip(seconds / call, FEWEST, MOST))
-        timings: dict[Layout, list[Timing]] = {layout: [] for layout in layouts}
+        timings: dict[Layout, list[Timing]] = {}
+        for layout in layouts:
+            peer = catalogue.PEERS.get(layout.target)
+            if peer and (reason := peer.why_not(atoms)):
+                results.gaps.append(Gap(peer.name, name, reason, failed=False))
+            else:
+                timings[layout] = []
         for number in range(rounds):
-            for layout in layouts:
+            for layout in list(timings):
                 say(f"{name}: {layout.name}, {steps} steps, round {number + 1} of {rounds}")
-                task = Task(layout.target, model, atoms, steps, WARMUP, threads, layout.ranks)
-                timings[layout].append(timer(task))
+                try:
+                    timings[layout].append(timer(task(layout, atoms, steps, WARMUP)))
+                except TransIPError as error:
+                    if layout.target not in PEERS:
+                        raise
+                    results.gaps.append(Gap(layout.target, name, str(error)))
+                    del timings[layout]
         alone = statistics.median(timing.step for timing in timings[layouts[0]])
         arithmetic = flop / results.rate if flop else None
         for layout, runs in timings.items():
-            results.lines.append(_line(name, len(atoms), layout, runs, alone, arithmetic))
+            results.lines.append(_line(name, len(atoms), layout, runs, alone, arithmetic, steps))
     for layout in layouts:
         mine = [line for line in results.lines if line.layout == layout.name]
-        smallest, largest = (pick(mine, key=lambda line: line.atoms) for pick in (min, max))
-        if largest.atoms > smallest.atoms:
+        smallest, largest = (pick(mine, key=lambda line: line.atoms, default=None) for pick in (min, max))
+        if smallest and largest and largest.atoms > smallest.atoms:
             ratio = np.log(largest.ms / smallest.ms) / np.log(largest.atoms / smallest.atoms)
             results.exponent[layout.name] = float(ratio)
     return results
 
 
-def _line(name: str, atoms: int, layout: Layout, runs: list[Timing], alone: float, arithmetic: float | None) -> Line:
+def _line(
+    name: str,
+    atoms: int,
+    layout: Layout,
+    runs: list[Timing],
+    alone: float,
+    arithmetic: float | None,
+    asked: int,
+) -> Line:
     steps = [run.step for run in runs]
     step = statistics.median(steps)
     around = [run.around_model / run.in_model for run in runs if run.in_model and run.around_model is not None]
@@ -208,4 +282,5 @@ def _line(name: str, atoms: int, layout: Layout, runs: list[Timing], alone: floa
         SECONDS_PER_DAY / step * TIMESTEP / FS_PER_NS,
         atoms / step,
         step / arithmetic if arithmetic else None,
+        min(run.steps or asked for run in runs),
     )

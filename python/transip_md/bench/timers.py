@@ -9,8 +9,9 @@ import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,15 @@ import ase
 import numpy as np
 from ase.calculators.calculator import Calculator
 
+from transip_md.bench.peers.catalogue import PEERS
 from transip_md.errors import EnvironmentFaultError, TransIPError
 
 #: Time step of all runs, fs, and temperature that they start at, K.
 TIMESTEP = 0.5
 TEMPERATURE = 300.0
+#: For glibc: large blocks that are freed at the end of a step are not given back to the system, to be fetched again
+#: page by page in the next. It halves the time of some peers, so a comparison sets it on all sides.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 * 1024**3)}
 LAMMPS_DECK = """units metal
 boundary {boundary}
 neighbor {skin} bin
@@ -42,13 +47,15 @@ class Task:
 
     Attributes:
         target: "model" (the call alone, on prepared tensors), "ase", "lammps", "openmm", or a peer: "gfn2-xtb" (tblite,
-            in ase).
+            in ase) or one of `transip_md.bench.peers.catalogue.PEERS`.
         model: an exported model file.
         atoms: the structure that the run starts from.
-        steps: that count.
-        warmup: steps before those.
+        steps: that count; peers of the catalogue do fewer, as many as `seconds` hold, but five.
+        warmup: steps before those; peers of the catalogue likewise do fewer, but three.
         threads: of torch, and of OpenMP on each rank.
         ranks: of MPI; LAMMPS only.
+        seconds: for which a peer of the catalogue runs.
+        keep_memory: whether glibc keeps freed memory for the next step; see `KEEP_MEMORY`.
     """
 
     target: str
@@ -58,6 +65,8 @@ class Task:
     warmup: int
     threads: int = 1
     ranks: int = 1
+    seconds: float = 3.0
+    keep_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,12 +78,14 @@ class Timing:
         memory: largest resident memory of the process (of one rank), MB.
         in_model: of a step, s, in the call to libtransip; LAMMPS's pair style says so, None elsewhere.
         around_model: of a step, s, in the rest of the pair style.
+        steps: that were timed, where that is not the task's number.
     """
 
     step: float
     memory: float
     in_model: float | None = None
     around_model: float | None = None
+    steps: int | None = None
 
 
 def time_task(task: Task) -> Timing:
@@ -84,16 +95,41 @@ def time_task(task: Task) -> Timing:
         TransIPError: the engine failed.
         EnvironmentFaultError: the engine is not installed, or its plugin is not built.
     """
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(task.threads)
-    try:
+    settings = {"OMP_NUM_THREADS": str(task.threads), **(KEEP_MEMORY if task.keep_memory else {})}
+    with _environment(settings):
+        if task.target in PEERS:
+            return _peer(task)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             return pool.submit(_run, task).result()
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
     finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _peer(task: Task) -> Timing:
+    from transip_md.bench.peers.timing import run_peer
+
+    spec = {
+        "steps": task.steps,
+        "warmup": task.warmup,
+        "seconds": task.seconds,
+        "timestep": TIMESTEP,
+        "threads": task.threads,
+    }
+    answer = run_peer(PEERS[task.target], task.atoms, _velocities(task.atoms), spec)
+    return Timing(answer["step"], answer["memory"], steps=answer["steps"])
 
 
 def _run(task: Task) -> Timing:

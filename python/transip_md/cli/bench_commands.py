@@ -10,7 +10,7 @@ from rich.table import Table
 
 from transip_md.cli.console import console
 from transip_md.cli.engine_commands import Model
-from transip_md.errors import UsageError
+from transip_md.errors import EnvironmentFaultError, UsageError
 
 HEADINGS = ("structure", "atoms", "in", "ms/step", "+-", "over model", "x floor", "ns/day", "MB")
 
@@ -25,14 +25,21 @@ def bench(
     threads: Annotated[int, typer.Option(min=1, help="Of torch, and of OpenMP on each rank.")] = 1,
     ranks: Annotated[list[int] | None, typer.Option(help="MPI ranks of LAMMPS; repeats.")] = None,
     versus: Annotated[
-        list[str] | None, typer.Option("--vs", help="A peer: gfn2-xtb (tblite, in ase); repeats.")
+        list[str] | None,
+        typer.Option(
+            "--vs",
+            help="A peer: gfn2-xtb (tblite, in ase), mace, nequip, esen, ani (in ase) or deepmd (in LAMMPS); repeats. "
+            "All but the first are installed, once, into environments of their own in the cache folder: gigabytes.",
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="About how long one run takes.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each, in turns.")] = 3,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
 ) -> None:
     """Time a step: the model alone, and in every engine, on this machine's CPU."""
-    from transip_md.bench.run import TARGETS, layouts_of, measure
+    from transip_md.bench.peers.catalogue import PEERS
+    from transip_md.bench.peers.environments import make_ready
+    from transip_md.bench.run import TARGETS, Gap, layouts_of, measure, require_a_use
     from transip_md.outputs import require_folder_of
     from transip_md.structures import read_structure
 
@@ -49,6 +56,15 @@ def bench(
             if name in chosen:
                 raise UsageError(f"Two structures are called {name}. Give files with other names.")
             chosen[name] = atoms.repeat(times) if times != 1 else atoms
+    require_a_use(layouts, chosen)
+    missing = []
+    for layout in list(layouts):
+        if peer := PEERS.get(layout.target):
+            try:
+                make_ready(peer, lambda line: console.print(line, soft_wrap=True))
+            except EnvironmentFaultError as error:
+                missing.append(Gap(peer.name, None, str(error)))
+                layouts.remove(layout)
     with console.status("") as status:
         results = measure(
             model,
@@ -59,6 +75,7 @@ def bench(
             rounds=rounds,
             say=lambda line: status.update(line),
         )
+    results.gaps[:0] = missing
     title = f"{results.model}: {results.machine['processor']}, {threads} thread{'s' if threads > 1 else ''}"
     table = Table(title=title, title_justify="left")
     for heading in HEADINGS:
@@ -79,8 +96,19 @@ def bench(
     console.print(f"float32 matrix products: {results.rate / 1e9:.0f} GFLOP/s; ns/day at a time step of 0.5 fs")
     for layout, exponent in results.exponent.items():
         console.print(f"{layout}: cost grows as atoms^{exponent:.2f}")
+    for name, facts in results.peers.items():
+        told = f"{name}: {facts['settings']}; {facts['dtype']}; weights {facts['weights']}"
+        console.print(told, soft_wrap=True, markup=False)
+    if results.keep_memory:
+        setting = " ".join(f"{name}={value}" for name, value in results.keep_memory.items())
+        console.print(f"For all sides: {setting}", soft_wrap=True)
+    for gap in results.gaps:
+        where = f" on {gap.structure}" if gap.structure else ""
+        console.print(f"Not measured: {gap.peer}{where}: {gap.reason}", soft_wrap=True, markup=False)
     if json is not None:
         results.write(json)
+    if failed := sorted({gap.peer for gap in results.gaps if gap.failed}):
+        raise EnvironmentFaultError(f"Not all of {', '.join(failed)} could be measured: see above.")
 
 
 def register(app: typer.Typer) -> None:
