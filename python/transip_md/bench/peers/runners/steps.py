@@ -116,6 +116,14 @@ class Springs:
         forces *= SHARE
         forces -= STIFFNESS * (atoms.positions - self.places)
 
+    def adjust_potential_energy(self, atoms: Any) -> float:
+        """Of the springs, eV; ase asks constraints that have one for forces in molecular dynamics too.
+
+        Args:
+            atoms: where they are now.
+        """
+        return 0.5 * STIFFNESS * float(((atoms.positions - self.places) ** 2).sum())
+
     def adjust_positions(self, atoms: Any, positions: Any) -> None:
         """Positions are free."""
 
