@@ -82,3 +82,10 @@ def test_every_target_runs(local_file, target, request):
     timing = time_task(Task(target, local_file, crystal(0), steps=20, warmup=110))
     assert 0 < timing.step < 1 and 50 < timing.memory < 5000
     assert (timing.in_model is not None) == (target == "lammps")
+
+
+def test_memory_is_that_of_the_timed_process(local_file):
+    """Not of the one that started it."""
+    held = bytearray(1500 * 1024**2)
+    timing = time_task(Task("model", local_file, crystal(0), steps=2, warmup=1))
+    assert timing.memory < len(held) / 1024**2
