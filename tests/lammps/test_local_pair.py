@@ -211,7 +211,8 @@ def test_molecule_on_several_ranks(toy_file, ethanol, tmp_path):
         trajectories.append((frames(tmp_path / "m.dump"), read_thermo(tmp_path / "test.log")))
     for dump, thermo in trajectories[1:]:
         assert np.abs(dump - trajectories[0][0]).max() <= 1e-8
-        assert np.abs(thermo - trajectories[0][1]).max() <= 1e-6
+        # Relative: rounding of pressures goes with their size in bar.
+        assert (np.abs(thermo - trajectories[0][1]) <= 1e-6 * np.maximum(1.0, np.abs(thermo))).all()
 
 
 def test_energies_of_atoms_add_up_and_units_real(local_file, tmp_path):
@@ -349,7 +350,7 @@ def test_compiled_file_on_another_device(local_files, tmp_path):
 def test_ghost_cutoffs_of_several_kinds_are_refused_on_several_ranks(local_file, tmp_path):
     atoms = crystal(0)
     write_data(tmp_path / "g.data", atoms)
-    deck = section(local_file, atoms, "g", after="neighbor 1.0 multi\ncomm_modify mode multi")
+    deck = section(local_file, atoms, "g", style="kernels torch", after="neighbor 1.0 multi\ncomm_modify mode multi")
     result = run(tmp_path, deck, 2)
     assert result.returncode != 0
     assert "comm_modify mode single cutoff 7" in result.stdout + result.stderr
