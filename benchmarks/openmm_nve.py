@@ -1,6 +1,6 @@
 """How the total energy drifts in OpenMM: `python benchmarks/openmm_nve.py`.
 
-Ethanol and 192 atoms of water (compiled), 10 ps at constant energy from 300 K, 0.5 fs (velocity Verlet): with float64
+Ethanol and 192 atoms of water, 10 ps at constant energy from 300 K, 0.5 fs (velocity Verlet): with float64
 weights on the Reference platform, which is double precision throughout, and with float32 on the CPU platform. The drift
 is given in meV/atom/ps, which is what the verdict is about, and in kT/ns per degree of freedom, as OpenMM's own
 documentation gives it. Finished runs are kept in benchmarks/runs/openmm_nve and not run again; the table is written to
@@ -33,7 +33,6 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RUNS = HERE / "runs" / "openmm_nve"
 STRUCTURES = {"ethanol": ROOT / "examples/ethanol.xyz", "water": ROOT / "examples/openmm/water.pdb"}
-FORMS = {"ethanol": ("torchscript", ".pt"), "water": ("aoti", ".pt2")}
 PRECISIONS = (("float64", "Reference"), ("float32", "CPU"))
 TEMPERATURE = 300.0  # K
 TIMESTEP = 0.5  # fs
@@ -69,10 +68,9 @@ class Run:
 
 def exported(name: str, dtype: str, checkpoint: Checkpoint) -> Path:
     """The model file, made unless it is there."""
-    form, suffix = FORMS[name]
-    file = RUNS / f"{name}-{dtype}-{checkpoint.sha256[:8]}{suffix}"
+    file = RUNS / f"{name}-{dtype}-{checkpoint.sha256[:8]}.pt"
     if not file.exists():
-        export(checkpoint, file, dtype, form=form)
+        export(checkpoint, file, dtype)
     return file
 
 

@@ -2,10 +2,11 @@
 
 Each backend that works here makes steps of velocity Verlet (Reference platform, 0.5 fs) on ethanol and on 192 atoms of
 water; after each step the bare model call of libtransip (benchmarks/bare_model, compiled first) evaluates the same
-places. CPU time is counted, one thread, so that other programs take nothing away, and steps are summed over blocks long
-enough to have searches for neighbours in them; the table has medians over blocks. Results of other versions of torch
-and OpenMM stay in benchmarks/openmm_overhead.json, from which the table is made: run the command again with the Python
-of `make test-torchforce` for TorchForce.
+places, by the same kernels: the project's own, which only the native backend has, or torch's. CPU time is counted, one
+thread, so that other programs take nothing away, and steps are summed over blocks long enough to have searches for
+neighbours in them; the table has medians over blocks. Results of other versions of torch and OpenMM stay in
+benchmarks/openmm_overhead.json, from which the table is made: run the command again with the Python of `make
+test-torchforce` for TorchForce.
 """
 
 from __future__ import annotations
@@ -49,13 +50,14 @@ SKIN = 0.5  # Angstrom, of the plugin's list of pairs
 #: Most that native may cost beside the model: a part of the call, and seconds.
 ALLOWED = (0.10, 1e-4)
 STRUCTURES = {"ethanol": ROOT / "examples/ethanol.xyz", "water": ROOT / "examples/openmm/water.pdb"}
-SUFFIXES = {"torchscript": ".pt", "aoti": ".pt2"}
-#: What is measured: structure, form of the file, dtype of its weights.
+#: What is measured: structure, kernels, dtype of the weights.
 CASES = (
-    ("ethanol", "torchscript", "float64"),
-    ("ethanol", "aoti", "float64"),
-    ("water", "torchscript", "float64"),
-    ("water", "aoti", "float32"),
+    ("ethanol", "native", "float64"),
+    ("ethanol", "native", "float32"),
+    ("ethanol", "torch", "float64"),
+    ("water", "native", "float64"),
+    ("water", "native", "float32"),
+    ("water", "torch", "float64"),
 )
 
 
@@ -66,7 +68,7 @@ class Cell:
     torch: str
     openmm: str
     structure: str
-    form: str
+    kernels: str
     dtype: str
     backend: str
     steps: int
@@ -129,10 +131,10 @@ def context_of(force: openmm.Force, atoms: ase.Atoms) -> openmm.Context:
     return context
 
 
-def contexts_of(file: Path, atoms: ase.Atoms) -> dict[str, openmm.Context]:
-    """One for each backend that works here; why the others do not is printed."""
+def contexts_of(file: Path, atoms: ase.Atoms, kernels: str) -> dict[str, openmm.Context]:
+    """One for each backend that has these kernels and works here; why the others do not is printed."""
     found = {}
-    for backend in BACKENDS:
+    for backend in BACKENDS if kernels == "torch" else ("native",):
         device = "auto" if backend == "torchforce" else "cpu"
         try:
             force = create_force(file, atoms.numbers, backend=backend, device=device, periodic=bool(atoms.pbc.all()))
@@ -150,11 +152,11 @@ def timed_step(context: openmm.Context) -> float:
     return time.process_time() - start
 
 
-def check_energy(context: openmm.Context, energy: float, dtype: str) -> None:
+def check_energy(context: openmm.Context, energy: float, dtype: str, atoms: int) -> None:
     """The bare call evaluates what the backend does."""
     state = context.getState(energy=True).getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole)
     apart = abs(state / units.KJ_PER_MOL_PER_EV - energy)
-    if apart > PARITY[dtype].energy:
+    if apart > PARITY[dtype].energy_of(atoms):
         raise SystemExit(f"The bare model call gives another energy than OpenMM, by {apart:.1e} eV.")
 
 
@@ -162,7 +164,8 @@ def measure(
     library: ctypes.CDLL, file: Path, structure: str, atoms: ase.Atoms, key: tuple[str, str], blocks: int, length: int
 ) -> list[Cell]:
     """Blocks of steps, backends in turn."""
-    bare, contexts = BareModel(library, file, atoms), contexts_of(file, atoms)
+    os.environ["TRANSIP_KERNELS"] = key[0]
+    bare, contexts = BareModel(library, file, atoms), contexts_of(file, atoms, key[0])
     times = {backend: np.zeros((blocks, 2)) for backend in contexts}
     with progress_bar() as bar:
         task = bar.add_task(f"{structure} {key[0]} {key[1]}", total=(blocks + 1) * length)
@@ -177,7 +180,7 @@ def measure(
                 if step >= 0:
                     times[backend][step // length] += (seconds, alone)
                 elif step == -length:
-                    check_energy(context, energy, key[1])
+                    check_energy(context, energy, key[1], len(atoms))
     cells = []
     for backend, table in times.items():
         steps, alone = 1000.0 * table.T / length
@@ -199,7 +202,7 @@ def merge(cells: list[Cell]) -> list[Cell]:
     """These, and what other versions of torch and OpenMM gave."""
 
     def key(cell: Cell) -> tuple[str, ...]:
-        return (cell.torch, cell.openmm, cell.structure, cell.form, cell.dtype)
+        return (cell.torch, cell.openmm, cell.structure, cell.kernels, cell.dtype)
 
     here = {key(cell) for cell in cells}
     old = [Cell(**row) for row in json.loads(RESULTS.read_text())["cells"]] if RESULTS.exists() else []
@@ -208,7 +211,7 @@ def merge(cells: list[Cell]) -> list[Cell]:
 
 TITLE = "CPU time of a step, one thread, Reference platform"
 HEADINGS = (
-    "torch", "OpenMM", "structure", "model file", "backend", "model (ms)", "step (ms)", "beside the model (ms)",
+    "torch", "OpenMM", "structure", "kernels, weights", "backend", "model (ms)", "step (ms)", "beside the model (ms)",
     "beside the model (%)", "within 10 % + 0.1 ms",
 )  # fmt: skip
 
@@ -220,7 +223,7 @@ def rows_of(cells: list[Cell]) -> list[tuple[str, ...]]:
             cell.torch,
             cell.openmm,
             cell.structure,
-            f"{cell.form}, {cell.dtype}",
+            f"{cell.kernels}, {cell.dtype}",
             cell.backend,
             f"{cell.model_ms:.3f}",
             f"{cell.step_ms:.3f}",
@@ -248,18 +251,18 @@ def main() -> int:
         "--case",
         action="append",
         type=case_of,
-        help="such as ethanol,torchscript,float64; may be repeated; default: all",
+        help="such as ethanol,native,float64; may be repeated; default: all",
     )
     parser.add_argument("--length", type=int, default=50, help="steps of a block")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         library = build_bare_model(folder / "build")
-        for structure, form, dtype in options.case or CASES:
-            file = folder / f"{structure}{SUFFIXES[form]}"
-            export(load_shipped(structure), file, dtype, form=form)
+        for structure, kernels, dtype in options.case or CASES:
+            file = folder / f"{structure}.pt"
+            export(load_shipped(structure), file, dtype)
             atoms = ase.io.read(STRUCTURES[structure])
-            cells = merge(measure(library, file, structure, atoms, (form, dtype), options.blocks, options.length))
+            cells = merge(measure(library, file, structure, atoms, (kernels, dtype), options.blocks, options.length))
             # After every case: what is done stays if the rest is interrupted.
             write(cells)
     table = Table(*HEADINGS, title=TITLE)

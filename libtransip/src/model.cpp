@@ -1,5 +1,6 @@
 #include "transip/model.h"
 
+#include "cuda_graph.h"
 #include "native/frame.h"
 #include "native/native_model.h"
 #include "program.h"
@@ -149,10 +150,12 @@ struct Model::Impl {
   std::vector<std::int64_t> species{};  // of the frame's reference
   std::unique_ptr<NativeModel> native{};  // null: torch evaluates
   std::optional<Frame> frame{};           // of the native kernels
+  std::unique_ptr<CudaGraph> graph{};     // null: kernels are launched one by one
 
   /// torch keeps a CUDA device's memory for its next model; other programs on the device shall have it back.
   ~Impl()
   {
+    graph.reset();
     program.reset();
     if (!device.is_cuda()) return;
     try {
@@ -238,6 +241,11 @@ Model::Model(const std::string &path, const std::string &device, int node_rank, 
   impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference)});
   torch::jit::Module *module = impl_->program->scripted();
   if (wanted != "torch" && chosen.is_cpu() && module) impl_->native = NativeModel::take(*module, impl_->metadata);
+  // The shapes of an isolated molecule never change; neighbours' do.
+  if (wanted != "torch" && !impl_->metadata.cutoff)
+    impl_->graph = make_cuda_graph(chosen, parity(impl_->metadata.dtype), [&program = *impl_->program](auto inputs) {
+      return program.run(std::move(inputs));
+    });
   if (wanted == "native" && !impl_->native)
     throw Error("There are no native kernels for " + path + ": they are for TransIP models in TorchScript files, with "
                 "forces that are the gradient of the energy, on the CPU. Use kernels auto.");
@@ -260,7 +268,8 @@ std::string Model::device() const
 std::string Model::runs_by() const
 {
   if (impl_->native) return "native kernels (" + impl_->native->instructions() + ")";
-  return impl_->program->scripted() ? "TorchScript" : "compiled code";
+  return std::string(impl_->program->scripted() ? "TorchScript" : "compiled code") +
+         (impl_->graph ? ", CUDA graphs" : "");
 }
 
 int Model::exchanges() const
@@ -440,7 +449,7 @@ Output Model::Impl::run(const Request &request, const Symmetry &wanted)
       return program->run_frame(inputs(request), masses, places);
     case Symmetry::Mode::none: break;
   }
-  return program->run(inputs(request));
+  return graph ? graph->run(inputs(request)) : program->run(inputs(request));
 }
 
 void Model::evaluate(const Request &request, Result &result, bool forces)

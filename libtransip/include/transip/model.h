@@ -52,7 +52,8 @@ class Model {
   /// device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N".
   /// node_rank: number of this process among those of its node; "auto" and "cuda" take the CUDA devices in turn by it.
   /// kernels: what evaluates a TorchScript file on the CPU: "auto" (the project's own kernels where they can, else
-  /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS says what "auto" is.
+  /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS says what "auto" is. On a CUDA device "auto"
+  /// replays evaluations of models without a cutoff as CUDA graphs, "torch" does not.
   /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there,
   /// native kernels for a model that they do not know.
   explicit Model(const std::string &path, const std::string &device = "auto", int node_rank = 0,
@@ -66,7 +67,7 @@ class Model {
   /// Where the model runs: "cpu" or "cuda:N".
   std::string device() const;
 
-  /// What evaluates the model, for the log: "native kernels (avx512)", "TorchScript" or "compiled code".
+  /// What evaluates the model, for the log: "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
   std::string runs_by() const;
 
   /// Width of the features that an `Exchange` of this model hands on for each row; 0: it needs none and takes none, and

@@ -1,6 +1,8 @@
 // What two implementations of one model may differ by: the twin of PARITY in python/transip_md/tolerances.py.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string_view>
 
 namespace transip {
@@ -8,6 +10,12 @@ namespace transip {
 struct Tolerance {
   double energy;  ///< total energy, eV
   double force;   ///< a force component, eV/Angstrom
+
+  /// Of a structure of so many atoms, eV: each adds its own rounding, so that from 100 on it grows with them.
+  constexpr double energy_of(std::int64_t atoms) const
+  {
+    return energy * std::max(1.0, static_cast<double>(atoms) / 100.0);
+  }
 };
 
 /// By the dtype of the weights.

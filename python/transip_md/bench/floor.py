@@ -15,8 +15,8 @@ from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
 from transip_md.runtime import inputs_of, neighbourhood_of
 
-#: Edge of the square float32 matrices whose product is timed, and how often.
-SIZE, REPEATS = 1024, 12
+#: Edge of the square float32 matrices whose product is timed, by device, and how often.
+SIZES, REPEATS = {"cpu": 1024, "cuda": 8192}, 12
 
 
 def count_flop(model: Path, atoms: ase.Atoms) -> int | None:
@@ -44,21 +44,24 @@ def count_flop(model: Path, atoms: ase.Atoms) -> int | None:
     return counter.get_total_flops()
 
 
-def matmul_rate(threads: int) -> float:
-    """Best rate of a float32 matrix product, FLOP/s.
+def matmul_rate(threads: int, device: str = "cpu") -> float:
+    """Best rate of a float32 matrix product, FLOP/s; on CUDA without TF32, as models run.
 
     Args:
         threads: of torch.
+        device: "cpu" or "cuda".
     """
+    size = SIZES[device]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        one, other = torch.randn(2, SIZE, SIZE)
+        one, other = torch.randn(2, size, size, device=device)
         seconds = []
         for _ in range(REPEATS):
             start = time.perf_counter()
-            one @ other
+            # Reading one number waits for the product.
+            (one @ other)[0, 0].item()
             seconds.append(time.perf_counter() - start)
     finally:
         torch.set_num_threads(before)
-    return 2 * SIZE**3 / min(seconds)
+    return 2 * size**3 / min(seconds)

@@ -26,6 +26,8 @@ from transip_md.metadata import read_metadata
 TARGETS = ("model", "ase", "lammps", "openmm")
 #: What can be timed beside them.
 PEERS = ("gfn2-xtb", *catalogue.PEERS)
+#: What runs the model by libtransip, and the kernels that it has.
+BY_LIBTRANSIP, KERNELS = ("lammps", "openmm"), ("auto", "native", "torch")
 #: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style tells its share after 105.
 FEWEST, MOST, WARMUP = 20, 20000, 110
 SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
@@ -33,15 +35,19 @@ SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
 
 @dataclass(frozen=True)
 class Layout:
-    """One line of the table: a target, on so many MPI ranks."""
+    """One line of the table: a target, on so many MPI ranks, by which of libtransip's kernels."""
 
     target: str
     ranks: int = 1
+    kernels: str = "auto"
 
     @property
     def name(self) -> str:
         """As the table has it."""
-        return self.target if self.ranks == 1 else f"{self.target}, {self.ranks} ranks"
+        parts = [self.target]
+        parts += [f"kernels {self.kernels}"] if self.kernels != "auto" else []
+        parts += [f"{self.ranks} ranks"] if self.ranks > 1 else []
+        return ", ".join(parts)
 
 
 @dataclass
@@ -62,6 +68,7 @@ class Line:
         atom_steps: atoms times steps in a second.
         floor: time over the arithmetic's; None if that is not known.
         steps: that a round timed, the fewest.
+        device_memory: largest memory taken of the CUDA device, MB; None on the CPU and where the engine does not tell.
     """
 
     structure: str
@@ -77,6 +84,7 @@ class Line:
     atom_steps: float
     floor: float | None
     steps: int
+    device_memory: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,8 @@ class Results:
     Attributes:
         model: name of the file.
         threads: of torch, and of each rank.
-        machine: processor, cores and versions.
+        device: "cpu" or "cuda".
+        machine: processor, cores, CUDA device and versions.
         lines: one for each structure and layout.
         flop: of a step, by structure.
         rate: of float32 matrix products, FLOP/s.
@@ -115,6 +124,7 @@ class Results:
 
     model: str
     threads: int
+    device: str
     machine: dict[str, Any]
     rate: float
     lines: list[Line] = field(default_factory=list)
@@ -129,20 +139,30 @@ class Results:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
-def machine_facts() -> dict[str, Any]:
-    """Processor, cores, and versions of what runs."""
+def machine_facts(device: str = "cpu") -> dict[str, Any]:
+    """Processor, cores, CUDA device if that is what runs the model, and versions of what runs."""
     cpuinfo = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.is_file() else None
     versions = {name: version_of(name) for name in ("transip-md", "torch", "lammps", "openmm", "ase")}
-    return {"processor": found[1] if found else platform.processor(), "cores": os.cpu_count(), **versions}
+    facts = {"processor": found[1] if found else platform.processor(), "cores": os.cpu_count(), **versions}
+    if device == "cuda":
+        import torch
+
+        facts["cuda"] = torch.cuda.get_device_name()
+    return facts
 
 
-def layouts_of(targets: list[str], ranks: list[int], peers: Sequence[str] = ()) -> list[Layout]:
-    """Lines to measure: the model always, LAMMPS on each number of ranks, peers last.
+def layouts_of(
+    targets: list[str], ranks: list[int], peers: Sequence[str] = (), kernels: Sequence[str] = ("auto",)
+) -> list[Layout]:
+    """Lines to measure: the model always, LAMMPS on each number of ranks, both by each of the kernels, peers last.
 
     Raises:
-        UsageError: no such target or peer, or fewer ranks than one.
+        UsageError: no such target, peer or kernels, or fewer ranks than one.
     """
+    for name in kernels:
+        if name not in KERNELS:
+            raise UsageError(f"No kernels are called {name!r}. Choose of {', '.join(KERNELS)}.")
     for peer in peers:
         if peer not in PEERS:
             raise UsageError(f"No peer is called {peer!r}. Choose of {', '.join(PEERS)}.")
@@ -154,7 +174,9 @@ def layouts_of(targets: list[str], ranks: list[int], peers: Sequence[str] = ()) 
     found = [Layout("model")]
     for target in TARGETS[1:]:
         if target in targets:
-            found += [Layout(target, number) for number in (ranks if target == "lammps" else [1])]
+            several = ranks if target == "lammps" else [1]
+            choices = kernels if target in BY_LIBTRANSIP else ["auto"]
+            found += [Layout(target, number, choice) for choice in dict.fromkeys(choices) for number in several]
     return found + [Layout(peer) for peer in dict.fromkeys(peers)]
 
 
@@ -184,6 +206,7 @@ def measure(
     layouts: list[Layout],
     *,
     threads: int = 1,
+    device: str = "cpu",
     seconds: float = 3.0,
     rounds: int = 3,
     say: Callable[[str], None] = lambda line: None,
@@ -199,6 +222,7 @@ def measure(
         structures: by name.
         layouts: from `layouts_of`; the first is the model alone.
         threads: of torch, and of OpenMP on each rank.
+        device: of the model, "cpu" or "cuda"; peers stay on the CPU.
         seconds: about how long a run of the model alone takes; all layouts do as many steps.
         rounds: how often each is run.
         say: told what is being done.
@@ -214,14 +238,17 @@ def measure(
     metadata = read_metadata(model)
     for atoms in structures.values():
         metadata.check_species(atoms.numbers)
-    results = Results(Path(model).name, threads, machine_facts(), matmul_rate(threads))
+    rate = matmul_rate(threads, device)
+    results = Results(Path(model).name, threads, device, machine_facts(device), rate)
     against = [layout.target for layout in layouts if layout.target in PEERS]
     results.peers = {name: catalogue.PEERS[name].facts() for name in against if name in catalogue.PEERS}
     results.keep_memory = KEEP_MEMORY if against else {}
 
     def task(layout: Layout, atoms: ase.Atoms, steps: int, warmup: int) -> Task:
         keep = bool(against)
-        return Task(layout.target, model, atoms, steps, warmup, threads, layout.ranks, seconds, keep)
+        return Task(
+            layout.target, model, atoms, steps, warmup, threads, layout.ranks, seconds, keep, device, layout.kernels
+        )
 
     for name, atoms in structures.items():
         flop = results.flop[name] = count_flop(model, atoms)
@@ -283,4 +310,5 @@ def _line(
         atoms / step,
         step / arithmetic if arithmetic else None,
         min(run.steps or asked for run in runs),
+        max((run.device_memory for run in runs if run.device_memory is not None), default=None),
     )

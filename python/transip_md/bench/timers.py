@@ -33,7 +33,7 @@ boundary {boundary}
 neighbor {skin} bin
 timestep {timestep}
 read_data start.data
-pair_style transip {model} device cpu check no
+pair_style transip {model} device {device} kernels {kernels} check no
 pair_coeff * * {symbols}
 fix 1 all nve
 run {warmup}
@@ -56,6 +56,8 @@ class Task:
         ranks: of MPI; LAMMPS only.
         seconds: for which a peer of the catalogue runs.
         keep_memory: whether glibc keeps freed memory for the next step; see `KEEP_MEMORY`.
+        device: "cpu" or "cuda".
+        kernels: what evaluates a TorchScript file in LAMMPS and OpenMM on the CPU: "auto", "native" or "torch".
     """
 
     target: str
@@ -67,6 +69,8 @@ class Task:
     ranks: int = 1
     seconds: float = 3.0
     keep_memory: bool = False
+    device: str = "cpu"
+    kernels: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Timing:
         in_model: of a step, s, in the call to libtransip; LAMMPS's pair style says so, None elsewhere.
         around_model: of a step, s, in the rest of the pair style.
         steps: that were timed, where that is not the task's number.
+        device_memory: largest memory taken of the CUDA device, MB; None on the CPU.
     """
 
     step: float
@@ -86,6 +91,7 @@ class Timing:
     in_model: float | None = None
     around_model: float | None = None
     steps: int | None = None
+    device_memory: float | None = None
 
 
 def time_task(task: Task) -> Timing:
@@ -95,7 +101,8 @@ def time_task(task: Task) -> Timing:
         TransIPError: the engine failed.
         EnvironmentFaultError: the engine is not installed, or its plugin is not built.
     """
-    settings = {"OMP_NUM_THREADS": str(task.threads), **(KEEP_MEMORY if task.keep_memory else {})}
+    settings = {"OMP_NUM_THREADS": str(task.threads), "TRANSIP_KERNELS": task.kernels}
+    settings |= KEEP_MEMORY if task.keep_memory else {}
     with _environment(settings):
         if task.target in PEERS:
             return _peer(task)
@@ -138,13 +145,17 @@ def _run(task: Task) -> Timing:
     import torch
 
     torch.set_num_threads(task.threads)
+    if task.device == "cuda":
+        # Before libtransip does, so that Python's torch knows of the memory that it takes.
+        torch.cuda.init()
     make = {"model": _model, "ase": _ase, "openmm": _openmm, "gfn2-xtb": _gfn2}[task.target]
     advance = make(task)
     advance(task.warmup)
     start = time.perf_counter()
     advance(task.steps)
     seconds = time.perf_counter() - start
-    return Timing(seconds / task.steps, _peak_memory())
+    taken = torch.cuda.max_memory_reserved() / 1024**2 if task.device == "cuda" else None
+    return Timing(seconds / task.steps, _peak_memory(), device_memory=taken)
 
 
 def _peak_memory() -> float:
@@ -159,14 +170,16 @@ def _peak_memory() -> float:
 def _model(task: Task) -> Callable[[int], None]:
     from transip_md.runtime import ExportedModel
 
-    model = ExportedModel(task.model, "cpu")
+    model = ExportedModel(task.model, task.device)
     atoms = task.atoms
     neighbourhood = model.neighbourhood(atoms.positions, atoms.cell.array, atoms.pbc)
     inputs = model.inputs(atoms.numbers, atoms.positions, neighbourhood, 0, 1)
 
     def advance(steps: int) -> None:
         for _ in range(steps):
-            model.run(inputs)
+            energies, _ = model.run(inputs)
+        # On CUDA a call returns before its kernels have run.
+        energies.cpu()
 
     return advance
 
@@ -174,7 +187,7 @@ def _model(task: Task) -> Callable[[int], None]:
 def _ase(task: Task) -> Callable[[int], None]:
     from transip_md.ase import TransIPCalculator
 
-    return _ase_dynamics(task, TransIPCalculator(task.model, device="cpu"))
+    return _ase_dynamics(task, TransIPCalculator(task.model, device=task.device))
 
 
 def _gfn2(task: Task) -> Callable[[int], None]:
@@ -202,8 +215,8 @@ def _openmm(task: Task) -> Callable[[int], None]:
     from transip_md.engines.openmm_engine import FEMTOSECOND, OpenMMEngine, velocity_verlet
 
     os.environ["OPENMM_CPU_THREADS"] = str(task.threads)
-    job = Job(task.model, task.atoms, Path(), "cpu")
-    context = OpenMMEngine("CPU").context(job, velocity_verlet(TIMESTEP))
+    job = Job(task.model, task.atoms, Path(), task.device)
+    context = OpenMMEngine(_openmm_platform(task.device)).context(job, velocity_verlet(TIMESTEP))
     context.setVelocities(_velocities(task.atoms) / units.ANGSTROM_PER_NM / FEMTOSECOND)
 
     def advance(steps: int) -> None:
@@ -212,6 +225,14 @@ def _openmm(task: Task) -> Callable[[int], None]:
         context.getState(positions=True)
 
     return advance
+
+
+def _openmm_platform(device: str) -> str:
+    """Where OpenMM keeps the particles: on the model's device if it has a platform there."""
+    import openmm
+
+    names = [openmm.Platform.getPlatform(index).getName() for index in range(openmm.Platform.getNumPlatforms())]
+    return "CUDA" if device == "cuda" and "CUDA" in names else "CPU"
 
 
 def _velocities(atoms: ase.Atoms) -> np.ndarray:
@@ -236,6 +257,8 @@ def _lammps(task: Task) -> Timing:
             skin=2.0 if atoms.pbc.any() else 0.5,
             timestep=TIMESTEP / 1000.0,
             model=task.model.resolve(),
+            device=task.device,
+            kernels=task.kernels,
             symbols=" ".join(symbols),
             warmup=task.warmup,
             steps=task.steps,

@@ -32,20 +32,32 @@ def bench(
             "All but the first are installed, once, into environments of their own in the cache folder: gigabytes.",
         ),
     ] = None,
+    device: Annotated[str, typer.Option(help="Of the model: cpu or cuda. Peers stay on the CPU.")] = "cpu",
+    kernels: Annotated[
+        list[str] | None,
+        typer.Option(help="What evaluates a TorchScript file in LAMMPS and OpenMM: auto, native or torch; repeats."),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="About how long one run takes.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each, in turns.")] = 3,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
 ) -> None:
-    """Time a step: the model alone, and in every engine, on this machine's CPU."""
+    """Time a step: the model alone, and in every engine, on this machine."""
+    from transip_md.bench.floor import SIZES
     from transip_md.bench.peers.catalogue import PEERS
     from transip_md.bench.peers.environments import make_ready
     from transip_md.bench.run import TARGETS, Gap, layouts_of, measure, require_a_use
     from transip_md.outputs import require_folder_of
+    from transip_md.runtime import choose_device
     from transip_md.structures import read_structure
 
     if json is not None:
         require_folder_of(json)
-    layouts = layouts_of(list(TARGETS) if engine == "all" else engine.split(","), ranks or [1], versus or [])
+    if device not in SIZES:
+        raise UsageError(f"--device must be {' or '.join(SIZES)}, got {device!r}.")
+    choose_device(device)
+    layouts = layouts_of(
+        list(TARGETS) if engine == "all" else engine.split(","), ranks or [1], versus or [], kernels or ["auto"]
+    )
     chosen = {}
     for path in structures:
         atoms = read_structure(path)
@@ -71,12 +83,14 @@ def bench(
             chosen,
             layouts,
             threads=threads,
+            device=device,
             seconds=seconds,
             rounds=rounds,
             say=lambda line: status.update(line),
         )
     results.gaps[:0] = missing
-    title = f"{results.model}: {results.machine['processor']}, {threads} thread{'s' if threads > 1 else ''}"
+    place = results.machine.get("cuda", results.machine["processor"])
+    title = f"{results.model}: {place}, {threads} thread{'s' if threads > 1 else ''}"
     table = Table(title=title, title_justify="left")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("structure", "in") else "right", no_wrap=True)
