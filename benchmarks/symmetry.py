@@ -1,15 +1,15 @@
 """What exact symmetry costs and what it does: `python benchmarks/symmetry.py`, or some of its parts by name.
 
 table    rotation error and cost against the number of rotations, for the shipped models organic and water
-frame    cost of the frame with scripted and compiled files
-batch    an average in one batched call against single calls
+native   cost of the modes in LAMMPS, by libtransip's own kernels
+batch    an average in one batched call of torch's against single calls
 momenta  angular momentum, energy and temperatures of ethanol and alanine dipeptide at constant energy, with and without
          the frame
-rdf      oxygen-oxygen distances in water at constant temperature, with and without an average
+rdf      oxygen-oxygen distances in water at constant temperature, with and without an average, in LAMMPS
 
 Each part is written to benchmarks/symmetry.json when it is done and replaces what was there; the tables go to
 benchmarks/symmetry.md, the plots beside it. Long runs are kept in benchmarks/runs/symmetry and go on where they were.
-Models are float64; costs are ratios of CPU times of one thread, medians of interleaved evaluations.
+Models are float64 (float32 in rdf); costs are ratios of times of one thread, medians of interleaved runs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,14 +31,16 @@ import ase
 import ase.io
 import numpy as np
 import torch
-from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 from rich.console import Console
 
 from transip_md import units
 from transip_md.ase import TransIPCalculator
+from transip_md.build import find_tool
+from transip_md.engines.lammps_engine import boundary_of, write_data
 from transip_md.export import export
 from transip_md.model.checkpoint import load_shipped
+from transip_md.plugins import KINDS, plugin_library
 from transip_md.runtime import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.symmetry.sets import rotation_set
@@ -68,13 +73,13 @@ def molecule(name: str) -> ase.Atoms:
     return atoms
 
 
-def model_of(name: str, form: str = "torchscript") -> ExportedModel:
+def model_of(name: str) -> ExportedModel:
     """A shipped model, exported once for each version of its checkpoint."""
     checkpoint = load_shipped(name)
-    file = RUNS / f"{name}-{checkpoint.sha256[:12]}{'.pt2' if form == 'aoti' else '.pt'}"
+    file = RUNS / f"{name}-{checkpoint.sha256[:12]}.pt"
     if not file.exists():
         RUNS.mkdir(parents=True, exist_ok=True)
-        export(checkpoint, file, form=form)
+        export(checkpoint, file)
     return ExportedModel(file, device="cpu")
 
 
@@ -148,18 +153,54 @@ def table() -> dict:
     return rows
 
 
-def frame() -> dict:
-    """Cost of an evaluation in the frame by form of the file; more rounds, for a small difference."""
+LAMMPS_DECK = """units metal
+boundary {boundary}
+neighbor {skin} bin
+timestep {timestep}
+read_data start.data
+pair_style transip {model} device cpu check no symmetry {symmetry}
+pair_coeff * * {symbols}
+{commands}
+"""
+
+
+def run_lammps(model: Path, atoms: ase.Atoms, symmetry: str, commands: str, folder: Path) -> str:
+    """Run commands on a structure at 300 K; what LAMMPS says."""
+    plugin_library(KINDS["lammps"])
+    symbols = write_data(folder / "start.data", atoms, thermal_velocities(atoms, TEMPERATURE, 1))
+    deck = LAMMPS_DECK.format(
+        boundary=boundary_of(atoms),
+        skin=2.0 if atoms.pbc.any() else 0.5,
+        timestep=TIMESTEP / 1000.0,
+        model=model.resolve(),
+        symmetry=symmetry,
+        symbols=" ".join(symbols),
+        commands=commands,
+    )
+    (folder / "in.run").write_text(deck)
+    command = [str(find_tool("lmp")), "-in", "in.run", "-log", "none"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def native() -> dict:
+    """Milliseconds of a step in the model, as the pair style tells them, by structure and mode; medians of runs."""
     rows = {}
-    for form in ("torchscript", "aoti"):
-        model = model_of("organic", form)
-        for structure in ("ethanol", "alanine dipeptide"):
-            atoms = molecule(structure)
-            bent = atoms.copy()
-            bent.rattle(0.05, seed=1)
-            spent = cost_of({text: partial(evaluator(model, text, atoms), bent) for text in ("none", "frame")}, 300)
-            rows.setdefault(structure, {})[form] = spent["frame"] / spent["none"]
-            console.print(structure, form, rows[structure][form])
+    for structure, name, steps in (
+        ("ethanol", "organic", 4000),
+        ("alanine dipeptide", "organic", 1500),
+        ("water", "water", 120),
+    ):
+        atoms, file = molecule(structure), model_of(name).path
+        modes = [text for text in MODES[name] if text.split()[-1] not in ("60", "208")]
+        told: dict[str, list[float]] = {text: [] for text in modes}
+        for _ in range(5):
+            for text in modes:
+                with tempfile.TemporaryDirectory() as folder:
+                    commands = f"fix 1 all nve\nrun 110\nrun {steps}"
+                    said = run_lammps(file, atoms, text, commands, Path(folder))
+                told[text].append(float(re.findall(r"TransIP: (\S+) ms a step in the model", said)[-1]))
+        rows[structure] = {text: float(np.median(values)) for text, values in told.items()}
+        console.print(structure, rows[structure])
     return rows
 
 
@@ -170,21 +211,18 @@ def batch() -> dict:
         if structure in rows:
             continue
         atoms, rows[structure] = molecule(structure), {}
-        for form in ("torchscript", "aoti"):
-            model = model_of(name, form)
-            shares = {}
-            for count in (4, 12, 24):
-                copies = [turned(atoms, rotation) for rotation in rotation_set(count)[0]]
-                plain, average = (evaluator(model, text, atoms) for text in ("none", f"average {count}"))
+        model = model_of(name)
+        for count in (4, 12, 24):
+            copies = [turned(atoms, rotation) for rotation in rotation_set(count)[0]]
+            plain, average = (evaluator(model, text, atoms) for text in ("none", f"average {count}"))
 
-                def singly(copies: list = copies, plain: Callable = plain) -> None:
-                    for copy in copies:
-                        plain(copy)
+            def singly(copies: list = copies, plain: Callable = plain) -> None:
+                for copy in copies:
+                    plain(copy)
 
-                spent = cost_of({"batched": partial(average, atoms), "singly": singly}, 9)
-                shares[str(count)] = spent["batched"] / spent["singly"]
-            rows[structure][form] = shares
-            console.print(structure, form, shares)
+            spent = cost_of({"batched": partial(average, atoms), "singly": singly}, 9)
+            rows[structure][str(count)] = spent["batched"] / spent["singly"]
+        console.print(structure, rows[structure])
         save("batch", rows)
     return rows
 
@@ -207,7 +245,7 @@ def split(atoms: ase.Atoms, velocities: np.ndarray) -> tuple[float, float, float
 def constant_energy(structure: str, text: str, length_ps: float) -> dict[str, np.ndarray]:
     """A run from thermal velocities: time (ps), total energy (eV), angular momentum, temperatures of `split`."""
     atoms = molecule(structure)
-    model = model_of("organic", "aoti")
+    model = model_of("organic")
     file = RUNS / f"{model.path.stem}-{structure.replace(' ', '_')}-{text}-{length_ps:g}ps.npz"
     if file.exists():
         with np.load(file) as kept:
@@ -280,42 +318,40 @@ def momenta(length_ps: float = 20.0) -> dict:
 
 def oxygen_distances(text: str, length_ps: float) -> tuple[np.ndarray, list[np.ndarray]]:
     """Radial distribution of oxygen pairs in water at constant temperature: distances (Angstrom), one g(r) a half."""
-    atoms, model = molecule("water"), model_of("water", "aoti")
-    file = RUNS / f"{model.path.stem}-{text}-{length_ps:g}ps.npz"
+    checkpoint = load_shipped("water")
+    file = RUNS / f"water-{checkpoint.sha256[:12]}-{text}-{length_ps:g}ps.npz"
     edges = np.linspace(2.0, 6.0, 81)
     if file.exists():
         with np.load(file) as kept:
             return kept["distances"], list(kept["halves"])
-    atoms.calc = TransIPCalculator(model, symmetry=text)
-    atoms.set_velocities(thermal_velocities(atoms, TEMPERATURE, 1) / FEMTOSECOND)
-    integrator = Langevin(
-        atoms,
-        TIMESTEP * FEMTOSECOND,
-        temperature_K=TEMPERATURE,
-        friction=0.01 / FEMTOSECOND,
-        rng=np.random.default_rng(1),
-    )
+    atoms = molecule("water")
     oxygens = np.flatnonzero(atoms.numbers == 8)
-    records = round(length_ps * 1000.0 / TIMESTEP / RECORD)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    model = RUNS / f"water-{checkpoint.sha256[:12]}-float32.pt"
+    export(checkpoint, model, "float32")
+    commands = (
+        f"fix 1 all nve\nfix 2 all langevin {TEMPERATURE} {TEMPERATURE} 0.1 1\n"
+        f"dump 1 all custom {RECORD} out.dump id type x y z\ndump_modify 1 sort id\n"
+        f"run {round(length_ps * 1000.0 / TIMESTEP)}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run_lammps(model, atoms, text, commands, Path(folder))
+        frames = ase.io.read(Path(folder) / "out.dump", index=":", format="lammps-dump-text")
     counts = []
-    for record in range(records):
-        integrator.run(RECORD)
+    for places in frames:
+        atoms.positions = places.positions
         distances = atoms[oxygens].get_all_distances(mic=True)[np.triu_indices(len(oxygens), 1)]
         counts.append(np.histogram(distances, edges)[0])
-        if record % (records // 10) == 0:
-            console.print(
-                f"water, {text}: {record * RECORD * TIMESTEP / 1000.0:.2f} ps, {atoms.get_temperature():.0f} K"
-            )
     shells = 4.0 / 3.0 * np.pi * np.diff(edges**3) / atoms.get_volume() * len(oxygens) * (len(oxygens) - 1) / 2
     # The first fifth is equilibration.
-    kept = counts[records // 5 :]
+    kept = counts[len(counts) // 5 :]
     halves = [np.mean(half, axis=0) / shells for half in (kept[: len(kept) // 2], kept[len(kept) // 2 :])]
     centres = 0.5 * (edges[1:] + edges[:-1])
     np.savez(file, distances=centres, halves=np.array(halves))
     return centres, halves
 
 
-def rdf(length_ps: float = 2.5, symmetric: str = "average 4") -> dict:
+def rdf(length_ps: float = 20.0, symmetric: str = "average 4") -> dict:
     """Radial distributions with and without, their difference, and the difference between halves of one run."""
     import matplotlib
 
@@ -342,7 +378,13 @@ def rdf(length_ps: float = 2.5, symmetric: str = "average 4") -> dict:
     return found
 
 
-PARTS: dict[str, Callable[[], dict]] = {"table": table, "frame": frame, "batch": batch, "momenta": momenta, "rdf": rdf}
+PARTS: dict[str, Callable[[], dict]] = {
+    "table": table,
+    "native": native,
+    "batch": batch,
+    "momenta": momenta,
+    "rdf": rdf,
+}
 
 
 def report(found: dict) -> str:
@@ -357,20 +399,17 @@ def report(found: dict) -> str:
             error, push = values["energy_std_mev_per_atom"], values["force_rms_mev_per_angstrom"]
             lines.append(f"| {text} | {error:.3g} | {push:.3g} | {cost} |")
         lines.append("")
-    if "frame" in found:
-        lines += ["## Cost of the frame by form of the file", ""]
-        lines += ["| structure | TorchScript | compiled |", "|---|---|---|"]
-        for structure, costs in found["frame"].items():
-            lines.append(f"| {structure} | {costs['torchscript']:.2f} | {costs['aoti']:.2f} |")
+    if "native" in found:
+        lines += ["## Cost by libtransip's own kernels, in LAMMPS", ""]
+        for structure, modes in found["native"].items():
+            costs = ", ".join(f"{text} {ms / modes['none']:.2f}" for text, ms in modes.items() if text != "none")
+            lines.append(f"- {structure}: none {modes['none']:.3g} ms a step; as multiples of it {costs}")
         lines.append("")
     if "batch" in found:
-        lines += ["## One call for N rotations: cost as a share of N single calls", ""]
-        lines += ["| structure | file | N = 4 | 12 | 24 |", "|---|---|---|---|---|"]
-        for structure, forms in found["batch"].items():
-            for form, shares in forms.items():
-                lines.append(
-                    f"| {structure} | {form} | " + " | ".join(f"{share:.2f}" for share in shares.values()) + " |"
-                )
+        lines += ["## One call of torch's for N rotations: cost as a share of N single calls", ""]
+        lines += ["| structure | N = 4 | 12 | 24 |", "|---|---|---|---|"]
+        for structure, shares in found["batch"].items():
+            lines.append(f"| {structure} | " + " | ".join(f"{share:.2f}" for share in shares.values()) + " |")
         lines.append("")
     if "momenta" in found:
         lines += ["## Constant energy, 0.5 fs, from 300 K", "", "![angular momentum](symmetry_momenta.png)", ""]

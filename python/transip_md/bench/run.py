@@ -62,7 +62,8 @@ class Line:
         fastest: the fastest round's.
         slowest: the slowest round's.
         memory: largest resident memory, MB.
-        over_model: part by which a step costs more than the model alone; None for the model.
+        over_model: part by which a step costs more than the model call in it; None for the model, and for OpenMM
+            without LAMMPS beside it, whose pair style tells what a call of libtransip takes.
         pair_around: LAMMPS: what the pair style costs beside its model call, as a part of the call.
         ns_per_day: simulated at a time step of 0.5 fs.
         atom_steps: atoms times steps in a second.
@@ -271,9 +272,9 @@ def measure(
                         raise
                     results.gaps.append(Gap(layout.target, name, str(error)))
                     del timings[layout]
-        alone = statistics.median(timing.step for timing in timings[layouts[0]])
         arithmetic = flop / results.rate if flop else None
         for layout, runs in timings.items():
+            alone = _model_call(layout, timings)
             results.lines.append(_line(name, len(atoms), layout, runs, alone, arithmetic, steps))
     for layout in layouts:
         mine = [line for line in results.lines if line.layout == layout.name]
@@ -284,12 +285,25 @@ def measure(
     return results
 
 
+def _model_call(layout: Layout, timings: dict[Layout, list[Timing]]) -> float | None:
+    """Median seconds of the model call that a layout makes; None where it is not known, and for the call itself.
+
+    Python's and libtransip's are different calls: the latter's is what LAMMPS's pair style tells on one rank.
+    """
+    if layout.target == "model":
+        return None
+    if layout.target not in BY_LIBTRANSIP:
+        return statistics.median(timing.step for timing in timings[Layout("model")])
+    told = [timing.in_model for timing in timings.get(Layout("lammps", 1, layout.kernels), []) if timing.in_model]
+    return statistics.median(told) if told else None
+
+
 def _line(
     name: str,
     atoms: int,
     layout: Layout,
     runs: list[Timing],
-    alone: float,
+    alone: float | None,
     arithmetic: float | None,
     asked: int,
 ) -> Line:
@@ -304,7 +318,7 @@ def _line(
         1000 * min(steps),
         1000 * max(steps),
         max(run.memory for run in runs),
-        None if layout.target == "model" else step / alone - 1,
+        None if alone is None else step / alone - 1,
         statistics.median(around) if around else None,
         SECONDS_PER_DAY / step * TIMESTEP / FS_PER_NS,
         atoms / step,
