@@ -23,8 +23,8 @@ namespace {
 /// torch.export takes sizes 0 and 1 for constants: compiled code runs from two tokens and two neighbour slots on.
 constexpr std::int64_t smallest = 2;
 
-/// Tokens that one pass of an average takes at most, unless one rotation has more; BATCH in Python.
-constexpr std::int64_t batch = 4096;
+/// Tokens that one pass of an average takes at most, unless one rotation has more; BATCH and CPU_BATCH in Python.
+constexpr std::int64_t batch = 4096, cpu_batch = 256;
 
 /// Of a package, TorchScript; SYMMETRY_PLACE in Python.
 constexpr const char *symmetry_record = "transip/symmetry.pt";
@@ -141,8 +141,9 @@ class CompiledProgram : public Program {
     const at::Tensor species = inputs[0], positions = inputs[1];
     const std::int64_t tokens = species.size(0);
     Output total{at::zeros({tokens}, positions.options()), at::zeros_like(positions)};
+    const std::int64_t limit = device_.is_cuda() ? batch : cpu_batch;
     // Compiled all-to-all code takes one molecule at a time.
-    const std::int64_t at_once = local_ ? std::max<std::int64_t>(1, batch / std::max<std::int64_t>(1, tokens)) : 1;
+    const std::int64_t at_once = local_ ? std::max<std::int64_t>(1, limit / std::max<std::int64_t>(1, tokens)) : 1;
     for (std::int64_t first = 0; first < rotations.size(0); first += at_once) {
       const at::Tensor turns = rotations.slice(0, first, first + at_once);
       const at::Tensor shares = weights.slice(0, first, first + at_once);

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
-from transip_md.symmetry.module import BATCH, Symmetry, turned_back
+from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
 
 #: Smallest number of tokens, and for local models of neighbour slots, that a compiled model takes: torch.export treats
 #: sizes 0 and 1 as constants. Callers pad.
@@ -194,7 +194,7 @@ class CompiledForward:
             forces = turned_back(torch.stack([push for _, push in found]), rotations, weights)
             return weights @ torch.stack([energies for energies, _ in found]), forces
         energies, forces = torch.zeros(len(species), dtype=torch.float64), torch.zeros_like(positions)
-        at_once = max(1, BATCH // max(1, len(species)))
+        at_once = max(1, (BATCH if species.is_cuda else CPU_BATCH) // max(1, len(species)))
         for turns, shares in zip(rotations.split(at_once), weights.split(at_once), strict=True):
             stacked = self.symmetry.stack(species, positions, owner, owned, neighbours, turns)
             more, push = self.symmetry.unstack(*self(*stacked, charge, multiplicity), turns, shares)

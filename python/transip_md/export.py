@@ -20,7 +20,7 @@ from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.network import TransIP
 from transip_md.runtime import ExportedModel, choose_device, inputs_of, neighbourhood_of, torchscript_on_purpose
-from transip_md.symmetry.module import BATCH, Symmetry, turned_back
+from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
 from transip_md.symmetry.request import offered_modes
 from transip_md.tolerances import PARITY
 
@@ -44,7 +44,7 @@ class EngineModel(nn.Module):
         self.local = model.config.cutoff is not None
         self.conservative = model.config.conservative
         self.symmetry = Symmetry()
-        self.batch = BATCH
+        self.batch, self.cpu_batch = BATCH, CPU_BATCH
 
     def forward(
         self,
@@ -140,7 +140,8 @@ class EngineModel(nn.Module):
         energies = torch.zeros(species.shape[0], dtype=torch.float64, device=species.device)
         forces = torch.zeros_like(positions)
         cost = species.shape[0] if self.local else species.shape[0] * species.shape[0]
-        at_once = max(1, self.batch // max(1, cost))
+        limit = self.cpu_batch if self.local and not species.is_cuda else self.batch
+        at_once = max(1, limit // max(1, cost))
         for first in range(0, rotations.shape[0], at_once):
             turns, shares = rotations[first : first + at_once], weights[first : first + at_once]
             if self.local:

@@ -20,6 +20,8 @@ BONDED = 1.5
 #: Tokens (all-to-all models: pairs of atoms) that one pass of an average takes at most, unless one rotation has more:
 #: larger batches leave the processor's cache and win nothing.
 BATCH = 4096
+#: The same on a CPU for models with a cutoff: more atoms do not fit into its caches, and then one by one is faster.
+CPU_BATCH = 256
 
 
 def _quaternion_form() -> Tensor:
