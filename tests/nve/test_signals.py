@@ -39,9 +39,13 @@ def test_signal_leaves_no_lammps_behind(tmp_path, toy_file, lammps_plugin, numbe
         sys.executable, "-m", "transip_md.cli.main", "nve", str(toy_file), str(tmp_path / "springs.xyz"),
         "--engine", "lammps", "--time", "5000", "--out", str(out),
     ]  # fmt: skip
-    # Whatever starts the tests in the background (nohup, a shell's &) has these signals ignored, and children inherit that.
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # Tests started in the background (nohup, a shell's &) have some signals ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 120
