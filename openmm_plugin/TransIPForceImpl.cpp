@@ -29,7 +29,8 @@ namespace {
 
 constexpr double kj_per_mol = transip::units::kj_per_mol_per_ev;
 constexpr double angstrom = transip::units::angstrom_per_nm;
-constexpr double skin = 0.5;  // Angstrom: pairs of water at 300 K are then searched anew about every 20 fs
+// Angstrom. With 0.5, pairs of water at 300 K are searched anew about every 20 fs, and a step takes 4 % longer.
+constexpr double skin = 1.0;
 constexpr double bonded = 3.0;  // Angstrom: two atoms this close belong to one molecule
 
 void check_particles(const TransIPForce &force, const OpenMM::System &system)

@@ -194,7 +194,7 @@ void PairTransIP::settings(int narg, char **arg)
   const transip::Metadata &card = impl->model->metadata();
   // a halo of tokens needs the neighbors of ghosts; this is asked of hybrid styles right after
   ghostneigh = ghosts() == TransIPGhosts::TOKENS ? 1 : 0;
-  comm_forward = comm_reverse = impl->model->exchanges();
+  comm_forward = impl->model->exchanges() ? TransIPExchange::NUMBERS : 0;
   if (!card.conservative && comm->me == 0)
     error->warning(FLERR,
                    "pair_style transip: {} has a direct force head: its forces are not the "
@@ -407,18 +407,19 @@ void PairTransIP::tell_time(double seconds)
 void PairTransIP::compute_local()
 {
   TransIPRows &rows = impl->rows;
-  if (neighbor->ago == 0) rows.forget();
-  rows.build(list, impl->element_of_type, *impl->model->metadata().cutoff, ghosts());
+  const bool exchanged = ghosts() == TransIPGhosts::EXCHANGED;
+  if (neighbor->ago == 0) {
+    rows.forget();
+    if (exchanged) impl->exchange.plan(list, impl->element_of_type);
+  }
+  rows.build(list, impl->element_of_type, *impl->model->metadata().cutoff, ghosts(),
+             impl->exchange);
   warn_if_close(rows.closest);
   transip::Request request;
   request.species = rows.species;
   request.positions = rows.positions;
-  if (ghosts() == TransIPGhosts::EXCHANGED) {
-    impl->exchange.prepare(impl->model->exchanges(), rows.atom_of_row, rows.species.size());
-    request.exchange = &impl->exchange;
-  } else {
-    request.owner = rows.owner;
-  }
+  if (exchanged) request.exchange = &impl->exchange;
+  request.owner = rows.owner;
   request.owned = rows.owned;
   request.neighbours = rows.neighbours;
   evaluate(request, [&rows, this](std::size_t row) { return atom->tag[rows.atom_of_row[row]]; });
@@ -562,20 +563,6 @@ int PairTransIP::pack_forward_comm(int n, int *list, double *buf, int /*pbc_flag
 void PairTransIP::unpack_forward_comm(int n, int first, double *buf)
 {
   impl->exchange.unpack_forward(n, first, buf);
-}
-
-/* ---------------------------------------------------------------------- */
-
-int PairTransIP::pack_reverse_comm(int n, int first, double *buf)
-{
-  return impl->exchange.pack_reverse(n, first, buf);
-}
-
-/* ---------------------------------------------------------------------- */
-
-void PairTransIP::unpack_reverse_comm(int n, int *list, double *buf)
-{
-  impl->exchange.unpack_reverse(n, list, buf);
 }
 
 /* ---------------------------------------------------------------------- */

@@ -12,9 +12,11 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "neigh_list.h"
 #include "pair.h"
 
 #include <algorithm>
+#include <type_traits>
 
 using namespace LAMMPS_NS;
 
@@ -22,70 +24,165 @@ using namespace LAMMPS_NS;
 
 TransIPExchange::TransIPExchange(LAMMPS *lmp, Pair *pair) : Pointers(lmp), pair(pair) {}
 
-/* ---------------------------------------------------------------------- */
+/* ----------------------------------------------------------------------
+   LAMMPS's ghosts are told whose images they are; every atom of another rank that some token sees,
+   by whatever number of images, becomes one guest
+------------------------------------------------------------------------- */
 
-void TransIPExchange::prepare(int width_, const std::vector<int> &atom_of_row_, std::size_t tokens_)
+void TransIPExchange::plan(NeighList *list, const std::vector<std::int64_t> &elements)
 {
-  width = width_;
-  atom_of_row = &atom_of_row_;
-  tokens = tokens_;
-  of_atom.assign(static_cast<std::size_t>(atom->nlocal + atom->nghost) * width, 0.0);
+  const int nlocal = atom->nlocal;
+  const int nall = nlocal + atom->nghost;
+  home.assign(nall, {comm->me, -1});
+  int tokens = 0;
+  for (int i = 0; i < nlocal; i++)
+    if (elements[atom->type[i]] != 0) home[i].token = tokens++;
+  comm->forward_comm(pair);
+
+  owner_of_atom.assign(nall, -1);
+  wanted.clear();
+  for (int i = 0; i < nlocal; i++) {
+    if (home[i].token < 0) continue;
+    owner_of_atom[i] = home[i].token;
+    for (int jj = 0; jj < list->numneigh[i]; jj++) {
+      const int j = list->firstneigh[i][jj] & NEIGHMASK;
+      if (j < nlocal || home[j].token < 0 || owner_of_atom[j] >= 0) continue;
+      owner_of_atom[j] = home[j].token;
+      if (home[j].rank != comm->me) wanted.push_back(home[j]);
+    }
+  }
+  std::sort(wanted.begin(), wanted.end());
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  for (int j = nlocal; j < nall; j++)
+    if (owner_of_atom[j] >= 0 && home[j].rank != comm->me)
+      owner_of_atom[j] =
+          tokens + (std::lower_bound(wanted.begin(), wanted.end(), home[j]) - wanted.begin());
+
+  // every rank tells the others what it wants
+
+  std::vector<int> ask(wanted.size()), asks(comm->nprocs, 0), gives(comm->nprocs);
+  for (std::size_t guest = 0; guest < wanted.size(); guest++) {
+    ask[guest] = wanted[guest].token;
+    asks[wanted[guest].rank]++;
+  }
+  MPI_Alltoall(asks.data(), 1, MPI_INT, gives.data(), 1, MPI_INT, world);
+  const auto parts = [](const std::vector<int> &counts, std::vector<int> &starts) {
+    std::vector<Part> found;
+    starts.assign(counts.size(), 0);
+    int sum = 0;
+    for (int rank = 0; rank < static_cast<int>(counts.size()); rank++) {
+      starts[rank] = sum;
+      if (counts[rank])
+        found.push_back(
+            {rank, static_cast<std::size_t>(sum), static_cast<std::size_t>(counts[rank])});
+      sum += counts[rank];
+    }
+    return found;
+  };
+  std::vector<int> ask_starts, give_starts;
+  guest_parts = parts(asks, ask_starts);
+  given_parts = parts(gives, give_starts);
+  given.resize(give_starts.back() + gives.back());
+  MPI_Alltoallv(ask.data(), asks.data(), ask_starts.data(), MPI_INT, given.data(), gives.data(),
+                give_starts.data(), MPI_INT, world);
 }
 
 /* ---------------------------------------------------------------------- */
 
-void TransIPExchange::forward(std::span<double> features)
+template <typename Real>
+void TransIPExchange::send_tokens(const Real *tokens, std::int64_t stride, Real *guests, int width)
 {
-  for (std::size_t row = 0; row < tokens; row++)
-    std::copy_n(&features[row * width], width, place((*atom_of_row)[row]));
-  comm->forward_comm(pair);
-  for (std::size_t row = tokens; row < atom_of_row->size(); row++)
-    std::copy_n(place((*atom_of_row)[row]), width, &features[row * width]);
+  const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
+  buffer.resize(given.size() * width);
+  auto *out = reinterpret_cast<Real *>(buffer.data());
+  requests.clear();
+  for (const Part &part : guest_parts)
+    MPI_Irecv(guests + part.first * width, static_cast<int>(part.count * width), number, part.rank,
+              0, world, &requests.emplace_back());
+  for (const Part &part : given_parts) {
+    for (std::size_t i = part.first; i < part.first + part.count; i++)
+      std::copy_n(tokens + given[i] * stride, width, out + i * width);
+    MPI_Isend(out + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
+              world, &requests.emplace_back());
+  }
+  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
 }
 
 /* ----------------------------------------------------------------------
-   ghosts that are no row have nothing to give
+   added rank by rank, whichever comes first, so that sums are rounded alike every time
 ------------------------------------------------------------------------- */
 
-void TransIPExchange::reverse(std::span<double> gradients)
+template <typename Real>
+void TransIPExchange::return_gradients(const Real *guests, Real *tokens, std::int64_t stride,
+                                       int width)
 {
-  std::fill(of_atom.begin(), of_atom.end(), 0.0);
-  for (std::size_t row = 0; row < atom_of_row->size(); row++)
-    std::copy_n(&gradients[row * width], width, place((*atom_of_row)[row]));
-  comm->reverse_comm(pair);
-  for (std::size_t row = 0; row < tokens; row++)
-    std::copy_n(place((*atom_of_row)[row]), width, &gradients[row * width]);
+  const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
+  buffer.resize(given.size() * width);
+  auto *in = reinterpret_cast<Real *>(buffer.data());
+  requests.clear();
+  for (const Part &part : given_parts)
+    MPI_Irecv(in + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
+              world, &requests.emplace_back());
+  for (const Part &part : guest_parts)
+    MPI_Isend(guests + part.first * width, static_cast<int>(part.count * width), number, part.rank,
+              0, world, &requests.emplace_back());
+  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+  for (std::size_t i = 0; i < given.size(); i++) {
+    Real *to = tokens + given[i] * stride;
+    for (int k = 0; k < width; k++) to[k] += in[i * width + k];
+  }
 }
 
 /* ---------------------------------------------------------------------- */
 
+void TransIPExchange::forward(const float *tokens, std::int64_t stride, float *guests, int width)
+{
+  send_tokens(tokens, stride, guests, width);
+}
+
+void TransIPExchange::forward(const double *tokens, std::int64_t stride, double *guests, int width)
+{
+  send_tokens(tokens, stride, guests, width);
+}
+
+void TransIPExchange::reverse(const float *guests, float *tokens, std::int64_t stride, int width)
+{
+  return_gradients(guests, tokens, stride, width);
+}
+
+void TransIPExchange::reverse(const double *guests, double *tokens, std::int64_t stride, int width)
+{
+  return_gradients(guests, tokens, stride, width);
+}
+
+/* ----------------------------------------------------------------------
+   whose images ghosts are
+------------------------------------------------------------------------- */
+
 int TransIPExchange::pack_forward(int n, const int *list, double *buf) const
 {
-  for (int i = 0; i < n; i++) buf = std::copy_n(place(list[i]), width, buf);
-  return n * width;
+  for (int i = 0; i < n; i++) {
+    *buf++ = home[list[i]].rank;
+    *buf++ = home[list[i]].token;
+  }
+  return n * NUMBERS;
 }
 
 /* ---------------------------------------------------------------------- */
 
 void TransIPExchange::unpack_forward(int n, int first, const double *buf)
 {
-  std::copy_n(buf, static_cast<std::size_t>(n) * width, place(first));
-}
-
-/* ---------------------------------------------------------------------- */
-
-int TransIPExchange::pack_reverse(int n, int first, double *buf) const
-{
-  std::copy_n(place(first), static_cast<std::size_t>(n) * width, buf);
-  return n * width;
-}
-
-/* ---------------------------------------------------------------------- */
-
-void TransIPExchange::unpack_reverse(int n, const int *list, const double *buf)
-{
-  for (int i = 0; i < n; i++) {
-    double *to = place(list[i]);
-    for (int k = 0; k < width; k++) to[k] += *buf++;
+  for (int i = first; i < first + n; i++) {
+    home[i].rank = static_cast<int>(*buf++);
+    home[i].token = static_cast<int>(*buf++);
   }
+}
+
+/* ---------------------------------------------------------------------- */
+
+double TransIPExchange::memory_usage() const
+{
+  return static_cast<double>(sizeof(Home) * (home.capacity() + wanted.capacity()) +
+                             sizeof(std::int64_t) * owner_of_atom.capacity() +
+                             sizeof(int) * given.capacity() + sizeof(double) * buffer.capacity());
 }

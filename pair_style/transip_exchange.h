@@ -8,48 +8,72 @@
    see LICENSE in this directory.
 ------------------------------------------------------------------------- */
 
-// Features of atoms to the ghosts of them on other ranks, and gradients back, layer by layer.
+// Features of atoms to the ranks that see images of them, and gradients back, layer by layer.
 
 #ifndef LMP_TRANSIP_EXCHANGE_H
 #define LMP_TRANSIP_EXCHANGE_H
 
 #include "pointers.h"
 
-#include "transip/model.h"
+#include "transip/exchange.h"
 
+#include <cstdint>
 #include <vector>
 
 namespace LAMMPS_NS {
 
 class TransIPExchange : public transip::Exchange, protected Pointers {
  public:
+  // comm_forward of the pair style
+  static constexpr int NUMBERS = 2;
+
   TransIPExchange(class LAMMPS *, class Pair *);
   ~TransIPExchange() noexcept override = default;
 
-  // width: numbers for each atom; atom_of_row: the rows of the model, `tokens` of them local atoms
-  void prepare(int width, const std::vector<int> &atom_of_row, std::size_t tokens);
+  // after every reneighboring: who needs what from whom
+  // elements: atomic number of each atom type, 0 for types of another style
+  void plan(class NeighList *list, const std::vector<std::int64_t> &elements);
 
-  void forward(std::span<double> features) override;
-  void reverse(std::span<double> gradients) override;
+  // token of this rank, or number of tokens + guest, that an atom in a neighbor list is an image of
+  std::int64_t owner(int j) const { return owner_of_atom[j]; }
+
+  std::int64_t guests() const override { return static_cast<std::int64_t>(wanted.size()); }
+  void forward(const float *, std::int64_t, float *, int) override;
+  void forward(const double *, std::int64_t, double *, int) override;
+  void reverse(const float *, float *, std::int64_t, int) override;
+  void reverse(const double *, double *, std::int64_t, int) override;
 
   // what Pair's methods of these names do
   int pack_forward(int n, const int *list, double *buf) const;
   void unpack_forward(int n, int first, const double *buf);
-  int pack_reverse(int n, int first, double *buf) const;
-  void unpack_reverse(int n, const int *list, const double *buf);
 
-  double memory_usage() const { return static_cast<double>(sizeof(double) * of_atom.capacity()); }
+  double memory_usage() const;
 
  private:
-  class Pair *pair;
-  int width = 0;
-  std::size_t tokens = 0;
-  const std::vector<int> *atom_of_row = nullptr;
-  // [nall*width]: ghosts that are no row pass on to other ranks what they get
-  std::vector<double> of_atom;
+  // part of the guests, or of what other ranks want of this one, that one other rank has
+  struct Part {
+    int rank;
+    std::size_t first, count;
+  };
+  struct Home {
+    int rank;
+    int token;    // there; -1 for atoms of another style
 
-  double *place(int i) { return of_atom.data() + static_cast<std::size_t>(i) * width; }
-  const double *place(int i) const { return of_atom.data() + static_cast<std::size_t>(i) * width; }
+    bool operator==(const Home &) const = default;
+    auto operator<=>(const Home &) const = default;
+  };
+
+  class Pair *pair;
+  std::vector<Home> home;                     // [nall]
+  std::vector<std::int64_t> owner_of_atom;    // [nall], -1 for ghosts in no neighbor list
+  std::vector<Home> wanted;                   // of the guests
+  std::vector<Part> guest_parts, given_parts;
+  std::vector<int> given;                     // tokens that other ranks want, rank by rank
+  std::vector<double> buffer;
+  std::vector<MPI_Request> requests;
+
+  template <typename Real> void send_tokens(const Real *, std::int64_t, Real *, int);
+  template <typename Real> void return_gradients(const Real *, Real *, std::int64_t, int);
 };
 
 }    // namespace LAMMPS_NS

@@ -10,6 +10,8 @@
 
 #include "transip_rows.h"
 
+#include "transip_exchange.h"
+
 #include "atom.h"
 #include "error.h"
 #include "lmptype.h"
@@ -58,7 +60,7 @@ int TransIPRows::owner_of_ghost(int j)
 ------------------------------------------------------------------------- */
 
 void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
-                        TransIPGhosts ghosts)
+                        TransIPGhosts ghosts, const TransIPExchange &exchange)
 {
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;
@@ -107,7 +109,8 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
       if (rsq >= cutsq) continue;
       closest.look(rsq, atom->tag[i], atom->tag[j]);
       if (row_of_atom[j] < 0)
-        add_row(j, ghosts == TransIPGhosts::IMAGES ? row_of_atom[owner_of_ghost(j)] : -1);
+        add_row(j, ghosts == TransIPGhosts::IMAGES ? row_of_atom[owner_of_ghost(j)]
+                                                   : exchange.owner(j));
       found.push_back(row_of_atom[j]);
       counts[t]++;
     }

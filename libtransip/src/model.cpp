@@ -190,7 +190,7 @@ static void check_shapes(const Request &request)
   const auto slots = static_cast<std::int64_t>(tokens ? request.neighbours.size() / request.species.size() : 0);
   require_shape(request.positions.size() == static_cast<std::size_t>(3 * rows) && rows >= tokens, "positions",
                 request.positions.size());
-  require_shape(request.owner.size() == static_cast<std::size_t>(rows) || (request.owner.empty() && (rows == tokens || request.exchange)),
+  require_shape(request.owner.size() == static_cast<std::size_t>(rows) || (request.owner.empty() && rows == tokens),
                 "owner", request.owner.size());
   require_shape(request.owned.empty() || request.owned.size() == request.species.size(), "owned",
                 request.owned.size());
@@ -272,9 +272,9 @@ std::string Model::runs_by() const
          (impl_->graph ? ", CUDA graphs" : "");
 }
 
-int Model::exchanges() const
+bool Model::exchanges() const
 {
-  return impl_->native && impl_->metadata.cutoff ? impl_->native->exchange_width() : 0;
+  return impl_->native && impl_->metadata.cutoff;
 }
 
 void Model::check_charge(int charge, int multiplicity) const

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
+import signal
+import subprocess
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -23,6 +26,8 @@ SMALLEST = 2
 CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")
 #: Place in the package of a TorchScript `transip_md.symmetry.module.Symmetry`; torch takes all in extra/ for text.
 SYMMETRY_PLACE = "transip/symmetry.pt"
+#: Loads the package that is named.
+LOADING = "import sys, torch; torch._inductor.aoti_load_package(sys.argv[1], run_single_threaded=True)"
 
 
 def cpu_capability() -> str:
@@ -126,6 +131,21 @@ def _repack(package: Path, path: Path, extra: dict[str, str | bytes]) -> None:
         top = source.namelist()[0].split("/")[0]
         for name, content in extra.items():
             target.writestr(f"{top}/{name}", content)
+
+
+def check_loading(path: Path, device: str) -> None:
+    """Load a compiled file in a process of its own: torch 2.11 ends with a signal when it loads ethanol's for CUDA.
+
+    Raises:
+        EnvironmentFaultError: that process was ended by a signal.
+    """
+    command = [sys.executable, "-c", LOADING, str(path)]
+    code = subprocess.run(command, capture_output=True, check=False).returncode
+    if code < 0:
+        raise EnvironmentFaultError(
+            f"torch {torch.__version__} compiled the model for device {device} and crashes when it loads what it made "
+            f"({signal.Signals(-code).name}). Use a TorchScript file (`--format torchscript`), or another torch."
+        )
 
 
 class CompiledForward:

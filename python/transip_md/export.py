@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import transip_md
-from transip_md.aot import compile_model, cpu_capability
+from transip_md.aot import check_loading, compile_model, cpu_capability
 from transip_md.errors import CheckFailedError, UsageError
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.model.checkpoint import Checkpoint
@@ -325,6 +325,8 @@ def export(
     else:
         script(eager, metadata, partial, reference)
     try:
+        if form == "aoti" and place.type == "cuda":
+            check_loading(partial, device)
         # TorchScript is for every device; the eager model is where the checkpoint's weights are.
         compare_with_eager(eager, ExportedModel(partial, device=device if form == "aoti" else "cpu"))
     except BaseException:

@@ -234,7 +234,8 @@ def test_energies_of_atoms_add_up_and_units_real(local_file, tmp_path):
     assert np.abs(forces - wanted.forces * units.KCAL_PER_MOL_PER_EV).max() <= 1e-7
 
 
-def test_hybrid_overlay_and_null_types(local_file, tmp_path):
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_hybrid_overlay_and_null_types(local_file, tmp_path, ranks):
     """Carbon is left to a Lennard-Jones potential: the model sees the rest alone."""
     atoms = crystal(5)
     assert set(atoms.numbers) == {1, 6, 8}
@@ -244,10 +245,10 @@ def test_hybrid_overlay_and_null_types(local_file, tmp_path):
     styles += "pair_coeff 2 * lj/cut 0.01 1.2\npair_coeff 1 2 lj/cut 0.01 1.2"
     deck = section(model, atoms, "h").replace(f"pair_style transip {model} \npair_coeff * * H C O", styles)
     assert "hybrid" in deck
-    result = run(tmp_path, deck)
+    result = run(tmp_path, deck, ranks)
     assert result.returncode == 0, result.stdout
     both = frames(tmp_path / "h.dump")[0, :, 3:]
-    result = run(tmp_path, deck.replace("lj/cut 0.01", "lj/cut 0.0"))
+    result = run(tmp_path, deck.replace("lj/cut 0.01", "lj/cut 0.0"), ranks)
     assert result.returncode == 0, result.stdout
     alone = frames(tmp_path / "h.dump")[0, :, 3:]
     rest = atoms[atoms.numbers != 6]

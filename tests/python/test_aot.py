@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from networks import crystal
+from transip_md import aot
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.export import export, random_structures
 from transip_md.metadata import METADATA_NAME, read_metadata
@@ -112,6 +113,13 @@ def test_code_that_is_gone_is_an_error(local_files, tmp_path):
                 target.writestr(name, source.read(name))
     with pytest.raises(UsageError, match="cannot load its compiled code"):
         ExportedModel(hollow)
+
+
+def test_crash_on_loading_is_an_error(local_files, monkeypatch):
+    aot.check_loading(local_files["aoti"], "cpu")
+    monkeypatch.setattr(aot, "LOADING", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(EnvironmentFaultError, match=r"crashes when it loads .*SIGSEGV.*--format torchscript"):
+        aot.check_loading(local_files["aoti"], "cpu")
 
 
 def test_names_tell_the_format(ethanol_checkpoint, tmp_path):

@@ -4,6 +4,7 @@
 // features are computed, I >= T rows are places (the tokens first, then their images), K neighbour slots a token.
 #pragma once
 
+#include "transip/exchange.h"
 #include "transip/metadata.h"
 #include "transip/symmetry.h"
 
@@ -15,27 +16,17 @@
 
 namespace transip {
 
-/// Hands features of atoms to the ranks that have images of them. For models that `exchanges()`.
-class Exchange {
- public:
-  virtual ~Exchange() = default;
-  /// features [I*width], those of the tokens filled: fill the other rows with those of their tokens, wherever they are.
-  virtual void forward(std::span<double> features) = 0;
-  /// gradients [I*width], filled: add those of the other rows to their tokens', wherever they are.
-  virtual void reverse(std::span<double> gradients) = 0;
-};
-
 /// One evaluation's input; the spans must live as long as the call.
 struct Request {
   std::span<const std::int64_t> species;     ///< [T] atomic numbers
   std::span<const double> positions;         ///< [I*3] Angstrom, row-major
-  std::span<const std::int64_t> owner = {};  ///< [I] token of each row; empty: I = T, every row its own
+  std::span<const std::int64_t> owner = {};  ///< [I] token, or T + guest, of each row; empty: I = T, every row its own
   std::span<const std::uint8_t> owned = {};  ///< [T] 1 if the energy counts; empty: all count
   std::span<const std::int64_t> neighbours = {};  ///< [T*K] rows, -1 for padding; empty: K = 0
   int charge = 0;                            ///< total charge, e
   int multiplicity = 1;                      ///< spin multiplicity
   std::uint64_t step = 0;                    ///< random rotations are numbered by it
-  Exchange *exchange = nullptr;              ///< where rows have their tokens on other ranks; `owner` is empty then
+  Exchange *exchange = nullptr;              ///< where rows have their tokens on other ranks: the guests
 };
 
 /// One evaluation's output; kept by the caller, so that its memory is used again.
@@ -70,9 +61,9 @@ class Model {
   /// What evaluates the model, for the log: "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
   std::string runs_by() const;
 
-  /// Width of the features that an `Exchange` of this model hands on for each row; 0: it needs none and takes none, and
-  /// what images see has to be given as tokens that are not owned.
-  int exchanges() const;
+  /// Whether it takes an `Exchange`. If not, what images of other ranks' atoms see has to be given as tokens that are
+  /// not owned.
+  bool exchanges() const;
 
   /// Throws Error unless the model knows this total charge (e) and spin multiplicity.
   void check_charge(int charge, int multiplicity) const;

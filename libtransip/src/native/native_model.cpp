@@ -172,11 +172,6 @@ std::unique_ptr<NativeModel> NativeModel::take(torch::jit::Module &module, const
   return impl.kernel ? std::move(made) : nullptr;
 }
 
-int NativeModel::exchange_width() const
-{
-  return impl_->kernel->width();
-}
-
 const std::string &NativeModel::instructions() const
 {
   return impl_->instructions;
@@ -252,17 +247,18 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
 {
   Impl &impl = *impl_;
   const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
-  const bool shared = request.exchange != nullptr;
+  const std::int64_t guests = request.exchange ? request.exchange->guests() : 0;
   impl.embed(request, positions);
   impl.find_edges(request, positions);
   impl.owner.resize(rows);
   for (std::size_t row = 0; row < rows; row++) {
     const auto self = static_cast<std::int64_t>(row);
-    impl.owner[row] = request.owner.empty() || shared ? self : request.owner[row];
-    const std::int64_t most = static_cast<std::int64_t>(tokens);
-    if (!shared && (impl.owner[row] < 0 || impl.owner[row] >= most || (self < most && impl.owner[row] != self)))
+    impl.owner[row] = request.owner.empty() ? self : request.owner[row];
+    const std::int64_t own = static_cast<std::int64_t>(tokens), most = own + guests;
+    if (impl.owner[row] < 0 || impl.owner[row] >= most || (self < own && impl.owner[row] != self))
       throw Error("Row " + std::to_string(row) + " of a structure has owner " + std::to_string(impl.owner[row]) +
-                  "; there are " + std::to_string(tokens) + " tokens, and each owns itself.");
+                  "; there are " + std::to_string(tokens) + " tokens, and each owns itself" +
+                  (guests ? ", and " + std::to_string(guests) + " guests." : "."));
   }
   if (request.owned.empty())
     impl.owned.assign(tokens, 1);
@@ -274,22 +270,6 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   impl.slopes.resize(impl.neighbour.size());
   impl.token_gradient.resize(impl.sees_coordinates() ? tokens * impl.dim : 0);
 
-  /// The caller's exchange, as the kernels know it.
-  struct Handed : native::Spread {
-    Exchange *exchange = nullptr;
-    std::size_t rows = 0;
-    void forward(double *features, int width) override
-    {
-      exchange->forward({features, rows * static_cast<std::size_t>(width)});
-    }
-    void reverse(double *gradients, int width) override
-    {
-      exchange->reverse({gradients, rows * static_cast<std::size_t>(width)});
-    }
-  } handed;
-  handed.exchange = request.exchange;
-  handed.rows = rows;
-
   native::Input input{};
   input.tokens = static_cast<std::int64_t>(tokens);
   input.rows = static_cast<std::int64_t>(rows);
@@ -299,7 +279,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   input.owned = impl.owned.data();
   input.edges = {static_cast<std::int64_t>(impl.neighbour.size()), impl.first.data(), impl.neighbour.data(),
                  impl.distances.data()};
-  input.spread = shared ? &handed : nullptr;
+  input.exchange = request.exchange;
   native::Output output{result.energies.data(), forces ? impl.phases.data() : nullptr, impl.slopes.data(),
                         impl.sees_coordinates() ? impl.token_gradient.data() : nullptr};
   impl.kernel->run(input, output);

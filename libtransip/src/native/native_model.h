@@ -26,9 +26,6 @@ class NativeModel {
   /// Throws Error: shapes, rows or owners that do not fit.
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces);
 
-  /// Numbers that an `Exchange` hands on for each row.
-  int exchange_width() const;
-
   /// Instruction set of the kernels, "avx512", "avx2" or "baseline".
   const std::string &instructions() const;
 

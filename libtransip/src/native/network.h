@@ -4,6 +4,8 @@
 // inline function that the linker takes from there for all the others would bring them along.
 #pragma once
 
+#include "transip/exchange.h"
+
 #include <cstdint>
 
 namespace transip::native {
@@ -55,24 +57,14 @@ struct Edges {
   const double *distance;     ///< [count], Angstrom
 };
 
-/// How keys and values reach rows that are no tokens.
-class Spread {
- public:
-  virtual ~Spread() = default;
-  /// features [I, width], those of tokens filled: fill the other rows.
-  virtual void forward(double *features, int width) = 0;
-  /// gradients [I, width], all rows filled: add those of the other rows to their tokens.
-  virtual void reverse(double *gradients, int width) = 0;
-};
-
 struct Input {
   std::int64_t tokens, rows;
   const double *embedding;    ///< [T, dim], before the first block, without coordinates
   const double *positions;    ///< [I, 3], Angstrom
-  const std::int64_t *owner;  ///< [I]; null if `spread` is given
+  const std::int64_t *owner;  ///< [I] token, or T + guest; of a token itself
   const std::uint8_t *owned;  ///< [T]
   Edges edges;
-  Spread *spread;  ///< null: keys and values of a row are those of its owner
+  Exchange *exchange;  ///< brings keys and values of guests; null: there are none
 };
 
 struct Output {
@@ -87,8 +79,6 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(const Input &input, const Output &output) = 0;
-  /// Of features in `Spread`.
-  virtual int width() const = 0;
   /// Bytes that are kept from one evaluation to the next.
   virtual std::int64_t memory() const = 0;
 };

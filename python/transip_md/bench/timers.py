@@ -210,13 +210,17 @@ def _ase_dynamics(task: Task, calculator: Calculator) -> Callable[[int], None]:
 
 
 def _openmm(task: Task) -> Callable[[int], None]:
+    import openmm
+
     from transip_md import units
     from transip_md.engines.base import Job
-    from transip_md.engines.openmm_engine import FEMTOSECOND, OpenMMEngine, velocity_verlet
+    from transip_md.engines.openmm_engine import FEMTOSECOND, OpenMMEngine
 
     os.environ["OPENMM_CPU_THREADS"] = str(task.threads)
     job = Job(task.model, task.atoms, Path(), task.device)
-    context = OpenMMEngine(_openmm_platform(task.device)).context(job, velocity_verlet(TIMESTEP))
+    # OpenMM's own integrator, as in users' scripts.
+    integrator = openmm.VerletIntegrator(TIMESTEP * FEMTOSECOND)
+    context = OpenMMEngine(_openmm_platform(task.device)).context(job, integrator)
     context.setVelocities(_velocities(task.atoms) / units.ANGSTROM_PER_NM / FEMTOSECOND)
 
     def advance(steps: int) -> None:
