@@ -29,7 +29,7 @@ namespace {
 
 constexpr double kj_per_mol = transip::units::kj_per_mol_per_ev;
 constexpr double angstrom = transip::units::angstrom_per_nm;
-// Angstrom. With 0.5, pairs of water at 300 K are searched anew about every 20 fs, and a step takes 4 % longer.
+// Angstrom. A wider one has pairs searched anew more seldom, and looks at more of them at every step.
 constexpr double skin = 1.0;
 constexpr double bonded = 3.0;  // Angstrom: two atoms this close belong to one molecule
 
