@@ -31,11 +31,9 @@ def example() -> ase.Atoms:
     return ase.Atoms("OH2" * 20, places, cell=[8.4] * 3, pbc=True)
 
 
-def main() -> None:
-    """Build, trace and compile."""
-    set_workflow_state("compile")
-    set_global_state(allow_tf32=False)
-    model = NequIPGNNModel(
+def build() -> torch.nn.Module:
+    """The network."""
+    return NequIPGNNModel(
         seed=0,
         model_dtype="float32",
         type_names=ELEMENTS,
@@ -45,7 +43,14 @@ def main() -> None:
         parity=True,
         num_features=32,
         avg_num_neighbors=20.0,
-    ).eval()
+    )
+
+
+def main() -> None:
+    """Build, trace and compile."""
+    set_workflow_state("compile")
+    set_global_state(allow_tf32=False)
+    model = build().eval()
     facts = dict(model.metadata)
     data = from_ase(example())
     for transform in basic_transforms(facts, CUTOFF, ELEMENTS, handle_chemical_species_map(True, ELEMENTS)):
