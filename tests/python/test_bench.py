@@ -58,7 +58,7 @@ def test_table(local_file, tmp_path):
     assert lines["large", "model"].atom_steps == pytest.approx(5e5)
     assert lines["small", "model"].ns_per_day == pytest.approx(86400 / 16e-6 * 0.5e-6)
     assert results.exponent["model"] == pytest.approx(1.0)
-    assert len(said) == 2 * 2 * 4
+    assert len(said) == 2 * 4 * (1 + 2)
     results.write(tmp_path / "r.json")
     assert json.loads((tmp_path / "r.json").read_text())["lines"][0]["structure"] == "small"
     with pytest.raises(UsageError, match="'gromacs' cannot be timed"):
@@ -67,6 +67,26 @@ def test_table(local_file, tmp_path):
         layouts_of(["ase"], [1], ["amber"])
     with pytest.raises(UsageError, match="--ranks must be 1 or more, got 0"):
         layouts_of(["ase"], [0])
+
+
+def test_every_layout_runs_for_the_same_time(local_file):
+    """Not for the same number of steps: a fast engine's would be over before they say anything."""
+    asked = []
+
+    def timer(task: Task) -> Timing:
+        asked.append(task)
+        return Timing({"model": 0.02, "ase": 0.04, "lammps": 0.001}[task.target] / task.ranks, 100.0)
+
+    layouts = layouts_of(["lammps", "ase"], [1, 2])
+    results = measure(local_file, {"cell": crystal(0)}, layouts, seconds=2.0, rounds=1, timer=timer)
+    assert {line.layout: line.steps for line in results.lines} == {
+        "model": 100,
+        "ase": 50,
+        "lammps": 2000,
+        "lammps, 2 ranks": 4000,
+    }
+    assert [task.steps for task in asked] == [10] * 4 + [100, 50, 2000, 4000]
+    assert all(task.warmup == 110 for task in asked[4:])
 
 
 def test_the_teacher_beside_it(toy_file, ethanol):

@@ -30,6 +30,8 @@ PEERS = ("gfn2-xtb", *catalogue.PEERS)
 BY_LIBTRANSIP, KERNELS = ("lammps", "openmm"), ("auto", "native", "torch")
 #: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style tells its share after 105.
 FEWEST, MOST, WARMUP = 20, 20000, 110
+#: Steps of the run that tells how many there is time for, and before those.
+TRIAL, TRIAL_WARMUP = 10, 5
 SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
 
 
@@ -224,7 +226,7 @@ def measure(
         layouts: from `layouts_of`; the first is the model alone.
         threads: of torch, and of OpenMP on each rank.
         device: of the model, "cpu" or "cuda"; peers stay on the CPU.
-        seconds: about how long a run of the model alone takes; all layouts do as many steps.
+        seconds: about how long a run takes, beside its warm-up; each layout does as many steps as that holds.
         rounds: how often each is run.
         say: told what is being done.
         timer: times one task.
@@ -253,29 +255,26 @@ def measure(
 
     for name, atoms in structures.items():
         flop = results.flop[name] = count_flop(model, atoms)
-        call = timer(task(layouts[0], atoms, FEWEST // 2, 5)).step
-        steps = int(np.clip(seconds / call, FEWEST, MOST))
-        timings: dict[Layout, list[Timing]] = {}
+        able = []
         for layout in layouts:
             peer = catalogue.PEERS.get(layout.target)
             if peer and (reason := peer.why_not(atoms)):
                 results.gaps.append(Gap(peer.name, name, reason, failed=False))
             else:
-                timings[layout] = []
-        for number in range(rounds):
-            for layout in list(timings):
-                say(f"{name}: {layout.name}, {steps} steps, round {number + 1} of {rounds}")
-                try:
-                    timings[layout].append(timer(task(layout, atoms, steps, WARMUP)))
-                except TransIPError as error:
-                    if layout.target not in PEERS:
-                        raise
-                    results.gaps.append(Gap(layout.target, name, str(error)))
-                    del timings[layout]
+                able.append(layout)
+        runs_of = _take_turns(
+            able,
+            lambda layout, steps, warmup, atoms=atoms: timer(task(layout, atoms, steps, warmup)),
+            lambda layout, reason, name=name: results.gaps.append(Gap(layout.target, name, reason)),
+            lambda line, name=name: say(f"{name}: {line}"),
+            seconds=seconds,
+            rounds=rounds,
+        )
+        timings = {layout: runs.timings for layout, runs in runs_of.items()}
         arithmetic = flop / results.rate if flop else None
-        for layout, runs in timings.items():
+        for layout, runs in runs_of.items():
             alone = _model_call(layout, timings)
-            results.lines.append(_line(name, len(atoms), layout, runs, alone, arithmetic, steps))
+            results.lines.append(_line(name, len(atoms), layout, runs.timings, alone, arithmetic, runs.steps))
     for layout in layouts:
         mine = [line for line in results.lines if line.layout == layout.name]
         smallest, largest = (pick(mine, key=lambda line: line.atoms, default=None) for pick in (min, max))
@@ -283,6 +282,63 @@ def measure(
             ratio = np.log(largest.ms / smallest.ms) / np.log(largest.atoms / smallest.atoms)
             results.exponent[layout.name] = float(ratio)
     return results
+
+
+@dataclass
+class _Runs:
+    """Of one layout on one structure: the steps of each, and what they took."""
+
+    steps: int
+    timings: list[Timing] = field(default_factory=list)
+
+
+def _take_turns(
+    layouts: list[Layout],
+    run: Callable[[Layout, int, int], Timing],
+    give_up: Callable[[Layout, str], None],
+    say: Callable[[str], None],
+    *,
+    seconds: float,
+    rounds: int,
+) -> dict[Layout, _Runs]:
+    """Time layouts on one structure; without the peers that fail, of which `give_up` is told, and why.
+
+    Args:
+        layouts: whose turns it is, in this order.
+        run: times so many steps of a layout after so many others.
+        give_up: told of a peer that failed.
+        say: told what is being done.
+        seconds: about how long a run takes.
+        rounds: how often each is run.
+
+    Raises:
+        TransIPError: an engine failed that is not a peer.
+    """
+    # Peers of the catalogue see for themselves how many steps there is time for.
+    by_itself = {layout for layout in layouts if layout.target in catalogue.PEERS}
+    runs = {layout: _Runs(MOST) for layout in layouts}
+
+    def attempt(layout: Layout, steps: int, warmup: int) -> Timing | None:
+        try:
+            return run(layout, steps, warmup)
+        except TransIPError as error:
+            if layout.target not in PEERS:
+                raise
+            give_up(layout, str(error))
+            del runs[layout]
+            return None
+
+    for layout in [layout for layout in layouts if layout not in by_itself]:
+        say(f"{layout.name}, how many steps in {seconds:g} s")
+        if trial := attempt(layout, TRIAL, TRIAL_WARMUP):
+            runs[layout].steps = int(np.clip(seconds / trial.step, FEWEST, MOST))
+    for number in range(rounds):
+        for layout in list(runs):
+            many = f"{seconds:g} s" if layout in by_itself else f"{runs[layout].steps} steps"
+            say(f"{layout.name}, {many}, round {number + 1} of {rounds}")
+            if timing := attempt(layout, runs[layout].steps, WARMUP):
+                runs[layout].timings.append(timing)
+    return runs
 
 
 def _model_call(layout: Layout, timings: dict[Layout, list[Timing]]) -> float | None:
