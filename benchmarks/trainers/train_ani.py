@@ -15,9 +15,7 @@ HARTREE = 27.211386245988
 def main() -> None:
     """Train it."""
     task = read_task()
-    model = build().requires_grad_(True)
-    # The list that it is timed with takes one molecule at a time.
-    model.set_neighborlist("all_pairs")
+    model = build("all_pairs").requires_grad_(True)
 
     def prepare(atoms: ase.Atoms) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.tensor(atoms.numbers), torch.tensor(atoms.positions, dtype=torch.float32)

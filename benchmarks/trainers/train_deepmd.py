@@ -19,6 +19,8 @@ from labelled import Frames, answer, errors, read_task
 from prepare_deepmd import INPUT
 
 FIRST, SECOND = 100, 400
+#: Steps between two lines of its learning curve. It saves at such steps only, and the last must be one.
+TELL = 50
 #: The learning rate falls so often, as in the example (a million steps, 5,000 each), to this.
 FALLS, LAST_RATE = 200, 3.51e-8
 
@@ -40,14 +42,21 @@ def write_data(frames: Frames, folder: Path) -> None:
 
 
 def train(steps: int, work: Path, seed: int) -> float:
-    """Run its trainer.
+    """Run its trainer in a folder that it makes, so that no checkpoint of another run can be taken for its own.
+
+    Args:
+        steps: a multiple of `TELL`.
+        work: the folder; the data lie beside it.
+        seed: of the order of frames.
 
     Returns:
         Processor time, s.
     """
     settings = json.loads(json.dumps(INPUT))
     settings["learning_rate"] |= {"decay_steps": max(1, steps // FALLS), "stop_lr": LAST_RATE}
-    settings["training"] |= {"numb_steps": steps, "save_freq": steps, "disp_freq": 200, "seed": seed}
+    settings["training"] |= {"numb_steps": steps, "save_freq": steps, "disp_freq": TELL, "seed": seed}
+    settings["training"]["training_data"]["systems"] = ["../data"]
+    work.mkdir(parents=True)
     (work / "input.json").write_text(json.dumps(settings, indent=1))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     dp(["train", "input.json"], work)
@@ -67,13 +76,15 @@ def dp(arguments: list[str], work: Path) -> None:
 def main() -> None:
     """Train it."""
     task = read_task()
-    work = Path("deepmd").resolve()
-    write_data(Frames.read(task["train"]), work / "data")
-    short, long = (train(steps, work, task["seed"]) for steps in (FIRST, SECOND))
+    write_data(Frames.read(task["train"]), Path("data"))
+    short, long = (train(steps, Path(f"trial_{steps}"), task["seed"]) for steps in (FIRST, SECOND))
     step = (long - short) / (SECOND - FIRST)
-    steps = int((task["seconds"] - short) / step) + FIRST
+    steps = TELL * max(1, round(((task["seconds"] - short) / step + FIRST) / TELL))
     print(f"{step:.3f} s a step: {steps} steps", flush=True)
+    work = Path("training").resolve()
     seconds = train(steps, work, task["seed"])
+    if not (work / f"model.ckpt-{steps}.index").is_file():
+        raise SystemExit(f"dp train left no checkpoint of step {steps}; there are {sorted(work.glob('*.index'))}.")
     dp(["freeze", "-o", "model.pb"], work)
     from deepmd.infer import DeepPot
 

@@ -8,15 +8,19 @@ from torchani.arch import ANI, Assembler
 from torchani.models import SYMBOLS_2X
 
 
-def build() -> ANI:
-    """As torchani.models.ANI2x does it, but for the weights, which that downloads."""
+def build(neighborlist: str = "adaptive") -> ANI:
+    """As torchani.models.ANI2x does it, but for the weights, which that downloads.
+
+    Args:
+        neighborlist: by torchani's name; "adaptive", its own choice, takes one molecule at a time.
+    """
     torch.manual_seed(0)
     assembler = Assembler(periodic_table_index=True)
     assembler.set_symbols(SYMBOLS_2X)
     assembler.set_global_cutoff_fn("cosine")
     assembler.set_aev_computer(radial="ani2x", angular="ani2x", strategy="pyaev")
     assembler.set_atomic_networks(ctor="ani2x")
-    assembler.set_neighborlist("adaptive")
+    assembler.set_neighborlist(neighborlist)
     assembler.set_gsaes_as_self_energies("wb97x-631gd")
     return assembler.assemble(8).requires_grad_(False)
 
