@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from transip_md.cxx_library import shared_by_all
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
@@ -27,7 +28,7 @@ CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")
 #: Place in the package of a TorchScript `transip_md.symmetry.module.Symmetry`; torch takes all in extra/ for text.
 SYMMETRY_PLACE = "transip/symmetry.pt"
 #: Loads the package that is named.
-LOADING = "import sys, torch; torch._inductor.aoti_load_package(sys.argv[1], run_single_threaded=True)"
+LOADING = "import sys; from transip_md.aot import load_package; load_package(sys.argv[1])"
 
 
 def cpu_capability() -> str:
@@ -88,6 +89,7 @@ def compile_model(
     Raises:
         EnvironmentFaultError: there is no working C++ compiler, or torch cannot compile the model.
     """
+    from torch._inductor.cpp_builder import get_cpp_compiler
     from torch.fx.experimental.proxy_tensor import make_fx
 
     tokens = torch.export.Dim("tokens", min=SMALLEST)
@@ -100,7 +102,11 @@ def compile_model(
         return eager(*inputs)
 
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            warnings.catch_warnings(),
+            shared_by_all(get_cpp_compiler()) as libraries,
+        ):
             # torch warns of its own code here.
             warnings.simplefilter("ignore")
             with torch.enable_grad():
@@ -110,7 +116,9 @@ def compile_model(
                 graph, example, dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
             )
             package = torch._inductor.aoti_compile_and_package(
-                program, package_path=str(Path(folder) / "model.pt2"), inductor_configs={"cpp.threads": 1}
+                program,
+                package_path=str(Path(folder) / "model.pt2"),
+                inductor_configs={"cpp.threads": 1, "aot_inductor.custom_op_libs": libraries},
             )
             turning = io.BytesIO()
             torch.jit.save(torch.jit.script(Symmetry()), turning)
@@ -133,8 +141,20 @@ def _repack(package: Path, path: Path, extra: dict[str, str | bytes]) -> None:
             target.writestr(f"{top}/{name}", content)
 
 
+def load_package(path: Path | str, device_index: int = -1) -> torch._C._aoti.AOTIModelPackageLoader:
+    """A package's compiled code, for one thread at a time.
+
+    Not through `torch._inductor.aoti_load_package`: that one compiles test programs first, to tell which vector
+    instructions the CPU has, and takes seconds; `check_machine` knows.
+
+    Raises:
+        RuntimeError: torch cannot load it.
+    """
+    return torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, device_index)
+
+
 def check_loading(path: Path, device: str) -> None:
-    """Load a compiled file in a process of its own: torch 2.11 ends with a signal when it loads ethanol's for CUDA.
+    """Load a compiled file in a process of its own: should torch crash, it is not the caller that ends.
 
     Raises:
         EnvironmentFaultError: that process was ended by a signal.
@@ -156,14 +176,16 @@ class CompiledForward:
         self.local = local
         self._path, self._device = path, device
         try:
-            self._run = torch._inductor.aoti_load_package(
-                str(path), run_single_threaded=True, device_index=-1 if device.index is None else device.index
-            )
+            self._package = load_package(path, -1 if device.index is None else device.index)
         except RuntimeError as error:
             raise UsageError(
                 f"{path} has a {METADATA_NAME}, but torch {torch.__version__} cannot load its compiled code: "
                 f"{str(error).splitlines()[0]}"
             ) from error
+
+    def _run(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        energies, forces = self._package.run(list(inputs))
+        return energies, forces
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Energies of tokens and forces on rows."""
@@ -174,7 +196,7 @@ class CompiledForward:
         if self.local and neighbours.shape[1] < SMALLEST:
             neighbours = nn.functional.pad(neighbours, (0, SMALLEST - neighbours.shape[1]), value=-1)
         if tokens >= SMALLEST:
-            return tuple(self._run(species, positions, owner, owned, neighbours, charge, multiplicity))
+            return self._run(species, positions, owner, owned, neighbours, charge, multiplicity)
         if not self.local:
             raise UsageError(
                 "A compiled all-to-all model takes two atoms or more; got one. Use a TorchScript file (`--format "

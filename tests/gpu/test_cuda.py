@@ -15,7 +15,6 @@ import torch
 
 from transip_md.engines import ENGINE_NAMES, make_engine
 from transip_md.engines.base import Dynamics, Job
-from transip_md.errors import EnvironmentFaultError
 from transip_md.export import export
 from transip_md.runtime import ExportedModel
 from transip_md.thermal import thermal_velocities
@@ -98,30 +97,25 @@ def test_cuda_against_cpu(request, case, dtype, tmp_path, engine, measured):
     measured(f"{name}, force", force, PARITY[dtype].force, "eV/Angstrom")
 
 
-def export_for_cuda(checkpoint, file, form):
-    """Export, or skip where torch cannot load what it compiles."""
-    try:
-        export(checkpoint, file, "float64", form=form, device="cuda")
-    except EnvironmentFaultError as error:
-        if "crashes when it loads" not in str(error):
-            raise
-        pytest.skip(str(error))
+@pytest.fixture(scope="session")
+def compiled_file(tmp_path_factory, ethanol_checkpoint):
+    """Ethanol in float64, compiled for CUDA."""
+    file = tmp_path_factory.mktemp("compiled") / "ethanol.pt2"
+    export(ethanol_checkpoint, file, "float64", form="aoti", device="cuda")
+    return file
 
 
-def test_compiled_for_cuda(tmp_path, ethanol_checkpoint, ethanol, ethanol_file, measured):
-    file = tmp_path / "ethanol.pt2"
-    export_for_cuda(ethanol_checkpoint, file, "aoti")
+def test_compiled_for_cuda(tmp_path, compiled_file, ethanol, ethanol_file, measured):
     energies, forces, _ = ExportedModel(ethanol_file, device="cpu").evaluate(ethanol.numbers, ethanol.positions)
-    point = make_engine("lammps").single_point(Job(file, ethanol, tmp_path, device="cuda"))
+    point = make_engine("lammps").single_point(Job(compiled_file, ethanol, tmp_path, device="cuda"))
     measured("compiled for CUDA, energy", abs(point.energy - energies.sum()), PARITY["float64"].energy, "eV")
     measured("compiled for CUDA, force", np.abs(point.forces - forces).max(), PARITY["float64"].force, "eV/Angstrom")
 
 
 @pytest.mark.parametrize("form", ["torchscript", "aoti"])
-def test_graph(tmp_path, ethanol_checkpoint, ethanol, form, monkeypatch, measured):
+def test_graph(request, tmp_path, ethanol, form, monkeypatch, measured):
     """Evaluations replayed as one graph give what kernels launched one by one give, step by step."""
-    file = tmp_path / ("ethanol.pt2" if form == "aoti" else "ethanol.pt")
-    export_for_cuda(ethanol_checkpoint, file, form)
+    file = request.getfixturevalue("compiled_file" if form == "aoti" else "ethanol_file")
     run = Dynamics(timestep=0.5, steps=50, every=1, velocities=thermal_velocities(ethanol, 300.0, 1))
     totals = {}
     for kernels in ("auto", "torch"):
