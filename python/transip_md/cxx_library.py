@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from transip_md.variables import environment_variables
+
 #: The shared C++ library, by the name that programs are linked to.
 SHARED = "libstdc++.so.6"
 #: Something that needs it.
@@ -59,14 +61,8 @@ def shared_by_all(compiler: str) -> Iterator[list[str]]:
     if library is None or links_shared(compiler):
         yield []
         return
-    before = os.environ.get(SEARCH)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / SHARED).symlink_to(library)
-        os.environ[SEARCH] = folder if not before else f"{folder}{os.pathsep}{before}"
-        try:
+        places = [folder, *filter(None, [os.environ.get(SEARCH)])]
+        with environment_variables({SEARCH: os.pathsep.join(places)}):
             yield [f":{SHARED}"]
-        finally:
-            if before is None:
-                del os.environ[SEARCH]
-            else:
-                os.environ[SEARCH] = before

@@ -9,9 +9,8 @@ import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ase.calculators.calculator import Calculator
 
 from transip_md.bench.peers.catalogue import PEERS
 from transip_md.errors import EnvironmentFaultError, TransIPError
+from transip_md.variables import environment_variables
 
 #: Time step of all runs, fs, and temperature that they start at, K.
 TIMESTEP = 0.5
@@ -103,26 +103,11 @@ def time_task(task: Task) -> Timing:
     """
     settings = {"OMP_NUM_THREADS": str(task.threads), "TRANSIP_KERNELS": task.kernels}
     settings |= KEEP_MEMORY if task.keep_memory else {}
-    with _environment(settings):
+    with environment_variables(settings):
         if task.target in PEERS:
             return _peer(task)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             return pool.submit(_run, task).result()
-
-
-@contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _peer(task: Task) -> Timing:
