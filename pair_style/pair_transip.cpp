@@ -32,6 +32,7 @@
 #include "transip/error.h"
 #include "transip/model.h"
 #include "transip/symmetry.h"
+#include "transip/text.h"
 #include "transip/units.h"
 #include "transip/xyz.h"
 
@@ -183,7 +184,10 @@ void PairTransIP::settings(int narg, char **arg)
     impl->calls = 0;
     impl->seconds = 0.0;
     impl->model->check_charge(impl->charge, impl->multiplicity);
-    if (check) impl->model->check_reference();
+    if (check && !impl->model->check_reference() && comm->me == 0)
+      utils::logmesg(lmp, "TransIP model {} brings no reference structure: what it gives here was "
+                     "not compared with what it gave where it was exported\n",
+                     transip::printable(impl->path));
     impl->model->set_symmetry(symmetry);
   } catch (const transip::Error &problem) {
     error->all(FLERR, "pair_style transip: {}", problem.what());
@@ -206,7 +210,7 @@ void PairTransIP::settings(int narg, char **arg)
   if (comm->me == 0)
     utils::logmesg(lmp, "TransIP model {}: {} weights on {}, {}, elements {}\n  trained on: {}\n"
                    "  validated: {}\n",
-                   impl->path, card.dtype, where, impl->model->runs_by(),
+                   transip::printable(impl->path), card.dtype, where, impl->model->runs_by(),
                    transip::symbols(card.species),
                    card.training_data.empty() ? "(not said)"
                                               : card.training_data + ", " + card.level_of_theory,
@@ -569,7 +573,8 @@ void PairTransIP::unpack_forward_comm(int n, int first, double *buf)
 
 double PairTransIP::memory_usage()
 {
-  return impl->molecule.memory_usage() + impl->exchange.memory_usage() + impl->rows.memory_usage() +
+  const double in_model = impl->model ? static_cast<double>(impl->model->memory()) : 0.0;
+  return in_model + impl->molecule.memory_usage() + impl->exchange.memory_usage() + impl->rows.memory_usage() +
       static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +
                                             impl->result.forces.capacity()));
 }

@@ -1,24 +1,25 @@
 #include "transip/model.h"
 
 #include "cuda_graph.h"
+#include "modelfile/archive.h"
+#include "modelfile/reference.h"
+#include "modelfile/weights.h"
 #include "native/frame.h"
 #include "native/native_model.h"
+#include "native/scripted_weights.h"
 #include "program.h"
-#include "reference.h"
 #include "transip/elements.h"
 #include "transip/error.h"
 #include "transip/tolerances.h"
 
 #include <ATen/Parallel.h>
 #include <c10/core/CachingDeviceAllocator.h>
-#include <caffe2/serialize/inline_container.h>
 #include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
 #include <numeric>
 #include <optional>
 #include <sstream>
@@ -33,43 +34,32 @@ constexpr const char *reference_record = "extra/reference.json";
 constexpr const char *script_record = "constants.pkl";
 constexpr const char *compiled_folder = "data/aotinductor/";
 
+/// Share of its own rounding by which two evaluations of a structure may differ: that of one side and that of the other.
+constexpr double both_sides = 2.0;
+
+/// What a file says of itself, before anything else is looked at.
 struct Card {
   Metadata metadata;
   bool compiled;                       ///< the file holds compiled code, not TorchScript
   std::optional<Reference> reference;  ///< if the file brings one
 };
 
-/// Read transip.json before anything else is looked at.
-Card read_card(const std::string &path)
+Card read_card(const Archive &archive)
 {
-  if (!std::filesystem::is_regular_file(path))
-    throw Error("No such model file: " + path + ". Make one with `transip-md export NAME -o model.pt`.");
-  std::string text;
-  bool compiled = false;
-  std::optional<std::string> reference;
-  const auto record = [](auto &reader, const char *name) {
-    auto [data, size] = reader.getRecord(name);
-    return std::string(static_cast<const char *>(data.get()), size);
-  };
-  try {
-    caffe2::serialize::PyTorchStreamReader reader(path);
-    if (!reader.hasRecord(metadata_record)) {
-      const bool scripted = reader.hasRecord(script_record);
-      throw Error(path + (scripted ? " is a TorchScript file without" : " is not a TorchScript file: it has no") +
-                  " transip.json, so its species, cutoff and units are unknown. Make the file with "
-                  "`transip-md export CHECKPOINT -o model.pt`.");
-    }
-    text = record(reader, metadata_record);
-    if (reader.hasRecord(reference_record)) reference = record(reader, reference_record);
-    const std::vector<std::string> names = reader.getAllRecords();
-    compiled = std::any_of(names.begin(), names.end(),
-                           [](const std::string &name) { return name.starts_with(compiled_folder); });
-  } catch (const c10::Error &) {
-    throw Error(path + " is not a TorchScript file (not an archive at all). Expected a file made by "
-                       "`transip-md export`.");
-  }
-  Card card{parse_metadata(text, path), compiled, std::nullopt};
-  if (reference) card.reference = parse_reference(*reference, path);
+  const std::string &path = archive.path();
+  const Archive::Entry *entry = archive.find(metadata_record);
+  if (!entry)
+    throw Error(path + (archive.find(script_record) ? " is a TorchScript file without"
+                                                    : " is not a TorchScript file: it has no") +
+                " transip.json, so its species, cutoff and units are unknown. Make the file with "
+                "`transip-md export CHECKPOINT -o model.pt`.");
+  const auto text = archive.contents(*entry);
+  Card card{parse_metadata({reinterpret_cast<const char *>(text.data()), text.size()}, path), false, std::nullopt};
+  card.compiled = std::any_of(archive.entries().begin(), archive.entries().end(),
+                              [](const Archive::Entry &one) { return one.name.starts_with(compiled_folder); });
+  if (card.metadata.format >= 2) check_weights(archive, card.metadata);
+  if (const Archive::Entry *found = archive.find(reference_record))
+    card.reference = parse_reference(archive.contents(*found), card.metadata, path);
   return card;
 }
 
@@ -139,11 +129,12 @@ void require_shape(bool fits, const char *name, std::size_t size)
 }  // namespace
 
 struct Model::Impl {
+  Archive archive;
   Metadata metadata;
+  bool compiled;
   c10::Device device;
-  std::unique_ptr<Program> program;
-  std::string path;
   std::optional<Reference> reference;
+  std::unique_ptr<Program> loaded{};
   Symmetry symmetry{};
   at::Tensor rotations{}, weights{};    // of an average
   at::Tensor masses{}, places{};        // of the frame
@@ -156,7 +147,7 @@ struct Model::Impl {
   ~Impl()
   {
     graph.reset();
-    program.reset();
+    loaded.reset();
     if (!device.is_cuda()) return;
     try {
       c10::getDeviceAllocator(device.type())->emptyCache();
@@ -165,6 +156,14 @@ struct Model::Impl {
     }
   }
 
+  /// The file's TorchScript or compiled code, loaded when it is first needed: native kernels do without.
+  Program &program()
+  {
+    if (!loaded) loaded = load_program(archive, metadata, compiled, device);
+    return *loaded;
+  }
+
+  std::optional<Weights> network_weights();
   at::Tensor to_device(const at::Tensor &tensor) const { return tensor.to(device); }
   std::vector<at::Tensor> inputs(const Request &request) const;
   Output run(const Request &request, const Symmetry &wanted);
@@ -172,14 +171,15 @@ struct Model::Impl {
   void average_native(const Request &request, Result &result, bool forces, std::span<const double> turns,
                       std::span<const double> shares);
   void check_frame(const Request &request) const;
+  void compare(const ReferenceState &state, const Result &got) const;
   void evaluate(const Request &request, Result &result, bool forces, const Symmetry &wanted);
 };
 
-/// What torch complained of; the file's own TorchScript for symmetry speaks to users.
-[[noreturn]] static void rethrow(const std::exception &problem)
+/// Error of what torch or the native kernels complained of; the file's TorchScript for symmetry speaks to users.
+[[noreturn]] static void rethrow(const std::exception &problem, const char *by = "torch")
 {
   const std::string text = essence(problem);
-  throw Error(text.starts_with("symmetry ") ? text + "." : "torch could not evaluate the model: " + text);
+  throw Error(text.starts_with("symmetry ") ? text + "." : std::string(by) + " could not evaluate the model: " + text);
 }
 
 /// Throw unless all arrays of a request fit together.
@@ -220,6 +220,14 @@ std::vector<at::Tensor> Model::Impl::inputs(const Request &request) const
   };
 }
 
+/// Weights for the native kernels; none if the network is not one that they know.
+std::optional<Weights> Model::Impl::network_weights()
+{
+  if (!metadata.architecture || !metadata.conservative) return std::nullopt;
+  if (metadata.format >= 2) return Weights(archive, metadata);
+  return scripted_weights(*program().scripted());
+}
+
 /// The kernels that are asked for, by the environment where the caller leaves it open.
 static std::string kernels_name(const std::string &asked)
 {
@@ -234,17 +242,19 @@ static std::string kernels_name(const std::string &asked)
 Model::Model(const std::string &path, const std::string &device, int node_rank, const std::string &kernels)
 {
   const std::string wanted = kernels_name(kernels);
-  Card card = read_card(path);
+  Archive archive(path);
+  Card card = read_card(archive);
   const c10::Device chosen = choose_device(device_name(device, card, path), node_rank);
-  auto program = load_program(path, card.metadata, card.compiled, chosen);
   // Impl gives memory back when it goes, and so cannot be moved: made in place.
-  impl_.reset(new Impl{std::move(card.metadata), chosen, std::move(program), path, std::move(card.reference)});
-  torch::jit::Module *module = impl_->program->scripted();
-  if (wanted != "torch" && chosen.is_cpu() && module) impl_->native = NativeModel::take(*module, impl_->metadata);
+  impl_.reset(
+      new Impl{std::move(archive), std::move(card.metadata), card.compiled, chosen, std::move(card.reference)});
+  if (wanted != "torch" && chosen.is_cpu() && !card.compiled)
+    if (auto weights = impl_->network_weights()) impl_->native = NativeModel::make(std::move(*weights), impl_->metadata);
+  if (!impl_->native) impl_->program();
   // The shapes of an isolated molecule never change; neighbours' do.
   if (wanted != "torch" && !impl_->metadata.cutoff)
-    impl_->graph = make_cuda_graph(chosen, parity(impl_->metadata.dtype), [&program = *impl_->program](auto inputs) {
-      return program.run(std::move(inputs));
+    impl_->graph = make_cuda_graph(chosen, parity(impl_->metadata.dtype), [program = impl_->loaded.get()](auto inputs) {
+      return program->run(std::move(inputs));
     });
   if (wanted == "native" && !impl_->native)
     throw Error("There are no native kernels for " + path + ": they are for TransIP models in TorchScript files, with "
@@ -268,7 +278,7 @@ std::string Model::device() const
 std::string Model::runs_by() const
 {
   if (impl_->native) return "native kernels (" + impl_->native->instructions() + ")";
-  return std::string(impl_->program->scripted() ? "TorchScript" : "compiled code") +
+  return std::string(impl_->compiled ? "compiled code" : "TorchScript") +
          (impl_->graph ? ", CUDA graphs" : "");
 }
 
@@ -299,19 +309,19 @@ void Model::set_symmetry(const Symmetry &symmetry)
   const std::vector<std::string> &offered = impl_->metadata.symmetry;
   if (symmetry.mode != Symmetry::Mode::none) {
     if (offered.empty())
-      throw Error(impl_->path + " offers no symmetry: it was exported before there was any. Export it anew: `transip-md "
-                                "export CHECKPOINT -o " + impl_->path + "`.");
+      throw Error(impl_->archive.path() + " offers no symmetry: it was exported before there was any. Export it anew: `transip-md "
+                                "export CHECKPOINT -o " + impl_->archive.path() + "`.");
     if (std::find(offered.begin(), offered.end(), symmetry.name()) == offered.end()) {
       std::string list;
       for (const std::string &name : offered) list += (list.empty() ? "" : ", ") + name;
-      throw Error(impl_->path + " offers symmetry " + list + "; got " + symmetry.name() +
+      throw Error(impl_->archive.path() + " offers symmetry " + list + "; got " + symmetry.name() +
                   ". The frame is for isolated molecules: models without a cutoff whose forces are the gradient of "
                   "their energy.");
     }
   }
   if (symmetry.mode == Symmetry::Mode::average) {
     try {
-      std::tie(impl_->rotations, impl_->weights) = impl_->program->rotation_set(symmetry.count, symmetry.inversion);
+      std::tie(impl_->rotations, impl_->weights) = impl_->program().rotation_set(symmetry.count, symmetry.inversion);
     } catch (const std::exception &problem) {
       rethrow(problem);
     }
@@ -335,7 +345,7 @@ void Model::set_reference(std::span<const std::int64_t> species, std::span<const
   const auto count = static_cast<std::int64_t>(species.size());
   require_shape(positions.size() == 3 * species.size(), "positions", positions.size());
   try {
-    std::tie(impl_->masses, impl_->places) = impl_->program->make_frame(
+    std::tie(impl_->masses, impl_->places) = impl_->program().make_frame(
         impl_->to_device(view(species, {count}, at::kLong)), impl_->to_device(view(positions, {count, 3}, at::kDouble)));
   } catch (const std::exception &problem) {
     rethrow(problem);
@@ -347,6 +357,11 @@ void Model::set_reference(std::span<const std::int64_t> species, std::span<const
   impl_->frame.emplace(std::move(masses), std::move(places));
 }
 
+bool Model::has_reference() const
+{
+  return impl_->reference.has_value();
+}
+
 bool Model::check_reference()
 {
   if (!impl_->reference) return false;
@@ -356,22 +371,33 @@ bool Model::check_reference()
   request.positions = wanted.positions;
   request.owner = wanted.owner;
   request.neighbours = wanted.neighbours;
-  request.charge = wanted.charge;
-  request.multiplicity = wanted.multiplicity;
   Result got;
-  impl_->evaluate(request, got, true, {});
-  const Tolerance allowed = parity(impl_->metadata.dtype);
-  const double energy = std::abs(got.energy - wanted.energy);
+  for (const ReferenceState &state : wanted.states) {
+    check_charge(state.charge, state.multiplicity);
+    request.charge = state.charge;
+    request.multiplicity = state.multiplicity;
+    impl_->evaluate(request, got, true, {});
+    impl_->compare(state, got);
+  }
+  return true;
+}
+
+void Model::Impl::compare(const ReferenceState &state, const Result &got) const
+{
+  const Tolerance usual = parity(metadata.dtype);
+  const Tolerance allowed{std::max(usual.energy, both_sides * state.energy_rounding),
+                          std::max(usual.force, both_sides * state.force_rounding)};
+  const double energy = std::abs(got.energy - state.energy);
   double force = 0.0;
-  for (std::size_t i = 0; i < wanted.forces.size(); i++)
-    force = std::max(force, std::abs(got.forces.at(i) - wanted.forces[i]));
-  if (energy <= allowed.energy && force <= allowed.force) return true;
+  for (std::size_t i = 0; i < state.forces.size(); i++)
+    force = std::max(force, std::abs(got.forces.at(i) - state.forces[i]));
+  if (energy <= allowed.energy && force <= allowed.force) return;
   const auto text = [](double value) {
     std::ostringstream stream;
     stream << value;
     return stream.str();
   };
-  throw Error(impl_->path + " does not give the numbers here that it gave where it was exported: the energy of its " +
+  throw Error(archive.path() + " does not give the numbers here that it gave where it was exported: the energy of its " +
               "reference structure differs by " + text(energy) + " eV (allowed " + text(allowed.energy) +
               "), forces by " + text(force) + " eV/A (allowed " + text(allowed.force) +
               "). Export the model again on this machine.");
@@ -438,18 +464,23 @@ void Model::Impl::run_native(const Request &request, Result &result, bool forces
 Output Model::Impl::run(const Request &request, const Symmetry &wanted)
 {
   switch (wanted.mode) {
-    case Symmetry::Mode::average: return program->run_average(inputs(request), rotations, weights);
+    case Symmetry::Mode::average: return program().run_average(inputs(request), rotations, weights);
     case Symmetry::Mode::random: {
       std::array<double, 9> rotation = numbered_rotation(wanted.seed, request.step);
       const at::Tensor turn = to_device(at::from_blob(rotation.data(), {1, 3, 3}, at::kDouble).clone());
-      return program->run_average(inputs(request), turn, at::ones({1}, turn.options()));
+      return program().run_average(inputs(request), turn, at::ones({1}, turn.options()));
     }
     case Symmetry::Mode::frame:
       check_frame(request);
-      return program->run_frame(inputs(request), masses, places);
+      return program().run_frame(inputs(request), masses, places);
     case Symmetry::Mode::none: break;
   }
-  return graph ? graph->run(inputs(request)) : program->run(inputs(request));
+  return graph ? graph->run(inputs(request)) : program().run(inputs(request));
+}
+
+std::int64_t Model::memory() const
+{
+  return static_cast<std::int64_t>(impl_->archive.bytes().size()) + (impl_->native ? impl_->native->memory() : 0);
 }
 
 void Model::evaluate(const Request &request, Result &result, bool forces)
@@ -467,13 +498,13 @@ void Model::Impl::evaluate(const Request &request, Result &result, bool forces, 
       copy_out(output.energies, result.energies);
       copy_out(output.forces, result.forces);
     } else {
-      copy_out(program->energies(inputs(request)), result.energies);
+      copy_out(program().energies(inputs(request)), result.energies);
       result.forces.clear();
     }
   } catch (const Error &) {
     throw;
   } catch (const std::exception &problem) {
-    rethrow(problem);
+    rethrow(problem, native ? "The native kernels" : "torch");
   }
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");

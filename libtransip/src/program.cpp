@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include "script_guard.h"
 #include "transip/error.h"
 #include "transip/model.h"
 
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -46,8 +46,9 @@ c10::IValue call(torch::jit::Module &module, const char *method, std::vector<c10
 
 class ScriptedProgram : public Program {
  public:
-  ScriptedProgram(const std::string &path, c10::Device device) : module_(torch::jit::load(path, device))
+  ScriptedProgram(const Archive &archive, c10::Device device) : module_(torch::jit::load(adapter(archive), device))
   {
+    check_operators(module_, archive.path());
     module_.eval();
   }
 
@@ -177,8 +178,11 @@ class CompiledProgram : public Program {
     if (!turning_) {
       caffe2::serialize::PyTorchStreamReader reader(path_);
       auto [data, size] = reader.getRecord(symmetry_record);
-      std::istringstream stream(std::string(static_cast<const char *>(data.get()), size));
-      turning_ = torch::jit::load(stream, device_);
+      const auto *bytes = static_cast<const unsigned char *>(data.get());
+      const Archive inside({bytes, bytes + size}, path_);
+      check_before_unpickling(inside, path_);
+      turning_ = torch::jit::load(adapter(inside), device_);
+      check_operators(*turning_, path_);
     }
     return *turning_;
   }
@@ -260,13 +264,20 @@ std::string essence(const std::exception &problem)
   return text;
 }
 
-std::unique_ptr<Program> load_program(const std::string &path, const Metadata &metadata, bool compiled,
+std::unique_ptr<Program> load_program(const Archive &archive, const Metadata &metadata, bool compiled,
                                       c10::Device device)
 {
+  const std::string &path = archive.path();
   if (compiled) check_machine(path, metadata);
   try {
-    if (compiled) return std::make_unique<CompiledProgram>(path, device, metadata.cutoff.has_value());
-    return std::make_unique<ScriptedProgram>(path, device);
+    if (compiled) {
+      archive.check_contents();
+      return std::make_unique<CompiledProgram>(path, device, metadata.cutoff.has_value());
+    }
+    check_before_unpickling(archive, path);
+    return std::make_unique<ScriptedProgram>(archive, device);
+  } catch (const Error &) {
+    throw;
   } catch (const std::exception &problem) {
     throw Error(path + " has a transip.json, but torch " + torch_version() + " cannot load its " +
                 (compiled ? "compiled code: " : "TorchScript: ") + essence(problem));

@@ -1,6 +1,7 @@
 // What a model file runs: TorchScript, or code compiled ahead of time. Internal to libtransip.
 #pragma once
 
+#include "modelfile/archive.h"
 #include "transip/metadata.h"
 
 #include <torch/script.h>
@@ -50,10 +51,10 @@ class Program {
   virtual torch::jit::Module &turning() = 0;
 };
 
-/// Load the program of a model file; `compiled` as found in its archive.
+/// Load the program of a model file; `compiled` as found in its archive. What TorchScript holds is looked through first.
 ///
-/// Throws Error: torch cannot load it, or it was compiled for another torch or CPU.
-std::unique_ptr<Program> load_program(const std::string &path, const Metadata &metadata, bool compiled,
+/// Throws Error: torch cannot load it, it was compiled for another torch or CPU, or it is refused (script_guard.h).
+std::unique_ptr<Program> load_program(const Archive &archive, const Metadata &metadata, bool compiled,
                                       c10::Device device);
 
 /// The line of a torch exception that a user needs: the first of torch's own errors, behind which C++ backtraces

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from transip_md.cxx_library import shared_by_all
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
+from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.guard import load_script
 from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
 
 #: Smallest number of tokens, and for local models of neighbour slots, that a compiled model takes: torch.export treats
@@ -217,13 +219,8 @@ class CompiledForward:
     @functools.cached_property
     def symmetry(self) -> torch.jit.ScriptModule:
         """The package's `transip_md.symmetry.module.Symmetry`."""
-        with zipfile.ZipFile(self._path) as package:
-            name = next(name for name in package.namelist() if name.endswith(f"/{SYMMETRY_PLACE}"))
-            content = io.BytesIO(package.read(name))
-        with warnings.catch_warnings():
-            # TorchScript is deprecated, and users cannot change that it is used.
-            warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+` is deprecated")
-            return torch.jit.load(content, map_location=self._device)
+        with Archive(self._path) as package:
+            return load_script(package.read(SYMMETRY_PLACE), self._path, self._device)
 
     def average(self, inputs: tuple[Tensor, ...], rotations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The forward averaged over rotations, [N, 3, 3], with weights, [N]."""

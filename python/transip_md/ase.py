@@ -57,9 +57,14 @@ class TransIPCalculator(Calculator):
         Raises:
             UsageError: the file cannot be used, or does not offer the symmetry, or the model does not know the charge
                 or multiplicity.
+            CheckFailedError: the file does not give the numbers here that it gave where it was exported.
         """
         super().__init__(**kwargs)
-        self.exported = model if isinstance(model, ExportedModel) else ExportedModel(model, device)
+        if isinstance(model, ExportedModel):
+            self.exported = model
+        else:
+            self.exported = ExportedModel(model, device)
+            self.exported.check_reference()
         self.exported.metadata.check_charge(charge, multiplicity)
         if not self.exported.metadata.conservative:
             warnings.warn(NOT_CONSERVATIVE, stacklevel=2)

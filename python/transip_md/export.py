@@ -16,9 +16,11 @@ from torch import Tensor, nn
 import transip_md
 from transip_md.aot import check_loading, compile_model, cpu_capability
 from transip_md.errors import CheckFailedError, UsageError
-from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
+from transip_md.metadata import Metadata, Network
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.network import TransIP
+from transip_md.modelfile.reference import MOST_STATES
+from transip_md.modelfile.writing import write_script
 from transip_md.runtime import ExportedModel, choose_device, inputs_of, neighbourhood_of, torchscript_on_purpose
 from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
 from transip_md.symmetry.request import offered_modes
@@ -30,6 +32,10 @@ COMPILED_SUFFIX = ".pt2"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Random structures that a fresh file is compared on.
 CHECK_STRUCTURES = 5
+#: Atoms of the first of them.
+SMALLEST_STRUCTURE = 4
+#: Version of what native kernels compute for the network that they call TransIP.
+NETWORK_VERSION = 1
 
 
 class EngineModel(nn.Module):
@@ -214,7 +220,7 @@ def random_structures(species: tuple[int, ...], count: int, seed: int = 0) -> It
         Structures, no two atoms closer than 0.9 Angstrom, through the periodic boundary neither; pbc is off.
     """
     rng = np.random.default_rng(seed)
-    for size in range(4, 4 + 3 * count, 3):
+    for size in range(SMALLEST_STRUCTURE, SMALLEST_STRUCTURE + 3 * count, 3):
         positions = np.empty((0, 3))
         side = 2.0 * size ** (1 / 3)
         while len(positions) < size:
@@ -243,25 +249,49 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
         training=checkpoint.training,
         made_with=made_with,
         source_sha256=checkpoint.sha256,
+        weights={},
+        network=Network(name="TransIP", version=NETWORK_VERSION) if type(checkpoint.model) is TransIP else None,
     )
 
 
-def reference_of(eager: nn.Module, inputs: tuple[Tensor, ...]) -> str:
-    """``reference.json``: a forward's arguments, flat, with the energy (eV) and forces (eV/Angstrom) they give."""
-    energies, forces = eager(*inputs)
-    species, positions, owner, _, neighbours, charge, multiplicity = inputs
-    flat = {"species": species, "positions": positions, "owner": owner, "neighbours": neighbours, "forces": forces}
-    return json.dumps(
-        {
-            **{name: tensor.flatten().tolist() for name, tensor in flat.items()},
-            "charge": int(charge),
-            "multiplicity": int(multiplicity),
-            "energy": float(energies.sum()),
-        }
-    )
+def reference_states(metadata: Metadata) -> list[tuple[int, int]]:
+    """Charges (e) and multiplicities that cover every one that the model knows, 64 at most."""
+    charges = range(metadata.charge[0], metadata.charge[1] + 1)
+    multiplicities = range(metadata.multiplicity[0], metadata.multiplicity[1] + 1)
+    states = [(charge, multiplicities[0]) for charge in charges]
+    states += [(charges[0], multiplicity) for multiplicity in multiplicities[1:]]
+    step = -(-len(states) // MOST_STATES)
+    return states[::step]
 
 
-def script(model: nn.Module, metadata: Metadata, path: Path | str, reference: str | None = None) -> None:
+def reference_of(eager: nn.Module, inputs: tuple[Tensor, ...], metadata: Metadata) -> str:
+    """``reference.json``: a forward's arguments, flat, with the energy (eV) and forces (eV/Angstrom) of every state.
+
+    What the precision of the weights does to these numbers is measured against the same weights in float64: for the
+    energy the sum over atoms, in which errors do not cancel.
+    """
+    species, positions, owner, owned, neighbours, _, _ = inputs
+    exact = copy.deepcopy(eager).to(torch.float64)
+    states = []
+    for charge, multiplicity in reference_states(metadata):
+        arguments = (species, positions, owner, owned, neighbours, torch.tensor(charge), torch.tensor(multiplicity))
+        energies, forces = eager(*arguments)
+        exact_energies, exact_forces = exact(*arguments)
+        states.append(
+            {
+                "charge": charge,
+                "multiplicity": multiplicity,
+                "energy": float(energies.sum()),
+                "forces": forces.flatten().tolist(),
+                "energy_rounding": float((energies - exact_energies).abs().sum()),
+                "force_rounding": float((forces - exact_forces).abs().max()),
+            }
+        )
+    flat = {"species": species, "positions": positions, "owner": owner, "neighbours": neighbours}
+    return json.dumps({**{name: tensor.flatten().tolist() for name, tensor in flat.items()}, "states": states})
+
+
+def script(model: nn.Module, metadata: Metadata, path: Path | str, reference: str | None = None) -> Metadata:
     """Script a module with the engines' forward and write it with its metadata; the file appears whole or not at all.
 
     Args:
@@ -269,16 +299,13 @@ def script(model: nn.Module, metadata: Metadata, path: Path | str, reference: st
         metadata: what the file shall say of itself.
         path: file to write.
         reference: from `reference_of`; None: the file brings none.
+
+    Returns:
+        The metadata with the index of the weights.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
     with torchscript_on_purpose():
         scripted = torch.jit.script(model)
-    extra = {METADATA_NAME: metadata.to_json()}
-    if reference is not None:
-        extra[REFERENCE_NAME] = reference
-    scripted.save(str(partial), _extra_files=extra)
-    partial.replace(path)
+    return write_script(scripted, metadata, path, reference)
 
 
 def export(
@@ -318,12 +345,12 @@ def export(
     metadata = metadata_of(checkpoint, dtype, form, device)
     partial = path.with_name(path.stem + ".unchecked" + path.suffix)
     example = example_inputs(metadata)
-    reference = reference_of(eager, example)
+    reference = reference_of(eager, example, metadata)
     if form == "aoti":
         place = choose_device(device)
         compile_model(eager.to(place), tuple(one.to(place) for one in example), metadata, partial, reference)
     else:
-        script(eager, metadata, partial, reference)
+        metadata = script(eager, metadata, partial, reference)
     try:
         if form == "aoti" and place.type == "cuda":
             check_loading(partial, device)
@@ -337,8 +364,13 @@ def export(
 
 
 def example_inputs(metadata: Metadata) -> tuple[Tensor, ...]:
-    """Arguments of the forward for a random structure, all sizes different from one another and above one."""
-    *_, atoms = random_structures(metadata.species, CHECK_STRUCTURES)
+    """Arguments of the forward for a random structure of all elements that the model knows.
+
+    All sizes are above one and different from one another.
+    """
+    larger = -(-(len(metadata.species) - SMALLEST_STRUCTURE) // 3) + 1
+    *_, atoms = random_structures(metadata.species, max(CHECK_STRUCTURES, larger))
+    atoms.numbers[: len(metadata.species)] = metadata.species
     atoms.pbc = metadata.cutoff is not None
     neighbourhood = neighbourhood_of(metadata, atoms.positions, atoms.cell.array, atoms.pbc)
     return inputs_of(atoms.numbers, atoms.positions, neighbourhood, metadata.charge[0], metadata.multiplicity[0])

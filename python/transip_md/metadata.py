@@ -1,23 +1,26 @@
 """``transip.json``: what a model file says of itself, and how it is read before the weights are.
 
 The keys are those of ``docs/conventions.md``. A reader refuses what it does not understand: another format, a key
-that it does not know, units other than eV and Angstrom.
+that it does not know, units other than eV and Angstrom, a value out of its range.
+libtransip's metadata.cpp is the twin: what one of the two refuses, the other refuses.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transip_md.errors import UsageError, validation_message
+from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.strict_json import MOST_JSON, parse_json
 
-FORMAT = 1
+#: Format that is written; format 1, which has no index of the weights, is read too.
+FORMAT = 2
 METADATA_NAME = "transip.json"
 #: Beside it in the archive: one structure with the eager model's energy and forces, for engines to compare with.
 REFERENCE_NAME = "reference.json"
@@ -37,30 +40,83 @@ class Units(BaseModel):
     length: Literal["angstrom"] = "angstrom"
 
 
+_Size = Annotated[int, Field(ge=0, le=2**40)]
+_Charge = Annotated[int, Field(ge=-100, le=100)]
+_Multiplicity = Annotated[int, Field(ge=1, le=101)]
+
+
+class WeightEntry(BaseModel):
+    """One tensor of the weights: where it lies in the file, and what it must be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entry: str = Field(description="name in the archive")
+    dtype: Literal["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "uint8", "bool"]
+    shape: tuple[_Size, ...] = Field(max_length=8)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the entry's contents")
+
+
+class Network(BaseModel):
+    """Network by which native kernels go."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: int = Field(ge=1, le=2**20)
+
+
 class Metadata(BaseModel):
     """Everything that an engine needs to know before it evaluates a model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = FORMAT
-    species: tuple[int, ...] = Field(min_length=1, description="atomic numbers, in order")
-    cutoff: float | None = Field(description="Angstrom; null for all-to-all attention")
-    interaction_range: float | None = Field(description="Angstrom; layers x cutoff; null for all-to-all")
+    format: Literal[1, 2] = FORMAT
+    species: tuple[Annotated[int, Field(ge=1, le=118)], ...] = Field(
+        min_length=1, description="distinct atomic numbers, in order"
+    )
+    cutoff: float | None = Field(
+        gt=0, le=100, allow_inf_nan=False, description="Angstrom; null for all-to-all attention"
+    )
+    interaction_range: float | None = Field(
+        gt=0, le=10000, allow_inf_nan=False, description="Angstrom; layers x cutoff; null for all-to-all"
+    )
     dtype: Literal["float32", "float64"]
     units: Units = Units()
     conservative: bool = Field(description="true if forces are -dE/dr")
-    charge: tuple[int, int] = Field(description="smallest and largest total charge, e")
-    multiplicity: tuple[int, int] = Field(description="smallest and largest spin multiplicity")
-    symmetry: tuple[str, ...] = Field((), description="exact symmetries that the file offers")
+    charge: tuple[_Charge, _Charge] = Field(description="smallest and largest total charge, e")
+    multiplicity: tuple[_Multiplicity, _Multiplicity] = Field(description="smallest and largest spin multiplicity")
+    symmetry: tuple[Literal["average", "frame", "random"], ...] = Field(
+        (), description="exact symmetries that the file offers"
+    )
     architecture: dict[str, Any]
     training: dict[str, Any]
     certificate: dict[str, Any] | None = None
     made_with: dict[str, str]
     source_sha256: str
+    weights: dict[str, WeightEntry] | None = Field(None, description="format 2: name of a tensor -> where it lies")
+    network: Network | None = Field(None, description="format 2: what native kernels go by")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.species)) != len(self.species):
+            raise ValueError(f"species must be distinct atomic numbers, got {list(self.species)}")
+        if len(set(self.symmetry)) != len(self.symmetry):
+            raise ValueError(f"symmetry must be distinct names, got {list(self.symmetry)}")
+        for name in ("charge", "multiplicity"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be (smallest, largest), got {[low, high]}")
+        reach = self.interaction_range
+        if (self.cutoff is None) != (reach is None) or (self.cutoff is not None and (reach or 0.0) < self.cutoff):
+            raise ValueError(
+                f"interaction_range must be null beside a cutoff of null, else the cutoff or more; got {reach}"
+            )
+        return self
 
     def to_json(self) -> str:
         """The text that is stored in the file."""
-        return json.dumps(self.model_dump(mode="json"), indent=1)
+        indexed = set() if self.format > 1 else {"weights", "network"}
+        return json.dumps(self.model_dump(mode="json", exclude=indexed), indent=1)
 
     def check_species(self, numbers: Iterable[int]) -> None:
         """Raise UsageError unless the model knows all of these atomic numbers."""
@@ -100,53 +156,50 @@ def read_metadata(path: Path | str) -> Metadata:
     Raises:
         UsageError: no such file, not a TorchScript file, no ``transip.json`` in it, another format, bad keys.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"No such model file: {path}. Make one with `transip-md export NAME -o {path.name}`.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            text = next((archive.read(n) for n in names if n.split("/", 1)[-1] == f"extra/{METADATA_NAME}"), None)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UsageError(
-            f"{path} is not a TorchScript file (not an archive at all). Expected a file made by `transip-md export`."
-        ) from error
-    if text is None:
-        form = _form(names)
+    with Archive(path) as archive:
+        return metadata_of(archive)
+
+
+def metadata_of(archive: Archive) -> Metadata:
+    """The metadata of an archive; errors as of `read_metadata`."""
+    name = f"extra/{METADATA_NAME}"
+    if name not in archive:
+        form = form_of(archive)
         what = f"is a {form} file without" if form else "is not a TorchScript file: it has no"
         raise UsageError(
-            f"{path} {what} {METADATA_NAME}, so its species, cutoff and units are unknown. "
+            f"{archive.path} {what} {METADATA_NAME}, so its species, cutoff and units are unknown. "
             "Make the file with `transip-md export CHECKPOINT -o model.pt`."
         )
-    return parse_metadata(text, path)
+    return parse_metadata(archive.read(name, MOST_JSON), archive.path)
 
 
-def form_of(path: Path | str) -> Literal["TorchScript", "compiled"] | None:
-    """What a model file is; None if it is neither. The file is an archive."""
-    with zipfile.ZipFile(path) as archive:
-        return _form(archive.namelist())
-
-
-def _form(names: Iterable[str]) -> Literal["TorchScript", "compiled"] | None:
-    inside = {name.split("/", 1)[-1] for name in names}
-    if "constants.pkl" in inside:
+def form_of(archive: Archive) -> Literal["TorchScript", "compiled"] | None:
+    """What a model file is; None if it is neither."""
+    if "constants.pkl" in archive:
         return "TorchScript"
-    return "compiled" if any(name.startswith("data/aotinductor/") for name in inside) else None
+    return "compiled" if any(name.startswith("data/aotinductor/") for name in archive.entries) else None
 
 
 def parse_metadata(text: str | bytes, path: Path | str) -> Metadata:
     """Check the text of a ``transip.json``; `path` is named in errors. Raises UsageError."""
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{path}: its {METADATA_NAME} is not JSON: {error}.") from error
+    values = parse_json(text, path, METADATA_NAME)
     found = values.get("format") if isinstance(values, dict) else None
-    if found != FORMAT:
+    if type(found) is not int or found not in (1, FORMAT):
         raise UsageError(
-            f"{path} has model format {found}; this version of transip-md reads format {FORMAT}. "
+            f"{path} has model format {found}; this version of transip-md reads formats 1 and {FORMAT}. "
             "Export the checkpoint again with this version, or type `pip install --upgrade transip-md`."
         )
+    # Files of format 1 may be older than the symmetries.
+    optional = {"symmetry"} | ({"weights", "network"} if found == 1 else set())
+    missing = [name for name in Metadata.model_fields if name not in values and name not in optional]
+    if missing:
+        raise UsageError(f"{path}: its {METADATA_NAME} cannot be used: {', '.join(missing)} is missing.")
     try:
-        return Metadata.model_validate(values)
+        metadata = Metadata.model_validate_json(json.dumps(values), strict=True)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: its {METADATA_NAME} cannot be used: {validation_message(error)}.") from error
+    if found == 1 and (unknown := {"weights", "network"} & set(values)):
+        raise UsageError(f"{path}: its {METADATA_NAME} has a key that format 1 has not: {', '.join(sorted(unknown))}.")
+    if found > 1 and metadata.weights is None:
+        raise UsageError(f"{path}: its {METADATA_NAME} cannot be used: weights: expected an object, got null.")
+    return metadata

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from transip_md.errors import UsageError
-from transip_md.metadata import METADATA_NAME
+from transip_md.metadata import FORMAT, Network
+from transip_md.modelfile.writing import write_script
 from transip_md.runtime import ExportedModel, torchscript_on_purpose
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -55,8 +56,17 @@ def file_of_dtype(model: Path, dtype: str, folder: Path) -> Path:
             f"has no weights. Type `transip-md export CHECKPOINT -o other.pt --dtype {dtype}`."
         )
     path = folder / f"{model.stem}.{dtype}.pt"
-    metadata = exported.metadata.model_copy(update={"dtype": dtype, "certificate": None})
-    partial = path.with_name(path.name + ".part")
-    module.save(str(partial), _extra_files={METADATA_NAME: metadata.to_json()})
-    partial.replace(path)
+    changes = {"format": FORMAT, "dtype": dtype, "certificate": None, "network": _network(exported)}
+    metadata = exported.metadata.model_copy(update=changes)
+    write_script(module, metadata, path)
     return path
+
+
+def _network(exported: ExportedModel) -> Network | None:
+    """What native kernels go by; files of format 1 do not say it, but the classes of their TorchScript do."""
+    metadata, module = exported.metadata, exported.scripted
+    if metadata.format == FORMAT:
+        return metadata.network
+    inside = getattr(module, "model", None)
+    known = getattr(module, "original_name", "") == "EngineModel" and getattr(inside, "original_name", "") == "TransIP"
+    return Network(name="TransIP", version=1) if known else None

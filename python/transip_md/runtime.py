@@ -13,7 +13,12 @@ import torch
 
 from transip_md.aot import CompiledForward, check_machine, device_of
 from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.metadata import METADATA_NAME, Metadata, form_of, read_metadata
+from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata, form_of, metadata_of
+from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.guard import load_script
+from transip_md.modelfile.reference import Numbers, compare, parse_reference
+from transip_md.modelfile.strict_json import MOST_JSON
+from transip_md.modelfile.weights import check_weights
 from transip_md.neighbours import Neighbourhood, find_neighbours
 
 if TYPE_CHECKING:
@@ -73,11 +78,20 @@ class ScriptedForward:
         module: the file's module.
     """
 
-    def __init__(self, path: Path | str, device: torch.device) -> None:
-        """Load it. Raises UsageError if torch cannot."""
+    def __init__(self, content: bytes, path: Path | str, device: torch.device) -> None:
+        """Load it.
+
+        Args:
+            content: of the file.
+            path: named in errors.
+            device: for the weights.
+
+        Raises:
+            UsageError: torch cannot load it, or it is refused, see `transip_md.modelfile.guard`.
+        """
         try:
             with torchscript_on_purpose():
-                self.module = torch.jit.load(str(path), map_location=device)
+                self.module = load_script(content, path, device)
         except RuntimeError as error:
             raise UsageError(
                 f"{path} has a {METADATA_NAME}, but torch {torch.__version__} cannot load its TorchScript: {error}"
@@ -159,6 +173,7 @@ class ExportedModel:
         forward: what runs.
         device: where the weights are.
         compiled: the file holds compiled code, not TorchScript.
+        reference: the structure that it brings with the numbers that it gave where it was exported; None: it has none.
     """
 
     def __init__(self, path: Path | str, device: str = "auto") -> None:
@@ -174,16 +189,26 @@ class ExportedModel:
             EnvironmentFaultError: the device does not exist, or the file was compiled for another CPU or torch.
         """
         self.path = Path(path)
-        self.metadata = read_metadata(path)
-        self.compiled = form_of(path) == "compiled"
+        # What is checked is what is loaded, even if the file changes meanwhile.
+        content = self.path.read_bytes() if self.path.is_file() else None
+        archive = Archive(self.path, content)
+        self.metadata = metadata_of(archive)
+        check_weights(archive, self.metadata)
+        name = f"extra/{REFERENCE_NAME}"
+        self.reference = (
+            parse_reference(archive.read(name, MOST_JSON), self.metadata, path) if name in archive else None
+        )
+        self.compiled = form_of(archive) == "compiled"
         self.forward: ScriptedForward | CompiledForward
         if self.compiled:
+            archive.check_contents()
             check_machine(self.metadata, path)
             self.device = choose_device(device_of(self.metadata, device, path))
             self.forward = CompiledForward(path, self.device, local=self.metadata.cutoff is not None)
         else:
+            assert content is not None
             self.device = choose_device(device)
-            self.forward = ScriptedForward(path, self.device)
+            self.forward = ScriptedForward(content, path, self.device)
 
     @property
     def scripted(self) -> torch.jit.ScriptModule | None:
@@ -218,6 +243,28 @@ class ExportedModel:
         """The tensors of the forward that every engine calls, on the model's device; docs/conventions.md has them."""
         tensors = inputs_of(numbers, positions, neighbourhood, charge, multiplicity)
         return tuple(tensor.to(self.device) for tensor in tensors)
+
+    def check_reference(self) -> bool:
+        """Evaluate the structure that the file brings, in all its states, and compare.
+
+        Returns:
+            False if the file brings none.
+
+        Raises:
+            CheckFailedError: the numbers differ by more than their precision explains.
+        """
+        if self.reference is None:
+            return False
+        species, owner = np.array(self.reference.species), np.array(self.reference.owner)
+        positions = np.array(self.reference.positions).reshape(-1, 3)
+        neighbours = np.array(self.reference.neighbours, dtype=np.int64).reshape(len(species), -1)
+        flat = (species, positions, owner, np.ones(len(species), dtype=bool), neighbours)
+        arrays = [torch.from_numpy(array).to(self.device) for array in flat]
+        for state in self.reference.states:
+            numbers = (torch.tensor(value, device=self.device) for value in (state.charge, state.multiplicity))
+            energies, forces = (output.cpu().numpy() for output in self.run((*arrays, *numbers)))
+            compare(state, Numbers(float(energies.sum()), forces), self.metadata.dtype, self.path)
+        return True
 
     def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies of tokens [T] and forces on rows [I, 3]; see `inputs`."""

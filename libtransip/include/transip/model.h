@@ -84,10 +84,17 @@ class Model {
   /// Throws Error: a linear molecule, or several.
   void set_reference(std::span<const std::int64_t> species, std::span<const double> positions);
 
-  /// Evaluate the structure that the file brings and compare with the Python reference's numbers for it.
+  /// Whether the file brings a structure with the numbers that it gave where it was exported.
+  bool has_reference() const;
+
+  /// Evaluate that structure in all its states and compare.
   ///
-  /// Returns false if the file brings none. Throws Error: the numbers differ by more than transip/tolerances.h allows.
+  /// Returns false if the file brings none. Throws Error: the numbers differ by more than transip/tolerances.h allows, or
+  /// than twice what the weights' precision does to them, measured at export.
   bool check_reference();
+
+  /// Bytes that the model keeps from one evaluation to the next, without what torch keeps.
+  std::int64_t memory() const;
 
   /// Energies and, unless `forces` is false, forces. Species, charge and multiplicity must have been checked.
   ///

@@ -16,54 +16,9 @@ namespace transip {
 
 namespace {
 
-/// Classes whose forward the kernels repeat; a file made with any other code runs that code.
-constexpr const char *engine_class = "transip_md.export.EngineModel";
-constexpr const char *network_class = "transip_md.model.network.TransIP";
-
-bool is_class(const torch::jit::Module &module, const std::string &name)
-{
-  const auto type = module.type()->name();
-  if (!type) return false;
-  // A second class of one name in a process gets a number put into its path.
-  std::string found;
-  for (const std::string &part : type->atoms())
-    if (!part.starts_with("___torch_mangle_")) found += "." + part;
-  return found == ".__torch__." + name;
-}
-
-/// Weights of a scripted module by name, in float64.
-class Weights {
- public:
-  explicit Weights(const torch::jit::Module &module)
-  {
-    for (const auto &parameter : module.named_parameters()) take(parameter.name, parameter.value);
-    for (const auto &buffer : module.named_buffers()) take(buffer.name, buffer.value);
-  }
-
-  bool has(const std::string &name) const { return values_.count(name) != 0; }
-  const std::vector<double> &operator[](const std::string &name) const { return values_.at(name); }
-  std::int64_t size(const std::string &name, int axis) const { return shapes_.at(name).at(axis); }
-  native::Linear linear(const std::string &name) const
-  {
-    return {(*this)[name + ".weight"].data(), (*this)[name + ".bias"].data()};
-  }
-  native::Norm norm(const std::string &name) const
-  {
-    return {(*this)[name + ".weight"].data(), (*this)[name + ".bias"].data()};
-  }
-
- private:
-  void take(const std::string &name, const at::Tensor &tensor)
-  {
-    const at::Tensor host = tensor.detach().to(at::kCPU, at::kDouble).contiguous();
-    const double *data = host.const_data_ptr<double>();
-    values_[name].assign(data, data + host.numel());
-    shapes_[name] = host.sizes().vec();
-  }
-
-  std::map<std::string, std::vector<double>> values_;
-  std::map<std::string, std::vector<std::int64_t>> shapes_;
-};
+/// Centre of the first radial basis function and, unless the architecture says otherwise, of the last of an all-to-all
+/// model, Angstrom; the twins of FIRST_RADIAL_CENTRE and DEFAULT_RADIAL_RANGE in python/transip_md/model/config.py.
+constexpr double first_radial_centre = 0.5, default_radial_range = 8.0;
 
 struct Instructions {
   const char *name;
@@ -96,7 +51,11 @@ struct NativeModel::Impl {
   Weights weights;
   std::string instructions;
   std::unique_ptr<native::Kernel> kernel;
-  std::unordered_map<std::int64_t, std::int64_t> place_of_species;
+  std::unordered_map<std::int64_t, std::size_t> index_of_species;
+  const std::vector<double> *species_embedding = nullptr, *charge_embedding = nullptr, *multiplicity_embedding = nullptr,
+                            *reference_energies = nullptr;
+  const std::vector<double> *coordinates = nullptr;  // null: the network does not see them
+  double energy_scale = 1.0;
   std::size_t dim = 0;
   double cutoff = 0.0;
   int lowest_charge = 0, lowest_multiplicity = 0;
@@ -107,9 +66,8 @@ struct NativeModel::Impl {
   std::vector<std::int32_t> neighbour;
   std::vector<std::uint8_t> owned;
 
-  explicit Impl(const torch::jit::Module &module) : weights(module) {}
+  explicit Impl(Weights &&taken) : weights(std::move(taken)) {}
 
-  bool sees_coordinates() const { return weights.has("model.coordinates.weight"); }
   void find_edges(const Request &request, std::span<const double> positions);
   void add_edge(std::span<const double> positions, std::int64_t token, std::int64_t row);
   void embed(const Request &request, std::span<const double> positions);
@@ -118,58 +76,115 @@ struct NativeModel::Impl {
 NativeModel::NativeModel() = default;
 NativeModel::~NativeModel() = default;
 
-std::unique_ptr<NativeModel> NativeModel::take(torch::jit::Module &module, const Metadata &metadata)
+/// Layers and tables as the kernels take them; everything is compared with the architecture before it is used.
+class NetworkReader {
+ public:
+  NetworkReader(const Weights &weights, const Architecture &architecture, double cutoff)
+      : weights_(weights), shape_(architecture), cutoff_(cutoff)
+  {
+  }
+
+  native::Network network()
+  {
+    const std::int64_t dim = shape_.dim, pairs = dim / shape_.heads / 2;
+    native::Network network{};
+    network.dim = shape_.dim;
+    network.layers = shape_.layers;
+    network.heads = shape_.heads;
+    network.feedforward = shape_.feedforward;
+    network.rotary_values = shape_.rotary_values;
+    network.cutoff = cutoff_;
+    network.frequencies = weights_.get("model.rotary.frequencies", {shape_.layers, shape_.heads, pairs, 3}).data();
+    for (int l = 0; l < shape_.layers; l++) {
+      const std::string name = "model.blocks." + std::to_string(l) + ".";
+      layers_.push_back({norm(name + "attention_norm"), linear(name + "attention.query_key_value", 3 * dim, dim),
+                         linear(name + "attention.output", dim, dim), norm(name + "feedforward_norm"),
+                         linear(name + "feedforward.gate_and_value", 2 * std::int64_t{shape_.feedforward}, dim),
+                         linear(name + "feedforward.output", dim, shape_.feedforward)});
+    }
+    network.layer = layers_.data();
+    network.energy_norm = norm("model.energy_norm");
+    network.energy_hidden = linear("model.energy_head.0", dim, dim);
+    network.energy_output = linear("model.energy_head.2", 1, dim);
+    return network;
+  }
+
+  std::optional<native::RadialTable> radial_table(bool single) const
+  {
+    if (!shape_.radial_bias) return std::nullopt;
+    const std::int64_t functions = shape_.radial_functions, hidden = shape_.radial_hidden,
+                       biases = std::int64_t{shape_.layers} * shape_.heads;
+    const double last = shape_.radial_range.value_or(cutoff_ > 0.0 ? cutoff_ : default_radial_range);
+    const double spacing = (last - first_radial_centre) / static_cast<double>(functions - 1);
+    return native::RadialTable(native::RadialNetwork{weights_.get("model.radial.centres", {functions}), 1.0 / spacing,
+                                                     weights_.get("model.radial.mlp.0.weight", {hidden, functions}),
+                                                     weights_.get("model.radial.mlp.0.bias", {hidden}),
+                                                     weights_.get("model.radial.mlp.2.weight", {biases, hidden}),
+                                                     weights_.get("model.radial.mlp.2.bias", {biases})},
+                               cutoff_, single);
+  }
+
+ private:
+  native::Linear linear(const std::string &name, std::int64_t out, std::int64_t in) const
+  {
+    return {weights_.get(name + ".weight", {out, in}).data(), weights_.get(name + ".bias", {out}).data()};
+  }
+  native::Norm norm(const std::string &name) const
+  {
+    return {weights_.get(name + ".weight", {shape_.dim}).data(), weights_.get(name + ".bias", {shape_.dim}).data()};
+  }
+
+  const Weights &weights_;
+  const Architecture &shape_;
+  double cutoff_;
+  std::vector<native::Layer> layers_;
+};
+
+std::unique_ptr<NativeModel> NativeModel::make(Weights weights, const Metadata &metadata)
 {
-  if (!metadata.conservative || !is_class(module, engine_class) || !module.hasattr("model")) return nullptr;
-  const torch::jit::Module inside = module.attr("model").toModule();
-  if (!is_class(inside, network_class)) return nullptr;
+  if (!metadata.conservative || !metadata.architecture) return nullptr;
+  const Architecture &shape = *metadata.architecture;
+  if (shape.dim % (2 * shape.heads) != 0)
+    throw Error("A width of " + std::to_string(shape.dim) + " is no multiple of 2 x " + std::to_string(shape.heads) +
+                " heads. Export the model again.");
 
   std::unique_ptr<NativeModel> made(new NativeModel);
-  made->impl_ = std::make_unique<Impl>(module);
+  made->impl_ = std::make_unique<Impl>(std::move(weights));
   Impl &impl = *made->impl_;
-  const Weights &weights = impl.weights;
   const bool single = metadata.dtype == "float32";
-  impl.dim = static_cast<std::size_t>(weights.size("model.species_embedding.weight", 1));
+  impl.dim = static_cast<std::size_t>(shape.dim);
   impl.cutoff = metadata.cutoff.value_or(0.0);
   impl.lowest_charge = metadata.charge.lowest;
   impl.lowest_multiplicity = metadata.multiplicity.lowest;
   for (std::size_t place = 0; place < metadata.species.size(); place++)
-    impl.place_of_species[metadata.species[place]] = static_cast<std::int64_t>(place);
+    impl.index_of_species[metadata.species[place]] = place;
+  const auto kinds = static_cast<std::int64_t>(metadata.species.size());
+  const auto count = [](const Range &range) { return std::int64_t{range.highest} - range.lowest + 1; };
+  impl.species_embedding = &impl.weights.get("model.species_embedding.weight", {kinds, shape.dim});
+  impl.charge_embedding = &impl.weights.get("model.charge_embedding.weight", {count(metadata.charge), shape.dim});
+  impl.multiplicity_embedding =
+      &impl.weights.get("model.multiplicity_embedding.weight", {count(metadata.multiplicity), shape.dim});
+  if (shape.coordinates) impl.coordinates = &impl.weights.get("model.coordinates.weight", {shape.dim, 3});
+  impl.energy_scale = impl.weights.get("model.energy_scale", {})[0];
+  impl.reference_energies = &impl.weights.get("model.reference_energies", {kinds});
 
-  native::Network network{};
-  network.dim = static_cast<int>(impl.dim);
-  network.layers = static_cast<int>(weights.size("model.rotary.frequencies", 0));
-  network.heads = static_cast<int>(weights.size("model.rotary.frequencies", 1));
-  network.feedforward = static_cast<int>(weights.size("model.blocks.0.feedforward.output.weight", 1));
-  const torch::jit::Module block = *inside.attr("blocks").toModule().children().begin();
-  network.rotary_values = block.attr("attention").toModule().attr("rotary_values").toBool();
-  network.cutoff = impl.cutoff;
-  network.frequencies = weights["model.rotary.frequencies"].data();
-  std::vector<native::Layer> layers;
-  for (int l = 0; l < network.layers; l++) {
-    const std::string name = "model.blocks." + std::to_string(l) + ".";
-    layers.push_back({weights.norm(name + "attention_norm"), weights.linear(name + "attention.query_key_value"),
-                      weights.linear(name + "attention.output"), weights.norm(name + "feedforward_norm"),
-                      weights.linear(name + "feedforward.gate_and_value"), weights.linear(name + "feedforward.output")});
-  }
-  network.layer = layers.data();
-  network.energy_norm = weights.norm("model.energy_norm");
-  network.energy_hidden = weights.linear("model.energy_head.0");
-  network.energy_output = weights.linear("model.energy_head.2");
-
-  std::optional<native::RadialTable> table;
-  if (weights.has("model.radial.centres")) {
-    const double inverse_width = inside.attr("radial").toModule().attr("inverse_width").toDouble();
-    table.emplace(native::RadialNetwork{weights["model.radial.centres"], inverse_width,
-                                        weights["model.radial.mlp.0.weight"], weights["model.radial.mlp.0.bias"],
-                                        weights["model.radial.mlp.2.weight"], weights["model.radial.mlp.2.bias"]},
-                  impl.cutoff, single);
-  }
+  NetworkReader reader(impl.weights, shape, impl.cutoff);
+  const native::Network network = reader.network();
+  const std::optional<native::RadialTable> table = reader.radial_table(single);
   const native::RadialPieces pieces = table ? table->pieces() : native::RadialPieces{1.0, 0, nullptr};
   const Instructions best = instructions_here();
   impl.instructions = best.name;
   impl.kernel.reset(best.maker(network, pieces, single));
   return impl.kernel ? std::move(made) : nullptr;
+}
+
+std::int64_t NativeModel::memory() const
+{
+  const auto bytes = [](const auto &values) { return static_cast<std::int64_t>(values.capacity() * sizeof(values[0])); };
+  const Impl &impl = *impl_;
+  return impl.kernel->memory() + bytes(impl.embedding) + bytes(impl.phases) + bytes(impl.slopes) +
+         bytes(impl.token_gradient) + bytes(impl.distances) + bytes(impl.directions) + bytes(impl.first) +
+         bytes(impl.owner) + bytes(impl.neighbour) + bytes(impl.owned);
 }
 
 const std::string &NativeModel::instructions() const
@@ -219,21 +234,25 @@ void NativeModel::Impl::find_edges(const Request &request, std::span<const doubl
 
 void NativeModel::Impl::embed(const Request &request, std::span<const double> positions)
 {
-  const auto &species = weights["model.species_embedding.weight"];
-  const double *charge = &weights["model.charge_embedding.weight"][(request.charge - lowest_charge) * dim];
-  const double *spin =
-      &weights["model.multiplicity_embedding.weight"][(request.multiplicity - lowest_multiplicity) * dim];
+  const auto row = [this](const std::vector<double> &table, int value, int lowest, const char *what) {
+    const auto index = static_cast<std::size_t>(std::int64_t{value} - lowest);
+    if (value < lowest || index >= table.size() / dim)
+      throw Error("The model does not know " + std::string(what) + " " + std::to_string(value) + ".");
+    return &table[index * dim];
+  };
+  const double *charge = row(*charge_embedding, request.charge, lowest_charge, "charge");
+  const double *spin = row(*multiplicity_embedding, request.multiplicity, lowest_multiplicity, "multiplicity");
   const std::size_t tokens = request.species.size();
   embedding.resize(tokens * dim);
   for (std::size_t t = 0; t < tokens; t++) {
-    const auto place = place_of_species.find(request.species[t]);
-    if (place == place_of_species.end())
+    const auto index = index_of_species.find(request.species[t]);
+    if (index == index_of_species.end())
       throw Error("The model does not know atomic number " + std::to_string(request.species[t]) + ".");
     for (std::size_t i = 0; i < dim; i++)
-      embedding[t * dim + i] = species[place->second * dim + i] + charge[i] + spin[i];
+      embedding[t * dim + i] = (*species_embedding)[index->second * dim + i] + charge[i] + spin[i];
   }
-  if (!sees_coordinates()) return;
-  const auto &weight = weights["model.coordinates.weight"];
+  if (!coordinates) return;
+  const std::vector<double> &weight = *coordinates;
   std::array<double, 3> centre{};
   for (std::size_t t = 0; t < tokens; t++)
     for (std::size_t x = 0; x < 3; x++) centre[x] += positions[3 * t + x] / static_cast<double>(tokens);
@@ -268,7 +287,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   result.energies.resize(tokens);
   impl.phases.resize(3 * rows);
   impl.slopes.resize(impl.neighbour.size());
-  impl.token_gradient.resize(impl.sees_coordinates() ? tokens * impl.dim : 0);
+  impl.token_gradient.resize(impl.coordinates ? tokens * impl.dim : 0);
 
   native::Input input{};
   input.tokens = static_cast<std::int64_t>(tokens);
@@ -281,15 +300,14 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
                  impl.distances.data()};
   input.exchange = request.exchange;
   native::Output output{result.energies.data(), forces ? impl.phases.data() : nullptr, impl.slopes.data(),
-                        impl.sees_coordinates() ? impl.token_gradient.data() : nullptr};
+                        impl.coordinates ? impl.token_gradient.data() : nullptr};
   impl.kernel->run(input, output);
 
-  const double scale = impl.weights["model.energy_scale"][0];
-  const auto &reference = impl.weights["model.reference_energies"];
+  const double scale = impl.energy_scale;
   for (std::size_t t = 0; t < tokens; t++)
     if (impl.owned[t])
       result.energies[t] =
-          result.energies[t] * scale + reference[impl.place_of_species.at(request.species[t])];
+          result.energies[t] * scale + (*impl.reference_energies)[impl.index_of_species.at(request.species[t])];
   if (!forces) {
     result.forces.clear();
     return;
@@ -303,8 +321,8 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
         result.forces[3 * t + x] += push;
         result.forces[3 * static_cast<std::size_t>(impl.neighbour[e]) + x] -= push;
       }
-  if (!impl.sees_coordinates()) return;
-  const auto &weight = impl.weights["model.coordinates.weight"];
+  if (!impl.coordinates) return;
+  const std::vector<double> &weight = *impl.coordinates;
   for (std::size_t x = 0; x < 3; x++) {
     std::vector<double> along(tokens, 0.0);
     double mean = 0.0;

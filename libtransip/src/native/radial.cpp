@@ -1,10 +1,15 @@
 #include "radial.h"
 
+#include "transip/error.h"
+
 #include <cmath>
+#include <string>
 
 namespace transip::native {
 
 namespace {
+
+constexpr double most_pieces = 1e5;
 
 /// Values and first two derivatives of all functions at one distance.
 struct Jet {
@@ -52,7 +57,11 @@ RadialTable::RadialTable(const RadialNetwork &network, double range, bool single
   const double width = 1.0 / network.inverse_width;
   // Beyond this every Gaussian is below 1e-16.
   if (range <= 0.0) range = network.centres.back() + 8.6 * width;
-  pieces_ = static_cast<int>(std::ceil(range / (width / (single ? 16.0 : 64.0))));
+  const double pieces = std::ceil(range / (width / (single ? 16.0 : 64.0)));
+  if (!(pieces >= 1.0 && pieces <= most_pieces))
+    throw Error("The radial basis functions of the model are " + std::to_string(width) + " Angstrom wide and reach " +
+                std::to_string(range) + " Angstrom, which is too much to tabulate. Use kernels torch.");
+  pieces_ = static_cast<int>(pieces);
   spacing_ = range / pieces_;
   const std::size_t outputs = network.output_bias.size();
   coefficients_.resize(6 * outputs * pieces_);

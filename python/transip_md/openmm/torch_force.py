@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from transip_md import units
 from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.metadata import form_of
 from transip_md.openmm.request import ForceRequest
 from transip_md.openmm.whole import check_whole
-from transip_md.runtime import ScriptedForward, torchscript_on_purpose
+from transip_md.runtime import ExportedModel, torchscript_on_purpose
 from transip_md.symmetry.turning import essence
 
 if TYPE_CHECKING:
@@ -171,7 +170,8 @@ def openmm_module(request: ForceRequest) -> torch.jit.ScriptModule:
     Raises:
         UsageError: the file holds compiled code, a device is asked for, or torch cannot load the file.
     """
-    if form_of(request.model) != "TorchScript":
+    exported = ExportedModel(request.model, "cpu")
+    if exported.scripted is None:
         raise UsageError(
             f"{request.model} is compiled, and TorchForce runs TorchScript only. Export the model with `--format "
             "torchscript`, or use the backend native or python."
@@ -182,9 +182,8 @@ def openmm_module(request: ForceRequest) -> torch.jit.ScriptModule:
         raise UsageError(
             f"TorchForce runs a model where OpenMM's platform runs; got device {request.device!r}. Leave `device` out."
         )
-    model = ScriptedForward(request.model, torch.device("cpu")).module
     try:
-        wrapped = OpenMMModule(model, request).eval()
+        wrapped = OpenMMModule(exported.scripted, request).eval()
     except (RuntimeError, torch.jit.Error) as error:
         # The file's own TorchScript refuses a set of rotations or a reference.
         raise UsageError(f"{essence(error)}.") from error

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from transip_md.metadata import METADATA_NAME, Metadata, read_metadata
+from transip_md.modelfile.archive import Archive, write_archive
+from transip_md.modelfile.writing import FOLDER
 from transip_md.validation.findings import VERDICTS, Validation
 
 #: Numbers that the one-line summary tells, with their names there.
@@ -20,8 +21,6 @@ HEADLINES = {
     "conservation.drift": "drift",
     "conservation.angular_momentum": "angular momentum change",
 }
-#: torch aligns the contents of its archives to this many bytes.
-ALIGNMENT = 64
 
 
 def certificate_of(validation: Validation) -> dict[str, Any]:
@@ -75,31 +74,20 @@ def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
     """
     metadata = read_metadata(path).model_copy(update={"certificate": certificate})
     partial = path.with_name(path.name + ".part")
+    name = f"extra/{METADATA_NAME}"
     try:
-        with zipfile.ZipFile(path) as source, zipfile.ZipFile(partial, "w") as target:
-            for entry in source.infolist():
-                content = source.read(entry)
-                if entry.filename.split("/", 1)[-1] == f"extra/{METADATA_NAME}":
-                    content = metadata.to_json().encode()
-                _copy(entry, content, target)
+        with Archive(path) as source, partial.open("wb") as target:
+            contents = (
+                (entry, metadata.to_json().encode() if entry == name else source.read(entry), info.compress_type)
+                for entry, info in source.entries.items()
+            )
+            write_archive(target, FOLDER, contents)
         read_metadata(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     return metadata
-
-
-def _copy(entry: zipfile.ZipInfo, content: bytes, target: zipfile.ZipFile) -> None:
-    """Write one file of an archive with its contents aligned as torch does: by an extra field of padding."""
-    copy = zipfile.ZipInfo(entry.filename, entry.date_time)
-    copy.compress_type, copy.external_attr = entry.compress_type, entry.external_attr
-    assert target.fp is not None
-    # A local header is 30 bytes and the name; an extra field has a header of 4 (APPNOTE.TXT, 4.3.7 and 4.5.1).
-    begin = target.fp.tell() + 30 + len(entry.filename.encode()) + 4
-    padding = -begin % ALIGNMENT
-    copy.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
-    target.writestr(copy, content)
 
 
 _told: set[Path] = set()

@@ -1,0 +1,1 @@
+"""The model file: its archive, what it says of itself, its weights, and what it may contain."""

@@ -1,0 +1,47 @@
+"""TorchScript written as a model file: with its metadata, the index of its weights and a reference structure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
+from transip_md.modelfile.archive import Archive, write_archive
+from transip_md.modelfile.weights import index_of
+
+#: Folder that holds all entries of an archive; its name means nothing.
+FOLDER = "model"
+
+
+def write_script(
+    module: torch.jit.ScriptModule, metadata: Metadata, path: Path | str, reference: str | None = None
+) -> Metadata:
+    """Write a model file; it appears whole or not at all.
+
+    Args:
+        module: what the file shall run.
+        metadata: what it shall say of itself; the index of the weights is added.
+        path: file to write.
+        reference: text of its ``reference.json``; None: the file brings none.
+
+    Returns:
+        The metadata with the index.
+    """
+    path = Path(path)
+    source = Archive(path, module.save_to_buffer())
+    metadata = metadata.model_copy(update={"weights": index_of(source)})
+    extra = {METADATA_NAME: metadata.to_json()}
+    if reference is not None:
+        extra[REFERENCE_NAME] = reference
+    contents = [(f"extra/{name}", text.encode(), 0) for name, text in extra.items()]
+    contents += [(name, source.read(name), info.compress_type) for name, info in source.entries.items()]
+    partial = path.with_name(path.name + ".part")
+    try:
+        with partial.open("wb") as target:
+            write_archive(target, FOLDER, contents)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return metadata
