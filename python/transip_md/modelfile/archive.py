@@ -88,6 +88,8 @@ class Archive:
                 raise _no_archive(self.path, "an entry's sizes contradict one another")
             entries[inside] = info
         order = sorted(entries.values(), key=lambda info: info.header_offset)
+        if not order or order[0].header_offset != 0:
+            raise _no_archive(self.path, "it does not begin as one")
         for before, after in itertools.pairwise(order):
             if before.header_offset + before.compress_size > after.header_offset:
                 raise _no_archive(self.path, "two entries overlap")
