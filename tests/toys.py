@@ -79,6 +79,7 @@ def toy_metadata(**changes) -> Metadata:
         "training": {"data": "none: an analytic model", "level_of_theory": "springs"},
         "made_with": {"torch": torch.__version__},
         "source_sha256": "",
+        "weights": {},
     }
     return Metadata(**{**values, **changes})
 

@@ -24,6 +24,7 @@ from transip_md.modelfile.writing import write_script
 from transip_md.runtime import ExportedModel, choose_device, inputs_of, neighbourhood_of, torchscript_on_purpose
 from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
 from transip_md.symmetry.request import offered_modes
+from transip_md.symmetry.turning import numbered_rotation
 from transip_md.tolerances import PARITY
 
 #: How a model file holds the model.
@@ -34,6 +35,8 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 CHECK_STRUCTURES = 5
 #: Atoms of the first of them.
 SMALLEST_STRUCTURE = 4
+#: Rotated copies of the reference structure on which the rounding of float32 is measured.
+ROUNDING_ROTATIONS = 8
 #: Version of what native kernels compute for the network that they call TransIP.
 NETWORK_VERSION = 1
 
@@ -267,24 +270,30 @@ def reference_states(metadata: Metadata) -> list[tuple[int, int]]:
 def reference_of(eager: nn.Module, inputs: tuple[Tensor, ...], metadata: Metadata) -> str:
     """``reference.json``: a forward's arguments, flat, with the energy (eV) and forces (eV/Angstrom) of every state.
 
-    What the precision of the weights does to these numbers is measured against the same weights in float64: for the
-    energy the sum over atoms, in which errors do not cancel.
+    What the precision of the weights does to these numbers is measured against the same weights in float64, as the
+    worst of several rotated copies; for the energy by the sum over atoms, in which errors do not cancel.
     """
     species, positions, owner, owned, neighbours, _, _ = inputs
     exact = copy.deepcopy(eager).to(torch.float64)
+    rotations = [np.eye(3)] + [numbered_rotation(0, number) for number in range(ROUNDING_ROTATIONS)]
+    rotated = [positions @ torch.from_numpy(rotation.T) for rotation in rotations]
     states = []
     for charge, multiplicity in reference_states(metadata):
-        arguments = (species, positions, owner, owned, neighbours, torch.tensor(charge), torch.tensor(multiplicity))
-        energies, forces = eager(*arguments)
-        exact_energies, exact_forces = exact(*arguments)
+        state = (owner, owned, neighbours, torch.tensor(charge), torch.tensor(multiplicity))
+        energies, forces = eager(species, positions, *state)
+        energy_rounding = force_rounding = 0.0
+        for copied in rotated if metadata.dtype == "float32" else []:
+            here, there = eager(species, copied, *state), exact(species, copied, *state)
+            energy_rounding = max(energy_rounding, float((here[0] - there[0]).abs().sum()))
+            force_rounding = max(force_rounding, float((here[1] - there[1]).abs().max()))
         states.append(
             {
                 "charge": charge,
                 "multiplicity": multiplicity,
                 "energy": float(energies.sum()),
                 "forces": forces.flatten().tolist(),
-                "energy_rounding": float((energies - exact_energies).abs().sum()),
-                "force_rounding": float((forces - exact_forces).abs().max()),
+                "energy_rounding": energy_rounding,
+                "force_rounding": force_rounding,
             }
         )
     flat = {"species": species, "positions": positions, "owner": owner, "neighbours": neighbours}

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sysconfig
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from hostile.model_files import with_json
 from toys import bad_model_files, hollow_model_file, springs, write_toy
 from transip_md import units
 from transip_md.engines.base import Dynamics, Job
 from transip_md.engines.lammps_engine import LammpsEngine, read_thermo, write_data
+from transip_md.metadata import REFERENCE_NAME
 from transip_md.runtime import ExportedModel
 from transip_md.thermal import kinetic_energy
 from transip_md.tolerances import PARITY
@@ -316,14 +316,11 @@ def test_interrupting_a_run_leaves_no_lammps_behind(ethanol_file, ethanol, tmp_p
 
 def falsified(file: Path, copy: Path) -> Path:
     """A model file whose reference energy is another than its model gives."""
-    with zipfile.ZipFile(file) as source, zipfile.ZipFile(copy, "w") as target:
-        for name in source.namelist():
-            data = source.read(name)
-            if name.endswith("extra/reference.json"):
-                values = json.loads(data)
-                data = json.dumps(values | {"energy": values["energy"] + 1e-6})
-            target.writestr(name, data)
-    return copy
+
+    def change(values):
+        values["states"][0]["energy"] += 1e-6
+
+    return with_json(file, copy, REFERENCE_NAME, change)
 
 
 def test_model_that_gives_other_numbers_than_where_it_was_made(ethanol_file, folder):

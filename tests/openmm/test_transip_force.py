@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pytest
 
+from hostile.model_files import with_json
 from toys import bad_model_files, springs, write_toy
 
 openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
@@ -21,6 +20,7 @@ from transip_md import units
 from transip_md.engines.base import Job
 from transip_md.engines.openmm_engine import OpenMMEngine, velocity_verlet
 from transip_md.errors import UsageError
+from transip_md.metadata import REFERENCE_NAME
 from transip_md.openmm import create_force
 from transip_md.runtime import ExportedModel
 from transip_md.tolerances import PARITY
@@ -221,14 +221,11 @@ def test_example_script(repository, ethanol_file, tmp_path):
 
 
 def test_model_that_gives_other_numbers_than_where_it_was_made(ethanol_file, ethanol, tmp_path):
-    wrong = tmp_path / "wrong.pt"
-    with zipfile.ZipFile(ethanol_file) as source, zipfile.ZipFile(wrong, "w") as target:
-        for name in source.namelist():
-            data = source.read(name)
-            if name.endswith("extra/reference.json"):
-                values = json.loads(data)
-                data = json.dumps(values | {"forces": [force + 1e-5 for force in values["forces"]]})
-            target.writestr(name, data)
+    def change(values):
+        state = values["states"][0]
+        state["forces"] = [force + 1e-5 for force in state["forces"]]
+
+    wrong = with_json(ethanol_file, tmp_path / "wrong.pt", REFERENCE_NAME, change)
     context = context_of(system_of(ethanol.get_masses(), create_force(wrong, ethanol.numbers)), ethanol.positions)
     with pytest.raises(openmm.OpenMMException, match=r"forces by 1e-05 eV/A \(allowed 1e-08\)"):
         context.getState(energy=True)

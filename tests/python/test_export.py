@@ -117,6 +117,7 @@ def test_metadata_of_the_file(ethanol_files, ethanol_checkpoint, dtype):
     assert keys == {
         "format", "species", "cutoff", "interaction_range", "dtype", "units", "conservative", "charge", "multiplicity",
         "architecture", "training", "certificate", "made_with", "source_sha256", "symmetry",
+        "weights", "network",
     }  # fmt: skip
 
 
