@@ -8,6 +8,7 @@
 #include "native/native_model.h"
 #include "native/scripted_weights.h"
 #include "program.h"
+#include "same_place.h"
 #include "transip/elements.h"
 #include "transip/error.h"
 #include "transip/tolerances.h"
@@ -168,6 +169,7 @@ struct Model::Impl {
   std::vector<at::Tensor> inputs(const Request &request) const;
   Output run(const Request &request, const Symmetry &wanted);
   void run_native(const Request &request, Result &result, bool forces, const Symmetry &wanted);
+  void run_torch(const Request &request, Result &result, bool forces, const Symmetry &wanted);
   void average_native(const Request &request, Result &result, bool forces, std::span<const double> turns,
                       std::span<const double> shares);
   void check_frame(const Request &request) const;
@@ -488,18 +490,26 @@ void Model::evaluate(const Request &request, Result &result, bool forces)
   impl_->evaluate(request, result, forces, impl_->symmetry);
 }
 
+void Model::Impl::run_torch(const Request &request, Result &result, bool forces, const Symmetry &wanted)
+{
+  if (!forces && wanted.mode == Symmetry::Mode::none) {
+    copy_out(program().energies(inputs(request)), result.energies);
+    result.forces.clear();
+    return;
+  }
+  const Output output = run(request, wanted);
+  copy_out(output.energies, result.energies);
+  copy_out(output.forces, result.forces);
+}
+
 void Model::Impl::evaluate(const Request &request, Result &result, bool forces, const Symmetry &wanted)
 {
   try {
     if (native) {
       run_native(request, result, forces, wanted);
-    } else if (forces || wanted.mode != Symmetry::Mode::none) {
-      const Output output = run(request, wanted);
-      copy_out(output.energies, result.energies);
-      copy_out(output.forces, result.forces);
     } else {
-      copy_out(program().energies(inputs(request)), result.energies);
-      result.forces.clear();
+      check_apart(request.positions);
+      run_torch(request, result, forces, wanted);
     }
   } catch (const Error &) {
     throw;

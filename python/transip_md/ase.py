@@ -11,6 +11,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from transip_md.electronic_state import ElectronicState, state_of
 from transip_md.metadata import NOT_CONSERVATIVE
 from transip_md.runtime import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
@@ -35,8 +36,8 @@ class TransIPCalculator(Calculator):
         model: Path | str | ExportedModel,
         *,
         device: str = "auto",
-        charge: int = 0,
-        multiplicity: int = 1,
+        charge: int | None = None,
+        multiplicity: int | None = None,
         symmetry: str = "none",
         reference: ase.Atoms | np.ndarray | None = None,
         **kwargs: Any,
@@ -46,8 +47,8 @@ class TransIPCalculator(Calculator):
         Args:
             model: a file made by ``transip-md export``, or one already loaded.
             device: "auto", "cpu", "cuda" or "cuda:N".
-            charge: total charge, e.
-            multiplicity: spin multiplicity.
+            charge: total charge, e; None: what each structure states, or 0. See docs/conventions.md.
+            multiplicity: spin multiplicity; None: what each structure states, or 1.
             symmetry: "none", "average N", "average N inversion", "frame", or "random SEED" for runs with a thermostat;
                 see docs/symmetry.md.
             reference: what "frame" superposes on: a structure or its positions, [N, 3] in Angstrom. None: the first
@@ -65,7 +66,12 @@ class TransIPCalculator(Calculator):
         else:
             self.exported = ExportedModel(model, device)
             self.exported.check_reference()
-        self.exported.metadata.check_charge(charge, multiplicity)
+        if charge is not None or multiplicity is not None:
+            known = self.exported.metadata
+            known.check_charge(
+                known.charge[0] if charge is None else charge,
+                known.multiplicity[0] if multiplicity is None else multiplicity,
+            )
         if not self.exported.metadata.conservative:
             warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
         self.charge = charge
@@ -77,6 +83,20 @@ class TransIPCalculator(Calculator):
         if self.symmetry.mode != "frame":
             self._turning = Turning(self.exported, self.symmetry)
 
+    def _state(self, atoms: ase.Atoms) -> ElectronicState:
+        """Charge and multiplicity of a structure. Raises UsageError: the model does not know them."""
+        where = f"The structure {atoms.get_chemical_formula()}"
+        state = state_of(atoms, where, charge=self.charge, multiplicity=self.multiplicity)
+        self.exported.metadata.check_charge(*state)
+        return state
+
+    def check_state(self, atoms: ase.Atoms, tol: float = 1e-15) -> list[str]:
+        """What changed since the last evaluation; ase itself does not look at `atoms.info`, which states the charge."""
+        changes = super().check_state(atoms, tol)
+        if self.atoms is not None and self._state(atoms) != self._state(self.atoms):
+            changes.append("info")
+        return changes
+
     def calculate(
         self,
         atoms: ase.Atoms | None = None,
@@ -86,18 +106,19 @@ class TransIPCalculator(Calculator):
         """Compute everything at once; called by ase.
 
         Raises:
-            UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite.
+            UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite, a
+                charge or multiplicity that the model does not know, or that is not the one asked for.
         """
         super().calculate(atoms, properties or ["energy"], system_changes)
         atoms = self.atoms
         if self._turning is None:
             self.reference = atoms.positions.copy() if self.reference is None else self.reference
             self._turning = Turning(self.exported, self.symmetry, atoms.numbers.copy(), self.reference)
+        state = self._state(atoms)
         result = self.exported.evaluate(
             atoms.numbers,
             atoms.positions,
-            self.charge,
-            self.multiplicity,
+            *state,
             cell=atoms.cell.array,
             periodic=atoms.pbc,
             symmetry=self._turning,

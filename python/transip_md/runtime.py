@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -128,6 +129,24 @@ def check_isolated(periodic: np.ndarray) -> None:
         )
 
 
+def check_apart(positions: np.ndarray, neighbourhood: Neighbourhood) -> None:
+    """Raise UsageError if two atoms, or an atom and an image, are in one place, where a network may give a number.
+
+    Args:
+        positions: Angstrom, [N, 3].
+        neighbourhood: of the structure.
+    """
+    rows = neighbourhood.rows(positions)
+    order = np.lexsort(rows.T)
+    same = np.flatnonzero((rows[order[1:]] == rows[order[:-1]]).all(axis=1))
+    if len(same):
+        first, second = sorted(neighbourhood.owner[order[same[0] : same[0] + 2]].tolist())
+        raise UsageError(
+            f"Atoms {first} and {second} (counted from 0) are in one place, so that a force is not finite (NaN or "
+            "infinity). Move one of them."
+        )
+
+
 def neighbourhood_of(
     metadata: Metadata, positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray
 ) -> Neighbourhood:
@@ -164,6 +183,17 @@ def inputs_of(
     )
 
 
+def _load_again(path: Path, device: str, sha256: str) -> ExportedModel:
+    """Load the file of a pickled model. Raises UsageError: it is another file now."""
+    found = ExportedModel(path, device)
+    if found.sha256 != sha256:
+        raise UsageError(
+            f"{path} is not the file that the pickled model was loaded from: its contents have changed. Bring the file "
+            "back, or make the calculator anew."
+        )
+    return found
+
+
 class ExportedModel:
     """A loaded model file.
 
@@ -173,6 +203,7 @@ class ExportedModel:
         forward: what runs.
         device: where the weights are.
         compiled: the file holds compiled code, not TorchScript.
+        sha256: of the file.
         reference: the structure that it brings with the numbers that it gave where it was exported; None: it has none.
     """
 
@@ -192,6 +223,7 @@ class ExportedModel:
         # What is checked is what is loaded, even if the file changes meanwhile.
         content = self.path.read_bytes() if self.path.is_file() else None
         archive = Archive(self.path, content)
+        self.sha256 = hashlib.sha256(content or b"").hexdigest()
         self.metadata = metadata_of(archive)
         check_weights(archive, self.metadata)
         name = f"extra/{REFERENCE_NAME}"
@@ -209,6 +241,13 @@ class ExportedModel:
             assert content is not None
             self.device = choose_device(device)
             self.forward = ScriptedForward(content, path, self.device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A loaded model travels to another process as its path, its hash and its device."""
+        return _load_again, (self.path.resolve(), str(self.device), self.sha256)
+
+    def __deepcopy__(self, memo: dict) -> ExportedModel:
+        return self
 
     @property
     def scripted(self) -> torch.jit.ScriptModule | None:
@@ -311,6 +350,7 @@ class ExportedModel:
         cell = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
         periodic = np.zeros(3, dtype=bool) if periodic is None else np.asarray(periodic, dtype=bool)
         neighbourhood = self.neighbourhood(positions, cell, periodic)
+        check_apart(positions, neighbourhood)
         inputs = self.inputs(numbers, positions, neighbourhood, charge, multiplicity)
         run = self.run if symmetry is None else symmetry.run
         energies, row_forces = (output.cpu().numpy() for output in run(inputs))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import multiprocessing
 import os
 import signal
@@ -32,6 +31,7 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import BFGS
 from pydantic import BaseModel, ConfigDict, Field
 
+from transip_md.electronic_state import state_of
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.structures import read_structure
 
@@ -112,21 +112,6 @@ def _whole_frames(path: Path, atoms_per_frame: int) -> int:
     return lines // lines_per_frame
 
 
-def _stated(atoms: ase.Atoms, names: Iterable[str], default: int, structure: Path) -> int:
-    """The whole number that a structure file states under the first of these names that it has."""
-    for name in names:
-        if name not in atoms.info:
-            continue
-        try:
-            number = float(atoms.info[name])
-        except (TypeError, ValueError):
-            number = math.nan
-        if not number.is_integer():
-            raise UsageError(f"{structure} says {name}={atoms.info[name]}. Expected a whole number: correct the file.")
-        return int(number)
-    return default
-
-
 def _require_boundaries(atoms: ase.Atoms, structure: Path) -> None:
     """Raise UsageError for what is neither isolated nor periodic in all directions."""
     if not atoms.pbc.any() or (atoms.pbc.all() and atoms.cell.rank == 3):
@@ -153,11 +138,9 @@ def _require_electrons(atoms: ase.Atoms, charge: int, multiplicity: int, structu
 
 def _recipe_of(atoms: ase.Atoms, structure: Path, recipe: SamplingRecipe) -> SamplingRecipe:
     """The recipe with everything in it that the structure decides."""
-    charge, multiplicity = recipe.charge, recipe.multiplicity
-    if charge is None:
-        charge = _stated(atoms, ["charge"], 0, structure)
-    if multiplicity is None:
-        multiplicity = _stated(atoms, ["multiplicity", "spin"], 1, structure)
+    stated = state_of(atoms, str(structure))
+    charge = stated.charge if recipe.charge is None else recipe.charge
+    multiplicity = stated.multiplicity if recipe.multiplicity is None else recipe.multiplicity
     _require_boundaries(atoms, structure)
     _require_electrons(atoms, charge, multiplicity, structure)
     digest = hashlib.sha256(structure.read_bytes()).hexdigest()

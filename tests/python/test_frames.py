@@ -201,7 +201,7 @@ BAD_LABELS = {
 }
 BAD_INFO = {
     "half a charge": ({"charge": 0.5}, ": charge 0.5, expected an integer."),
-    "no multiplicity": ({"spin": 0}, ": multiplicity 0, expected an integer of at least 1."),
+    "no multiplicity": ({"spin": 0}, ": spin 0, expected an integer of at least 1."),
 }
 
 

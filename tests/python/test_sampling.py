@@ -291,7 +291,7 @@ def test_nothing_of_the_input_is_left_in_the_frames(molecules, tmp_path):
     atoms = ase.io.read(molecules / "water.XYZ")
     atoms.info["source"] = "elsewhere"
     atoms.set_tags([1, 2, 3])
-    atoms.set_initial_charges([0.5, 0.5, 0.5])
+    atoms.set_initial_charges([0.5, -0.25, -0.25])
     atoms.set_constraint(FixAtoms([0]))
     ase.io.write(tmp_path / "full.extxyz", atoms)
     for name, structure in {"bare": molecules / "water.XYZ", "full": tmp_path / "full.extxyz"}.items():

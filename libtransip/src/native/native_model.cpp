@@ -1,5 +1,6 @@
 #include "native_model.h"
 
+#include "../same_place.h"
 #include "radial.h"
 #include "transip/error.h"
 
@@ -198,10 +199,10 @@ void NativeModel::Impl::add_edge(std::span<const double> positions, std::int64_t
   const double x = there[0] - here[0], y = there[1] - here[1], z = there[2] - here[2];
   const double square = x * x + y * y + z * z;
   if (cutoff > 0.0 && square >= cutoff * cutoff) return;
+  if (square == 0.0) throw_same_place(static_cast<std::size_t>(row));
   const double distance = std::sqrt(square);
   neighbour.push_back(static_cast<std::int32_t>(row));
   distances.push_back(distance);
-  // No direction, and so no number, between two atoms in one place: whoever looks at the forces finds it.
   directions.insert(directions.end(), {x / distance, y / distance, z / distance});
 }
 

@@ -19,6 +19,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from transip_md.bench.peers.catalogue import PEERS
+from transip_md.engines.base import Job
 from transip_md.errors import EnvironmentFaultError, TransIPError
 from transip_md.variables import environment_variables
 
@@ -33,7 +34,7 @@ boundary {boundary}
 neighbor {skin} bin
 timestep {timestep}
 read_data start.data
-pair_style transip {model} device {device} kernels {kernels} check no
+pair_style transip {model} device {device} kernels {kernels} check no{state}
 pair_coeff * * {symbols}
 fix 1 all nve
 run {warmup}
@@ -152,13 +153,17 @@ def _peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def _job(task: Task) -> Job:
+    return Job(task.model, task.atoms, Path(), task.device)
+
+
 def _model(task: Task) -> Callable[[int], None]:
     from transip_md.runtime import ExportedModel
 
     model = ExportedModel(task.model, task.device)
     atoms = task.atoms
     neighbourhood = model.neighbourhood(atoms.positions, atoms.cell.array, atoms.pbc)
-    inputs = model.inputs(atoms.numbers, atoms.positions, neighbourhood, 0, 1)
+    inputs = model.inputs(atoms.numbers, atoms.positions, neighbourhood, *_job(task).state)
 
     def advance(steps: int) -> None:
         for _ in range(steps):
@@ -181,7 +186,8 @@ def _gfn2(task: Task) -> Callable[[int], None]:
     except ImportError as error:
         raise EnvironmentFaultError("GFN2-xTB needs tblite. Type `pip install 'transip-md[train]'`.") from error
     # The density of a step starts the next one, as users run it.
-    return _ase_dynamics(task, TBLite(method="GFN2-xTB", verbosity=0))
+    charge, multiplicity = _job(task).state
+    return _ase_dynamics(task, TBLite(method="GFN2-xTB", verbosity=0, charge=charge, multiplicity=multiplicity))
 
 
 def _ase_dynamics(task: Task, calculator: Calculator) -> Callable[[int], None]:
@@ -198,14 +204,12 @@ def _openmm(task: Task) -> Callable[[int], None]:
     import openmm
 
     from transip_md import units
-    from transip_md.engines.base import Job
     from transip_md.engines.openmm_engine import FEMTOSECOND, OpenMMEngine
 
     os.environ["OPENMM_CPU_THREADS"] = str(task.threads)
-    job = Job(task.model, task.atoms, Path(), task.device)
     # OpenMM's own integrator, as in users' scripts.
     integrator = openmm.VerletIntegrator(TIMESTEP * FEMTOSECOND)
-    context = OpenMMEngine(_openmm_platform(task.device)).context(job, integrator)
+    context = OpenMMEngine(_openmm_platform(task.device)).context(_job(task), integrator)
     context.setVelocities(_velocities(task.atoms) / units.ANGSTROM_PER_NM / FEMTOSECOND)
 
     def advance(steps: int) -> None:
@@ -233,7 +237,7 @@ def _velocities(atoms: ase.Atoms) -> np.ndarray:
 
 def _lammps(task: Task) -> Timing:
     from transip_md.build import find_tool
-    from transip_md.engines.lammps_engine import boundary_of, write_data
+    from transip_md.engines.lammps_engine import boundary_of, state_words, write_data
     from transip_md.plugins import KINDS, plugin_library
 
     plugin_library(KINDS["lammps"])
@@ -248,6 +252,7 @@ def _lammps(task: Task) -> Timing:
             model=task.model.resolve(),
             device=task.device,
             kernels=task.kernels,
+            state=state_words(_job(task).state),
             symbols=" ".join(symbols),
             warmup=task.warmup,
             steps=task.steps,

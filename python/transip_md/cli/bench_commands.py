@@ -46,6 +46,8 @@ def bench(
     from transip_md.bench.peers.catalogue import PEERS
     from transip_md.bench.peers.environments import make_ready
     from transip_md.bench.run import TARGETS, Gap, layouts_of, measure, require_a_use
+    from transip_md.electronic_state import known_state
+    from transip_md.metadata import read_metadata
     from transip_md.outputs import require_folder_of
     from transip_md.runtime import choose_device
     from transip_md.structures import read_structure
@@ -58,12 +60,14 @@ def bench(
     layouts = layouts_of(
         list(TARGETS) if engine == "all" else engine.split(","), ranks or [1], versus or [], kernels or ["auto"]
     )
-    chosen = {}
+    chosen, metadata = {}, read_metadata(model)
     for path in structures:
         atoms = read_structure(path)
         for times in repeat or [1]:
             if times != 1 and not atoms.pbc.all():
                 raise UsageError(f"--repeat is for periodic structures; {path} is not periodic in all directions.")
+            if known_state(metadata, atoms, str(path)) != (0, 1) and times != 1:
+                raise UsageError(f"--repeat is for neutral singlets; {path} states another charge or multiplicity.")
             name = path.stem if times == 1 else f"{path.stem} x {times**3}"
             if name in chosen:
                 raise UsageError(f"Two structures are called {name}. Give files with other names.")

@@ -61,11 +61,14 @@ def parity(
     ] = None,
 ) -> None:
     """Energy and forces of one structure in several engines, against the Python reference."""
+    from transip_md.electronic_state import known_state
     from transip_md.engines import engine_list
+    from transip_md.metadata import read_metadata
     from transip_md.parity import compare_engines
     from transip_md.structures import read_structure
 
     atoms = read_structure(structure)
+    known_state(read_metadata(model), atoms, str(structure))
     places = None if reference is None else read_structure(reference).positions
     names = engine_list(engine)
     with tempfile.TemporaryDirectory() as folder:

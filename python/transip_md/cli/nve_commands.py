@@ -98,12 +98,16 @@ def _run(
     from transip_md.metadata import read_metadata
 
     # Before anything that takes seconds to import.
-    read_metadata(model)
+    metadata = read_metadata(model)
+    from transip_md.electronic_state import known_state
     from transip_md.engines import engine_list
     from transip_md.nve.study import Matrix, name_structures, run_study
     from transip_md.structures import read_structure
 
-    named = name_structures([(path, read_structure(path)) for path in structures])
+    found = [(path, read_structure(path)) for path in structures]
+    for path, atoms in found:
+        known_state(metadata, atoms, str(path))
+    named = name_structures(found)
     matrix = Matrix(
         named, engine_list(engine), *(list(dict.fromkeys(v)) for v in (timesteps, temperatures, seeds, dtypes)), base
     )

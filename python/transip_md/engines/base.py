@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 import ase
 import numpy as np
 
+from transip_md.electronic_state import ElectronicState, state_of
+
 
 @dataclass(frozen=True)
 class Job:
@@ -30,6 +32,11 @@ class Job:
     device: str = "auto"
     symmetry: str = "none"
     reference: np.ndarray | None = None
+
+    @property
+    def state(self) -> ElectronicState:
+        """Charge and multiplicity that the structure states."""
+        return state_of(self.atoms, f"The structure {self.atoms.get_chemical_formula()}")
 
     @property
     def frame_reference(self) -> np.ndarray | None:

@@ -11,6 +11,7 @@ import ase.data
 import numpy as np
 
 from transip_md.build import find_tool
+from transip_md.electronic_state import ElectronicState
 from transip_md.engines.base import Dynamics, EnergyRecord, Job, ProgressCallback, SinglePoint
 from transip_md.engines.child import run_child
 from transip_md.engines.lammps_runs import frames_of, last_restart, output_lines
@@ -31,7 +32,7 @@ atom_style    atomic
 atom_modify   map array
 {read}
 neighbor      0.5 bin
-pair_style    transip {model} device {device}{symmetry}
+pair_style    transip {model} device {device}{state}{symmetry}
 pair_coeff    * * {symbols}
 {thermo}
 thermo_modify format float %.15g
@@ -156,6 +157,12 @@ def _symmetry(job: Job, folder: Path) -> str:
     return " symmetry frame reference reference.xyz"
 
 
+def state_words(state: ElectronicState) -> str:
+    """Keywords of the pair style for a charge and multiplicity that are not its defaults."""
+    charge = f" charge {state.charge}" if state.charge else ""
+    return charge + (f" multiplicity {state.multiplicity}" if state.multiplicity != 1 else "")
+
+
 class LammpsEngine:
     """Runs the wheel's ``lmp`` on a deck."""
 
@@ -178,6 +185,7 @@ class LammpsEngine:
             read=read,
             model=f'"{name}"' if " " in name else name,
             device=job.device,
+            state=state_words(job.state),
             symmetry=_symmetry(job, deck.parent),
             symbols=" ".join(symbols),
             thermo=THERMO,

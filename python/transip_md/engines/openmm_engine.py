@@ -94,6 +94,8 @@ class OpenMMEngine:
             create_force(
                 job.model,
                 atoms.numbers,
+                charge=job.state.charge,
+                multiplicity=job.state.multiplicity,
                 device=job.device,
                 periodic=periodic,
                 symmetry=job.symmetry,

@@ -13,6 +13,7 @@ from typing import Literal
 
 import ase
 
+from transip_md.electronic_state import NEUTRAL_SINGLET, known_state
 from transip_md.engines import make_engine
 from transip_md.engines.base import Dynamics, EnergyRecord, Engine, Job
 from transip_md.errors import UsageError
@@ -131,6 +132,7 @@ def run_nve(
     steps, every = settings.plan()
     exported = ExportedModel(model, device=settings.device)
     exported.metadata.check_species(atoms.numbers)
+    known_state(exported.metadata, atoms, f"The structure {atoms.get_chemical_formula()}")
     if exported.metadata.cutoff is None:
         check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
@@ -173,6 +175,8 @@ def _fingerprint(job: Job, dynamics: Dynamics, settings: NveSettings) -> str:
     atoms = job.atoms
     for part in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, atoms.get_masses(), dynamics.velocities):
         digest.update(part.tobytes())
+    if job.state != NEUTRAL_SINGLET:
+        digest.update(repr(tuple(job.state)).encode())
     digest.update(job.model.read_bytes())
     return digest.hexdigest()
 

@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from scipy.spatial.distance import pdist
 
+from transip_md.electronic_state import ElectronicState, state_of
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.structures import read_frames
 from transip_md.training.aselmdb import SUFFIX, Shard, open_shards
@@ -311,14 +312,14 @@ def _frame(atoms: ase.Atoms, place: str, rules: _Rules) -> Frame:
     for name, values in {"energy": energy, "forces": forces, "positions": positions, "cell": cell}.items():
         _check_finite(values, name, place)
     _check_cell(cell, periodic, place)
-    multiplicity = atoms.info.get("multiplicity", atoms.info.get("spin", rules.multiplicity))
+    state = state_of(atoms, place, default=ElectronicState(rules.charge, rules.multiplicity))
     return Frame(
         numbers=np.array(atoms.numbers, dtype=np.int64),
         positions=positions,
         cell=cell,
         periodic=periodic,
-        charge=_whole(atoms.info.get("charge", rules.charge), "charge", place),
-        multiplicity=_whole(multiplicity, "multiplicity", place, smallest=1),
+        charge=state.charge,
+        multiplicity=state.multiplicity,
         energy=float(energy),
         forces=forces,
     )
@@ -370,18 +371,6 @@ def _check_cell(cell: np.ndarray, periodic: np.ndarray, place: str) -> None:
             f"{place}: the cell vectors {cell[periodic].tolist()} of its periodic axes are linearly dependent. "
             "Expected vectors that span a cell. Mend the cell or leave the frame out."
         )
-
-
-def _whole(value: object, name: str, place: str, smallest: int | None = None) -> int:
-    """A charge or multiplicity as an integer, which a file may have written as a real number."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not number.is_integer() or (smallest is not None and number < smallest):
-        least = "" if smallest is None else f" of at least {smallest}"
-        raise UsageError(f"{place}: {name} {value}, expected an integer{least}. Mend the file or leave the frame out.")
-    return int(number)
 
 
 def _sample(frames: Frames, rows: np.ndarray | None, limit: int, seed: int) -> np.ndarray:

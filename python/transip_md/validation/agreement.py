@@ -44,9 +44,6 @@ def precision(subject: Subject) -> Iterator[Finding]:
 @check("engines", "ASE, LAMMPS, OpenMM")
 def engines(subject: Subject) -> Iterator[Finding]:
     """Energy and forces of the structure in every engine that is installed, against ASE."""
-    if subject.charge or subject.multiplicity != 1:
-        yield subject.skip("engines", "the comparison runs neutral singlets")
-        return
     for name in ENGINE_NAMES[1:]:
         try:
             rows, _ = compare_engines(

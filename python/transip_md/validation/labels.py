@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import ase
 import numpy as np
 
+from transip_md.electronic_state import state_of
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Subject
@@ -15,14 +16,17 @@ from transip_md.validation.subject import MILLI, Subject
 MOST_FRAMES = 100
 
 
-def _labelled(frames: list[ase.Atoms]) -> list[ase.Atoms]:
-    return [frame for frame in frames if frame.calc and {"energy", "forces"} <= frame.calc.results.keys()]
+def _labelled(subject: Subject) -> list[ase.Atoms]:
+    """Frames with labels, of the subject's charge and multiplicity."""
+    state = (subject.charge, subject.multiplicity)
+    frames = [frame for frame in subject.frames if frame.calc and {"energy", "forces"} <= frame.calc.results.keys()]
+    return [frame for frame in frames if state_of(frame, subject.name) == state]
 
 
 @check("labels", "Energies and forces against labels")
 def labels(subject: Subject) -> Iterator[Finding | Curve]:
     """Errors on the labelled frames of the file."""
-    frames = _labelled(subject.frames)
+    frames = _labelled(subject)
     if not frames:
         yield subject.skip("labels", "the file has no energies and forces")
         return

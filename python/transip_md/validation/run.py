@@ -12,6 +12,7 @@ import ase
 import numpy as np
 
 import transip_md
+from transip_md.electronic_state import known_state
 from transip_md.errors import UsageError
 from transip_md.locate import version_of
 from transip_md.runtime import ExportedModel, check_isolated
@@ -24,20 +25,6 @@ from transip_md.validation.thresholds import thresholds
 
 #: Told before each check: title, structure, checks done, checks in all.
 ValidationProgress = Callable[[str, str, int, int], None]
-
-
-def _whole(value: object, name: str, path: Path) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{path}: {name} must be a whole number, got {value!r}.") from error
-    return number
-
-
-def _charge_of(atoms: ase.Atoms, path: Path) -> tuple[int, int]:
-    """Total charge and multiplicity that a structure's file tells, else 0 and 1."""
-    multiplicity = atoms.info.get("multiplicity", atoms.info.get("spin", 1))
-    return _whole(atoms.info.get("charge", 0), "charge", path), _whole(multiplicity, "multiplicity", path)
 
 
 def read_subjects(
@@ -72,12 +59,12 @@ def read_subjects(
     for path, name in zip(structures, names, strict=True):
         frames = read_frames(path)
         atoms = frames[-1]
-        charge, multiplicity = _charge_of(atoms, path)
         exported.metadata.check_species(atoms.numbers)
-        exported.metadata.check_charge(charge, multiplicity)
+        charge, multiplicity = known_state(exported.metadata, atoms, str(path))
         if exported.metadata.cutoff is None:
             check_isolated(atoms.pbc)
         plain = ase.Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=atoms.get_masses())
+        plain.info.update(charge=charge, multiplicity=multiplicity)
         unique = name if names.count(name) == 1 else str(path)
         subjects.append(
             Subject(

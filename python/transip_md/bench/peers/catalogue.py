@@ -11,6 +11,8 @@ from typing import Any
 
 import ase
 
+from transip_md.electronic_state import state_of
+
 #: What MACE-OFF23 knows; MACE and NequIP are built for as many.
 ORGANIC = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
 RANDOM = "random; they do not change the time"
@@ -46,6 +48,8 @@ class Peer:
             return f"it knows {', '.join(self.elements)}, the structure has {', '.join(unknown)}"
         if self.periodic_only and not atoms.pbc.all():
             return f"it runs on structures that are periodic in all directions, this one has pbc {atoms.pbc.tolist()}"
+        if state_of(atoms, "the structure") != (0, 1):
+            return "it runs neutral singlets here, this structure states another charge or multiplicity"
         return None
 
     def facts(self) -> dict[str, Any]:
