@@ -299,9 +299,9 @@ def data_sets(folder: Path) -> dict[str, DataConfig]:
     """The data sets by name.
 
     Args:
-        folder: of sampled files; published ones are in TRANSIP_MD_DATA, or in ../shared/data beside the repository.
+        folder: of sampled files; published ones are in the folder that TRANSIP_MD_DATA names, or there too.
     """
-    published = Path(os.environ.get("TRANSIP_MD_DATA") or ROOT.parent / "shared" / "data")
+    published = Path(os.environ.get("TRANSIP_MD_DATA") or folder)
     return {
         "ethanol_pbe": DataConfig(
             train=[published / "ethanol_pbe_train.extxyz.xz"],

@@ -1,6 +1,6 @@
 """Liquid water at 300 K, at constant volume or pressure: `transip-md export water -o water.pt` first.
 
-Faster on a CPU, in single precision: `transip-md export water -o water32.pt --dtype float32`, then `--model water32.pt`.
+Faster, in single precision: `transip-md export water -o water32.pt --dtype float32`, then `--model water32.pt`.
 """
 
 import argparse

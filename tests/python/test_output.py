@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,15 +16,14 @@ from rich.table import Table
 
 from transip_md.cli import progress
 from transip_md.cli.console import PlainConsole
+from transip_md.metadata import METADATA_NAME
 from transip_md.text import indented, one_line
 
 HOSTILE = "[/x] frames [pbe0]\nvalidated: PASS\r\x1b[2Jgone \u202e"
 
 
 def transip_md(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    import os
-
-    command = [sys.executable, "-m", "transip_md", *map(str, arguments)]
+    command = [sys.executable, "-m", "transip_md.cli.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
 
 
@@ -32,7 +32,7 @@ def with_training(source: Path, target: Path, **training: str) -> Path:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for entry in old.infolist():
             content = old.read(entry)
-            if entry.filename.endswith("transip.json"):
+            if entry.filename.endswith(METADATA_NAME):
                 metadata = json.loads(content)
                 metadata["training"].update(training)
                 metadata["certificate"] = {"summary": HOSTILE}
