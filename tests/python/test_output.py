@@ -70,7 +70,7 @@ def test_hostile_metadata_and_names(tmp_path, ethanol_file, repository):
     commands = {
         "info": [model],
         "parity": [model, structure, "--engine", "ase"],
-        "nve": [model, structure, "--engine", "ase", "--time", "0.05", "--out", tmp_path / "nve", "--threshold", "99"],
+        "nve": [model, structure, "--engine", "ase", "--time", "0.15", "--out", tmp_path / "nve", "--threshold", "99"],
         "validate": [model, structure, "--only", "rotation"],
         "bench": [model, structure, "--engine", "model", "--seconds", "0.01", "--rounds", "1"],
     }
@@ -89,7 +89,7 @@ def test_tables_fit(tmp_path, ethanol_file, repository, columns):
     commands = {
         "info": [ethanol_file],
         "parity": [ethanol_file, structure, "--engine", "ase"],
-        "nve": [ethanol_file, structure, "--engine", "ase", "--time", "0.05", "--out", tmp_path, "--threshold", "99"],
+        "nve": [ethanol_file, structure, "--engine", "ase", "--time", "0.15", "--out", tmp_path, "--threshold", "99"],
         "eval": ["ethanol", structure_with_labels(tmp_path, structure)],
         "validate": [ethanol_file, structure, "--only", "rotation,forces"],
         "bench": [ethanol_file, structure, "--engine", "model,ase", "--seconds", "0.01", "--rounds", "1"],
