@@ -108,14 +108,16 @@ train-organic: $(INSTALLED)
 	$(BIN)/transip-md train recipes/organic/third.yaml -o recipes/organic/data/third.ckpt
 	$(BIN)/transip-md train recipes/organic/fourth.yaml -o python/transip_md/shipped/organic.ckpt
 
-# The data: deepmd-kit's example set of liquid water as extended XYZ; see recipes/water/README.md.
-WATER ?= ../shared/data/water_pbe0_periodic.extxyz.xz
-train-water: $(INSTALLED)
+# WATER is deepmd-kit's example set of liquid water as extended XYZ, 400 frames; recipes/water/README.md says where it
+# comes from.
+recipes/water/data/test.extxyz: | $(INSTALLED)
+	@test -n "$(WATER)" || { echo "The frames of liquid water are needed (recipes/water/README.md says what they are). Type: make $(MAKECMDGOALS) WATER=path/to/water_pbe0_periodic.extxyz.xz"; exit 2; }
 	$(BIN)/python recipes/water/split.py $(WATER)
+
+train-water: $(INSTALLED) recipes/water/data/test.extxyz
 	$(BIN)/transip-md train recipes/water/train.yaml -o python/transip_md/shipped/water.ckpt
 
-stability: build
-	@test -f recipes/water/data/test.extxyz || $(BIN)/python recipes/water/split.py $(WATER)
+stability: build recipes/water/data/test.extxyz
 	$(BIN)/python benchmarks/stability.py water $(ARGS)
 	$(BIN)/python benchmarks/stability.py organic $(ARGS)
 
@@ -124,9 +126,9 @@ symmetry: $(INSTALLED)
 	$(BIN)/python benchmarks/symmetry.py $(ARGS)
 
 # Some only: make reports ARGS=organic
-# Water's frames are made of WATER if that is there; without them its report is left out.
+# Water's frames are made of WATER=path if that is given; without them its report is left out.
 reports: build
-	@test -f recipes/water/data/test.extxyz || ! test -f $(WATER) || $(BIN)/python recipes/water/split.py $(WATER)
+	@test -f recipes/water/data/test.extxyz || test -z "$(WATER)" || $(BIN)/python recipes/water/split.py $(WATER)
 	$(BIN)/python scripts/reports.py $(ARGS)
 
 # Options go into ARGS, as in `make learned-symmetry ARGS='--jobs 2'`.

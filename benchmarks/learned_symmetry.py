@@ -35,7 +35,8 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from transip_md.cli.console import console, errors, progress_bar
+from transip_md.cli.console import console, errors
+from transip_md.cli.progress import LongTask
 from transip_md.errors import TransIPError, UsageError
 from transip_md.locate import version_of
 from transip_md.model.evaluate import predict
@@ -273,12 +274,12 @@ def run_missing(cells: list[Cell], runs: Path, jobs: int) -> None:
         return
     context = multiprocessing.get_context("spawn")
     fractions = context.Array("d", len(waiting))
-    with context.Pool(jobs, _begin_worker, (fractions,)) as pool, progress_bar() as bar:
-        line = bar.add_task("cells", total=len(waiting))
+    shown = LongTask("learned symmetry", len(waiting), unit="cells")
+    with context.Pool(jobs, _begin_worker, (fractions,)) as pool, shown:
         pending = [pool.apply_async(_work, (index, cell, runs)) for index, cell in enumerate(waiting)]
         while pending:
             pending[0].wait(1.0)
-            bar.update(line, completed=sum(fractions))
+            shown.update(sum(fractions))
             for one in [one for one in pending if one.ready()]:
                 result = one.get()
                 pending.remove(one)
@@ -298,9 +299,9 @@ def data_sets(folder: Path) -> dict[str, DataConfig]:
     """The data sets by name.
 
     Args:
-        folder: of sampled files; published ones are in TRANSIP_MD_DATA, or in ../shared/data beside the repository.
+        folder: of sampled files; published ones are in the folder that TRANSIP_MD_DATA names, or there too.
     """
-    published = Path(os.environ.get("TRANSIP_MD_DATA") or ROOT.parent / "shared" / "data")
+    published = Path(os.environ.get("TRANSIP_MD_DATA") or folder)
     return {
         "ethanol_pbe": DataConfig(
             train=[published / "ethanol_pbe_train.extxyz.xz"],
@@ -336,10 +337,9 @@ def prepare(data: DataConfig) -> None:
         temperature, frames, seed = SAMPLED[file.name]
         file.parent.mkdir(parents=True, exist_ok=True)
         recipe = SamplingRecipe(teacher="gfn2-xtb", temperature=temperature, seed=seed)
-        with progress_bar() as bar:
-            line = bar.add_task(f"sampling {file.name}", total=frames)
+        with LongTask(f"sampling {file.name}", frames, unit="frames") as shown:
             for done in sample(ROOT / "examples" / "ethanol.xyz", file, frames, recipe):
-                bar.update(line, completed=done)
+                shown.update(done)
 
 
 def objectives(options: argparse.Namespace) -> dict[str, tuple[str, EquivarianceConfig | None]]:

@@ -21,7 +21,8 @@ import ase.io
 from rich.table import Table
 
 from transip_md import units
-from transip_md.cli.console import console, progress_bar
+from transip_md.cli.console import console
+from transip_md.cli.progress import LongTask
 from transip_md.engines.base import Dynamics, Job
 from transip_md.engines.openmm_engine import OpenMMEngine
 from transip_md.export import export
@@ -84,10 +85,9 @@ def run(name: str, dtype: str, platform: str, time_ps: float) -> Run:
     atoms = ase.io.read(STRUCTURES[name])
     steps = round(time_ps * 1000.0 / TIMESTEP)
     dynamics = Dynamics(TIMESTEP, steps, RECORD, thermal_velocities(atoms, TEMPERATURE, 1))
-    with progress_bar() as bar:
-        task = bar.add_task(f"{name}, {dtype}, {platform}", total=steps)
+    with LongTask(f"{name}, {dtype}, {platform}", steps) as progress:
         job = Job(exported(name, dtype, checkpoint), atoms, RUNS, "cpu")
-        record = OpenMMEngine(platform).dynamics(job, dynamics, lambda done: bar.update(task, completed=done))
+        record = OpenMMEngine(platform).dynamics(job, dynamics, progress.update)
     verdict = analyse(record, len(atoms))
     slope, error = (
         per_degree_of_freedom(value, len(atoms), verdict.temperature) for value in (verdict.slope, verdict.slope_error)

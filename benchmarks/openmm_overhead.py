@@ -33,7 +33,8 @@ from rich.table import Table
 
 from transip_md import units
 from transip_md.build import find_tool
-from transip_md.cli.console import console, progress_bar
+from transip_md.cli.console import console
+from transip_md.cli.progress import LongTask
 from transip_md.engines.openmm_engine import velocity_verlet
 from transip_md.errors import TransIPError
 from transip_md.export import export
@@ -167,11 +168,10 @@ def measure(
     os.environ["TRANSIP_KERNELS"] = key[0]
     bare, contexts = BareModel(library, file, atoms), contexts_of(file, atoms, key[0])
     times = {backend: np.zeros((blocks, 2)) for backend in contexts}
-    with progress_bar() as bar:
-        task = bar.add_task(f"{structure} {key[0]} {key[1]}", total=(blocks + 1) * length)
+    with LongTask(f"{structure} {key[0]} {key[1]}", (blocks + 1) * length) as progress:
         # One block more, for warming up, is not counted.
         for step in range(-length, blocks * length):
-            bar.advance(task)
+            progress.update(step + length + 1)
             for backend, context in contexts.items():
                 seconds = timed_step(context)
                 state = context.getState(positions=True)

@@ -10,7 +10,7 @@
 
 // pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]
 //   [check yes|no] [threads N] [symmetry none|average N [inversion]|frame|random SEED [forced]]
-//   [reference FILE]
+//   [kernels auto|native|torch] [reference FILE]
 // pair_coeff * * El1 El2 ...
 
 #ifndef LMP_PAIR_TRANSIP_H

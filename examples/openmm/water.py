@@ -1,6 +1,6 @@
 """Liquid water at 300 K, at constant volume or pressure: `transip-md export water -o water.pt` first.
 
-Eight times as fast: `transip-md export water -o water.pt2 --format aoti --dtype float32`, then `--model water.pt2`.
+Faster, in single precision: `transip-md export water -o water32.pt --dtype float32`, then `--model water32.pt`.
 """
 
 import argparse

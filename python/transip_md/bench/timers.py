@@ -21,6 +21,7 @@ from ase.calculators.calculator import Calculator
 from transip_md.bench.peers.catalogue import PEERS
 from transip_md.engines.base import Job
 from transip_md.errors import EnvironmentFaultError, TransIPError
+from transip_md.validation.certificate import QUIET
 from transip_md.variables import environment_variables
 
 #: Time step of all runs, fs, and temperature that they start at, K.
@@ -102,7 +103,7 @@ def time_task(task: Task) -> Timing:
         TransIPError: the engine failed.
         EnvironmentFaultError: the engine is not installed, or its plugin is not built.
     """
-    settings = {"OMP_NUM_THREADS": str(task.threads), "TRANSIP_KERNELS": task.kernels}
+    settings = {"OMP_NUM_THREADS": str(task.threads), "TRANSIP_KERNELS": task.kernels, QUIET: "1"}
     settings |= KEEP_MEMORY if task.keep_memory else {}
     with environment_variables(settings):
         if task.target in PEERS:

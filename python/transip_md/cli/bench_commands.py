@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from transip_md.cli.console import console
 from transip_md.cli.engine_commands import Model
+from transip_md.cli.progress import LongTask
 from transip_md.errors import EnvironmentFaultError, UsageError
 
-HEADINGS = ("structure", "atoms", "in", "ms/step", "+-", "over model", "x floor", "ns/day", "MB")
+#: Of two lines, so that the table fits a terminal of 60 columns; names wrap.
+HEADINGS = ("structure", "atoms", "in", "ms/\nstep", "+-\n%", "over\nmodel\n%", "x\nfloor", "ns/\nday", "MB")
 
 
 def bench(
@@ -51,6 +55,7 @@ def bench(
     from transip_md.outputs import require_folder_of
     from transip_md.runtime import choose_device
     from transip_md.structures import read_structure
+    from transip_md.validation.certificate import tell_certificate
 
     if json is not None:
         require_folder_of(json)
@@ -81,7 +86,13 @@ def bench(
             except EnvironmentFaultError as error:
                 missing.append(Gap(peer.name, None, str(error)))
                 layouts.remove(layout)
-    with console.status("") as status:
+    tell_certificate(read_metadata(model), model)
+    runs = len(chosen) * len(layouts) * (1 + rounds)
+    with LongTask("timing", runs, unit="runs") as progress:
+
+        def say(line: str) -> None:
+            progress.update(progress.completed + 1, description=line)
+
         results = measure(
             model,
             chosen,
@@ -90,22 +101,23 @@ def bench(
             device=device,
             seconds=seconds,
             rounds=rounds,
-            say=lambda line: status.update(line),
+            say=say,
         )
     results.gaps[:0] = missing
     place = results.machine.get("cuda", results.machine["processor"])
     title = f"{results.model}: {place}, {threads} thread{'s' if threads > 1 else ''}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("structure", "in") else "right", no_wrap=True)
+        words = heading in ("structure", "in")
+        table.add_column(Text(heading), justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for line in results.lines:
         table.add_row(
             line.structure,
             str(line.atoms),
             line.layout,
             f"{line.ms:.3g}",
-            f"{50 * (line.slowest - line.fastest) / line.ms:.0f} %",
-            "" if line.over_model is None else f"{100 * line.over_model:+.0f} %",
+            f"{50 * (line.slowest - line.fastest) / line.ms:.0f}",
+            "" if line.over_model is None else f"{100 * line.over_model:+.0f}",
             "" if line.floor is None else f"{line.floor:.1f}",
             f"{line.ns_per_day:.3g}",
             f"{line.memory:.0f}",
@@ -116,13 +128,13 @@ def bench(
         console.print(f"{layout}: cost grows as atoms^{exponent:.2f}")
     for name, facts in results.peers.items():
         told = f"{name}: {facts['settings']}; {facts['dtype']}; weights {facts['weights']}"
-        console.print(told, soft_wrap=True, markup=False)
+        console.print(told, soft_wrap=True)
     if results.keep_memory:
         setting = " ".join(f"{name}={value}" for name, value in results.keep_memory.items())
         console.print(f"For all sides: {setting}", soft_wrap=True)
     for gap in results.gaps:
         where = f" on {gap.structure}" if gap.structure else ""
-        console.print(f"Not measured: {gap.peer}{where}: {gap.reason}", soft_wrap=True, markup=False)
+        console.print(f"Not measured: {gap.peer}{where}: {gap.reason}", soft_wrap=True)
     if json is not None:
         results.write(json)
     if failed := sorted({gap.peer for gap in results.gaps if gap.failed}):

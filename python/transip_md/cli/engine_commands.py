@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
-from transip_md.cli.console import console
+from transip_md.cli.console import coloured_verdict, console
 from transip_md.errors import CheckFailedError
 
 Model = Annotated[Path, typer.Argument(help="A file made by `transip-md export`.")]
@@ -36,10 +38,6 @@ def build(
         console.print(line, soft_wrap=True)
 
     build_plugins(list(KINDS) if plugin == "all" else [plugin], force=force, say=say)
-
-
-def _verdict(passed: bool) -> str:
-    return "[green]PASS[/green]" if passed else "[red]FAIL[/red]"
 
 
 def warn_of_direct_forces(model: Path) -> None:
@@ -73,16 +71,18 @@ def parity(
     names = engine_list(engine)
     with tempfile.TemporaryDirectory() as folder:
         rows, tolerance = compare_engines(model, atoms, names, Path(folder), device, symmetry, places)
-    table = Table(title=f"{structure.name}: single point, against ASE", title_justify="left")
-    for heading in ("engine", "energy (eV)", "|dE| (eV)", "max |dF| (eV/A)", ""):
-        table.add_column(heading, justify="left" if heading == "engine" else "right")
+    table = Table(
+        title=f"{structure.name}: single point, against ASE", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for heading in ("engine", "energy\n(eV)", "|dE|\n(eV)", "max |dF|\n(eV/A)", ""):
+        table.add_column(Text(heading), justify="left" if heading == "engine" else "right", overflow="fold")
     for row in rows:
         table.add_row(
             row.engine,
             f"{row.energy:.10f}",
             f"{row.energy_difference:.1e}",
             f"{row.force_difference:.1e}",
-            _verdict(row.passed),
+            coloured_verdict(row.passed),
         )
     console.print(table)
     console.print(f"allowed: {tolerance.energy:.0e} eV and {tolerance.force:.0e} eV/A")

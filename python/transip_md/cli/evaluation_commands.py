@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import transip_md
-from transip_md.cli.console import console, progress_bar
+from transip_md.cli.console import console
+from transip_md.cli.progress import LongTask
 from transip_md.errors import CheckFailedError, UsageError
 from transip_md.locate import version_of
 from transip_md.outputs import require_folder_of
@@ -60,12 +61,12 @@ def evaluate(
     if not loaded.config.conservative:
         from transip_md.metadata import NOT_CONSERVATIVE
 
-        console.print(f"[yellow]{NOT_CONSERVATIVE}[/yellow]", soft_wrap=True)
+        console.print(Text(NOT_CONSERVATIVE, style="yellow"), soft_wrap=True)
     if output is not None:
         assumed = {"charge": charge, "multiplicity": multiplicity}
         files = [{"file": name, **report.to_dict()} for name, report in reports.items()]
         _write(output, {**_origin(checkpoint, loaded), "assumed": assumed, "files": files, "whole": whole.to_dict()})
-        console.print(f"{output}: everything above, unrounded", markup=False, soft_wrap=True)
+        console.print(f"{output}: everything above, unrounded", soft_wrap=True)
 
 
 def _load(checkpoint: str) -> Checkpoint:
@@ -87,15 +88,15 @@ def _measure(model: TransIP, sets: dict[str, Frames], rotations: bool) -> dict[s
     from transip_md.training.evaluation import tally_errors
 
     tallies: dict[str, Tally] = {}
-    with progress_bar() as bar:
-        task = bar.add_task("evaluating", total=sum(len(frames) for frames in sets.values()))
+    total = sum(len(frames) for frames in sets.values())
+    with LongTask("evaluating", total, unit="structures") as progress:
         before = 0
         for name, frames in sets.items():
             tallies[name] = tally_errors(
                 model,
                 frames,
                 rotations=rotations,
-                advanced=lambda done, before=before: bar.update(task, completed=before + done),
+                advanced=lambda done, before=before: progress.update(before + done),
             )
             before += len(frames)
             found = tallies[name].report()
@@ -115,12 +116,12 @@ def _table(title: str, *headings: str) -> Table:
     """A table whose first column is text and the others are numbers."""
     table = Table(title=title, title_justify="left")
     for heading in headings:
-        table.add_column(heading, justify="right" if table.columns else "left", overflow="fold")
+        table.add_column(Text(heading), justify="right" if table.columns else "left", overflow="fold")
     return table
 
 
 def _whole_table(model: str, report: Report) -> Table:
-    table = _table(f"{escape(model)}: errors", "", "value", "unit")
+    table = _table(f"{model}: errors", "", "value", "unit")
     table.columns[2].justify = "left"
     table.add_row("structures", str(report.structures), "")
     table.add_row("energy MAE", _number(report.energy_mae), "meV/atom")
@@ -148,7 +149,7 @@ def _files_table(reports: dict[str, Report]) -> Table:
     for name, report in zip(shown, reports.values(), strict=True):
         turned = "-" if report.rotation is None else _number(report.rotation.force_mae)
         numbers = (report.energy_mae, report.force_mae, report.force_rmse)
-        table.add_row(escape(name), str(report.structures), *map(_number, numbers), turned)
+        table.add_row(name, str(report.structures), *map(_number, numbers), turned)
     return table
 
 

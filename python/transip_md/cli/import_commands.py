@@ -66,7 +66,7 @@ def _show(source: ForeignFile) -> None:
 
 
 def _say(line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(line, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

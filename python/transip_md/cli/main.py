@@ -7,6 +7,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 import transip_md
 from transip_md.cli import (
@@ -22,6 +23,7 @@ from transip_md.cli import (
 )
 from transip_md.cli.console import errors
 from transip_md.errors import TransIPError
+from transip_md.text import indented
 
 app = typer.Typer(
     name="transip-md",
@@ -69,7 +71,7 @@ def run() -> None:
     try:
         app()
     except TransIPError as error:
-        errors.print(f"Error: {error}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(Text(indented(f"Error: {error}")), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         errors.print("Interrupted.")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
-from transip_md.cli.console import console, errors, progress_bar
+from transip_md.cli.console import coloured_verdict, console, errors
 from transip_md.cli.engine_commands import EngineChoice, Symmetry
+from transip_md.cli.progress import LongTask
 from transip_md.errors import CheckFailedError, UsageError
 from transip_md.tolerances import DRIFT
 
@@ -112,16 +114,15 @@ def _run(
         named, engine_list(engine), *(list(dict.fromkeys(v)) for v in (timesteps, temperatures, seeds, dtypes)), base
     )
     try:
-        with progress_bar() as bar:
-            task = bar.add_task("", total=None)
+        with LongTask("dynamics") as progress:
             return run_study(
                 model,
                 matrix,
                 out,
-                lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
+                lambda name, done, total: progress.update(done, total=total, description=name),
             )
     except (KeyboardInterrupt, SystemExit) as error:
-        errors.print(f"Interrupted. The same command goes on from what lies in {out}.", markup=False, soft_wrap=True)
+        errors.print(f"Interrupted. The same command goes on from what lies in {out}.", soft_wrap=True)
         raise typer.Exit(error.code if isinstance(error, SystemExit) else 130) from None
 
 
@@ -177,7 +178,7 @@ def _shapes_of_runs(study: Study) -> dict:
     from transip_md.optional import INSTALL, mdtraj
 
     if mdtraj() is None:
-        console.print(f"Bond lengths, RMSD and RDF are left out: mdtraj is not installed. {INSTALL}", markup=False)
+        console.print(f"Bond lengths, RMSD and RDF are left out: mdtraj is not installed. {INSTALL}")
         return {}
     shapes = {}
     for run in study.runs:
@@ -199,10 +200,10 @@ def _finish(study: Study, shapes: dict, out: Path, model: Path | None) -> None:
     console.print(_table(study))
     for name, order in study.orders.items():
         verdict = "PASS" if order.passed else "FAIL"
-        console.print(f"{verdict} order of the integrator {order.order:.2f}: {name}", markup=False, soft_wrap=True)
+        console.print(f"{verdict} order of the integrator {order.order:.2f}: {name}", soft_wrap=True)
     for name, pair in study.pairs.items():
         verdict = "PASS" if pair.passed else "FAIL"
-        console.print(f"{verdict} ensemble, off by {pair.off:.1f} sigma: {name}", markup=False, soft_wrap=True)
+        console.print(f"{verdict} ensemble, off by {pair.off:.1f} sigma: {name}", soft_wrap=True)
     console.print(f"{out}: report.html, nve.csv, nve.json, pictures; a folder for each case, if there are several")
     if model is not None:
         from transip_md.cli.engine_commands import warn_of_direct_forces
@@ -220,9 +221,10 @@ def _table(study: Study) -> Table:
         title=f"{study.model}: {shared_name(study)}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
         padding=(0, 1),
     )  # fmt: skip
-    table.add_column("run")
+    # In a narrow terminal names and the error of the drift wrap; the other numbers never do.
+    table.add_column("run", overflow="fold", min_width=8)
     for heading in ("drift\n(meV/atom/ps)", "fluctuation\n(meV/atom)", "mean T\n(K)", "change\nof L", ""):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(Text(heading), justify="right", no_wrap=not heading.startswith("drift"))
     for run in study.runs:
         found = run.conservation
         table.add_row(
@@ -231,7 +233,7 @@ def _table(study: Study) -> Table:
             f"{found.fluctuation:.5f}",
             f"{found.temperature:.0f}",
             "" if run.angular is None else f"{run.angular:.2g}",
-            "[green]PASS[/green]" if run.passed else "[red]FAIL[/red]",
+            coloured_verdict(run.passed),
         )
     return table
 

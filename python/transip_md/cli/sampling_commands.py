@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pydantic
 import typer
 
-from transip_md.cli.console import console, progress_bar
+from transip_md.cli.console import console
+from transip_md.cli.progress import LongTask
 from transip_md.errors import CheckFailedError, UsageError, validation_message
 from transip_md.outputs import make_folder, require_folder_of
 
@@ -103,10 +104,9 @@ def _recipes(temperatures: list[float], **same: Any) -> list[SamplingRecipe]:
 def _sample_one(structure: Path, output: Path, frames: int, recipe: SamplingRecipe) -> None:
     from transip_md.sampling import sample as run
 
-    with progress_bar() as bar:
-        task = bar.add_task(f"sampling {structure.stem}", total=frames)
+    with LongTask(f"sampling {structure.stem}", frames, unit="frames") as progress:
         for done in run(structure, output, frames, recipe):
-            bar.update(task, completed=done)
+            progress.update(done)
     console.print(f"{output}: {frames} frames at {recipe.temperature:g} K, labelled with {recipe.teacher}")
 
 
@@ -116,8 +116,8 @@ def _sample_several(tasks: list[SamplingTask], frames: int, jobs: int) -> None:
 
     done: dict[Path, int] = {task.output: 0 for task in tasks}
     failures: dict[Path, str] = {}
-    with progress_bar() as bar, closing(sample_all(tasks, frames, jobs)) as progress:
-        line = bar.add_task(f"sampling {len(tasks)} files", total=frames * len(tasks))
+    shown = LongTask(f"sampling {len(tasks)} files", frames * len(tasks), unit="frames")
+    with shown, closing(sample_all(tasks, frames, jobs)) as progress:
         for step in progress:
             output = step.task.output
             if step.failure:
@@ -125,7 +125,7 @@ def _sample_several(tasks: list[SamplingTask], frames: int, jobs: int) -> None:
             else:
                 done[output] = step.frames
             expected = sum(done[path] if path in failures else frames for path in done)
-            bar.update(line, completed=sum(done.values()), total=expected)
+            shown.update(sum(done.values()), total=expected)
     if failures:
         report = "".join(f"\n{output}: {failure}" for output, failure in failures.items())
         raise CheckFailedError(f"{len(failures)} of {len(tasks)} files could not be sampled:{report}")

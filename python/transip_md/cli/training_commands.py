@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from transip_md.cli.console import console, progress_bar
+from transip_md.cli.console import console
+from transip_md.cli.progress import LongTask
 from transip_md.outputs import require_folder_of
 
 
@@ -46,18 +47,22 @@ def train(
     )
     if run.step:
         console.print(f"going on from step {run.step}")
-    with progress_bar() as bar:
-        task = bar.add_task("training", total=recipe.steps, completed=run.step)
+
+    def loss() -> str:
+        value = run.loss()
+        return "" if value is None else f"loss {value:.4g}"
+
+    with LongTask("training", recipe.steps, run.step, note=loss) as bar:
 
         def report(progress: Progress) -> None:
             errors = progress.validation
             turning = "" if errors.rotation is None else f", rotation error {errors.rotation.force_mae:.2f} meV/A"
-            bar.console.print(
+            bar.report(
                 f"step {progress.step}: validation force MAE {errors.force_mae:.2f} meV/A, "
                 f"energy MAE {errors.energy_mae:.3f} meV/atom{turning}, {progress.seconds:.0f} s"
             )
 
-        test = run.train(report, lambda step: bar.update(task, completed=step))
+        test = run.train(report, bar.update)
     console.print(
         f"{output}: held-out force MAE {test.force_mae:.2f} meV/A, RMSE {test.force_rmse:.2f} meV/A, "
         f"energy MAE {test.energy_mae:.3f} meV/atom"

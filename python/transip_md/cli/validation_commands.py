@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from transip_md.cli.console import console, progress_bar
+from transip_md.cli.console import console
+from transip_md.cli.progress import LongTask
 from transip_md.errors import CheckFailedError, UsageError
 from transip_md.outputs import require_folder_of
 
@@ -56,11 +57,10 @@ def validate(
         )
     from transip_md.validation.run import validate as run
 
-    with progress_bar() as bar:
-        task = bar.add_task("validating", total=None)
+    with LongTask("validating", unit="checks") as bar:
 
         def tell(title: str, structure: str, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=f"{title}, {structure}")
+            bar.update(done, total=total, description=f"{title}, {structure}")
 
         result = run(
             model,
@@ -75,14 +75,14 @@ def validate(
         )
     console.print(_table(result))
     for finding in result.of("SKIP"):
-        console.print(f"SKIP {_place(result, finding)}: {finding.note}", markup=False, soft_wrap=True)
+        console.print(f"SKIP {_place(result, finding)}: {finding.note}", soft_wrap=True)
     _write(result, as_json, html)
     if stamp:
         from transip_md.validation.certificate import certificate_of
         from transip_md.validation.certificate import stamp as write
 
         write(model, certificate_of(result))
-        console.print(f"{model}: certificate written", markup=False, soft_wrap=True)
+        console.print(f"{model}: certificate written", soft_wrap=True)
     failed = sorted({finding.check for finding in result.of(*(("FAIL", "WARN") if strict else ("FAIL",)))})
     if failed:
         raise CheckFailedError(f"The model does not pass: {', '.join(failed)}.")
@@ -94,11 +94,11 @@ def _place(result: Validation, finding: Finding) -> str:
 
 def _table(result: Validation) -> Table:
     """Narrow enough for 80 columns."""
-    title = f"{escape(result.model)} on {escape(', '.join(result.structures))}"
+    title = f"{result.model} on {', '.join(result.structures)}"
     if result.symmetry != "none":
         title += f", symmetry {result.symmetry}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("check", overflow="fold")
+    table.add_column("check", overflow="fold", min_width=8)
     for heading, side in (("", "left"), ("value", "right"), ("", "left"), ("good / bad", "left")):
         table.add_column(heading, justify=side, no_wrap=True)
     for finding in result.findings:
@@ -107,11 +107,11 @@ def _table(result: Validation) -> Table:
         value = "-" if finding.value is None else f"{finding.value:.3g}"
         judged = finding.good is not None and finding.bad is not None
         levels = f"{finding.good:.2g} / {finding.bad:.2g}" if judged else ""
-        verdict = f"[{COLOURS[finding.verdict]}]{finding.verdict}[/]"
+        verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
         where = "" if len(result.structures) == 1 else f" {finding.structure}"
         engine = f" {finding.note}" if finding.check == "engines" else ""
         unit = finding.unit.replace("Angstrom", "A")
-        table.add_row(escape(finding.key + engine + where), verdict, value, escape(unit), levels)
+        table.add_row(finding.key + engine + where, verdict, value, unit, levels)
     return table
 
 
@@ -120,12 +120,12 @@ def _write(result: Validation, as_json: Path | None, html: Path | None) -> None:
         partial = as_json.with_name(as_json.name + ".part")
         partial.write_text(json.dumps(result.to_dict(), indent=1) + "\n")
         partial.replace(as_json)
-        console.print(f"{as_json}: everything above, unrounded, with curves and sources", markup=False, soft_wrap=True)
+        console.print(f"{as_json}: everything above, unrounded, with curves and sources", soft_wrap=True)
     if html is not None:
         from transip_md.validation.report import write_report
 
         write_report(result, html)
-        console.print(f"{html}: the report, {html.stat().st_size // 1024} kB", markup=False, soft_wrap=True)
+        console.print(f"{html}: the report, {html.stat().st_size // 1024} kB", soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

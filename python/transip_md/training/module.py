@@ -59,6 +59,7 @@ class TrainingModule(pl.LightningModule):
             CompiledPredict(model) if config.compile else partial(predict, model, differentiable=True)
         )
         self.validation: Report | None = None
+        self.loss: Tensor | None = None
         equivariance = config.objective.equivariance
         self.transport: Transport | None = None
         if equivariance is not None:
@@ -109,6 +110,7 @@ class TrainingModule(pl.LightningModule):
         loss, losses = self.losses(batch, step)
         if (step + 1) % LOG_EVERY == 0:
             self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch))
+        self.loss = loss.detach()
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

@@ -59,6 +59,7 @@ class TrainingRun:
         """
         self.config, self.output = config, output
         self.folder = output.with_name(output.name + ".run")
+        self._module: TrainingModule | None = None
         self.state_file = self.folder / "state.ckpt"
         self.recipe = config.model_dump(mode="json")
         self.step = 0
@@ -191,6 +192,12 @@ class TrainingRun:
             benchmark=False,
         )
 
+    def loss(self) -> float | None:
+        """The loss of the last batch that was trained on, without unit; None before the first."""
+        if self._module is None or self._module.loss is None:
+            return None
+        return float(self._module.loss)
+
     def train(
         self,
         report: Callable[[Progress], None] = lambda progress: None,
@@ -214,7 +221,7 @@ class TrainingRun:
         if config.patience is not None:
             callbacks.append(EarlyStopping("val/force_mae", patience=config.patience))
         largest = int(self.frames.atom_counts()[self.validation_rows].max())
-        module = TrainingModule(self.model, config, largest)
+        module = self._module = TrainingModule(self.model, config, largest)
         with _quiet():
             trainer = self._trainer(callbacks)
             train, validation = self._loaders(trainer)

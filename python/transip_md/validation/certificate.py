@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from transip_md.metadata import METADATA_NAME, Metadata, read_metadata
 from transip_md.modelfile.archive import Archive, write_archive
 from transip_md.modelfile.writing import FOLDER
+from transip_md.text import one_line
 from transip_md.validation.findings import VERDICTS, Validation
 
 #: Numbers that the one-line summary tells, with their names there.
@@ -90,15 +92,18 @@ def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
     return metadata
 
 
+#: Environment variable that is set in processes whose parent tells the certificate.
+QUIET = "TRANSIP_MD_QUIET"
+
 _told: set[Path] = set()
 
 
 def tell_certificate(metadata: Metadata, path: Path | str) -> None:
-    """Say on standard error what a validation found of a model file, once for each file."""
+    """Say on standard error what a validation found of a model file, once for each file and command."""
     place = Path(path).resolve()
-    if place not in _told:
+    if place not in _told and not os.environ.get(QUIET):
         _told.add(place)
-        print(f"TransIP model {path}: validated: {certificate_line(metadata)}", file=sys.stderr)
+        print(one_line(f"TransIP model {path}: validated: {certificate_line(metadata)}"), file=sys.stderr)
 
 
 def certificate_line(metadata: Metadata) -> str:

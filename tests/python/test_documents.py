@@ -1,0 +1,159 @@
+"""Numbers quoted in documents are those of the records and JSON files behind them, rounded as they are quoted."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from transip_md.model.checkpoint import load_shipped
+
+#: Document, pattern with one group for each number, shipped model, what the checkpoint's record calls the numbers
+#: (meV/Angstrom and meV/atom).
+ERRORS = [
+    ("README.md", r"`ethanol`.*?force MAE ([\d.]+) .*?energy MAE ([\d.]+)", "ethanol", "force_mae energy_mae"),
+    ("README.md", r"`water`, local.*?RMSE ([\d.]+) .*?energy MAE ([\d.]+)", "water", "force_rmse energy_mae"),
+    (
+        "README.md",
+        r"`organic`, all-to-all.*?force MAE ([\d.]+) .*?energy MAE ([\d.]+) .*?forces ([\d.]+) meV",
+        "organic",
+        "force_mae energy_mae rotation.force_mae",
+    ),
+    ("README.md", r"energy MAE [\d.]+ meV/atom on ([\d,]+) held-out frames at 300 K; rot", "organic", "structures"),
+    (
+        "recipes/ethanol/README.md",
+        r"force MAE ([\d.]+) .*?force RMSE ([\d.]+) .*?energy MAE\s+([\d.]+)",
+        "ethanol",
+        "force_mae force_rmse energy_mae",
+    ),
+    (
+        "recipes/water/README.md",
+        r"force MAE ([\d.]+) and RMSE ([\d.]+) .*?energy MAE ([\d.]+) .*?of forces ([\d.]+) .*?energy ([\d.]+)",
+        "water",
+        "force_mae force_rmse energy_mae rotation.force_mae rotation.energy_mae",
+    ),
+    (
+        "recipes/organic/README.md",
+        r"data/test`\):\s+force MAE ([\d.]+) and RMSE ([\d.]+) .*?energy MAE ([\d.]+) .*?of forces ([\d.]+) "
+        r".*?of the energy\s+([\d.]+)",
+        "organic",
+        "force_mae force_rmse energy_mae rotation.force_mae rotation.energy_mae",
+    ),
+    (
+        "recipes/organic/README.md",
+        r"after the parts: [\d., ]+, ([\d.]+) .*?after the last two: [\d.]+ and ([\d.]+)\. ",
+        "organic",
+        "force_mae rotation.force_mae",
+    ),
+    ("docs/training.md", r"forces from [\d.]+ to ([\d.]+) .*?energy's from [\d.]+ to ([\d.]+)", "organic",
+     "rotation.force_mae rotation.energy_mae"),
+    ("docs/training.md", r"force MAE went from [\d.]+ to ([\d.]+)", "organic", "force_mae"),
+    ("docs/performance.md", r"`organic` ([\d.]+) meV/Å over ([\d,]+) frames", "organic", "force_mae structures"),
+    ("docs/performance.md", r"`water` ([\d.]+)\s+meV/Å \(RMSE ([\d.]+)\) on (\d+)", "water",
+     "force_mae force_rmse structures"),
+]  # fmt: skip
+
+#: First cell of a row of a table of docs/performance.md, and what `transip-md bench` calls it.
+LAYOUTS = {
+    "**transip, LAMMPS**": "lammps",
+    "transip, OpenMM (CPU platform)": "openmm",
+    "transip, LAMMPS, `kernels torch` (TorchScript)": "lammps, kernels torch",
+    "transip, LAMMPS, 2 ranks": "lammps, 2 ranks",
+    "transip, ase (torch)": "ase",
+    "GFN2-xTB": "gfn2-xtb",
+    "NequIP": "nequip",
+    "ANI-2x, 8 networks": "ani",
+    "MACE, as MACE-OFF23 small": "mace",
+    "eSEN, as esen-sm-conserving-all-omol": "esen",
+    "DeePMD, compressed, LAMMPS": "deepmd",
+}
+
+
+def check(quoted: str, value: float, place: str) -> None:
+    """The value, rounded to the digits that are quoted, is what is quoted."""
+    plain = quoted.strip("* ").replace(",", "")
+    decimals = len(plain.partition(".")[2])
+    # Of a whole number with zeros at its end, three digits or more count.
+    step = 10.0**-decimals if decimals else 10.0 ** max(0, len(plain) - max(3, len(plain.rstrip("0"))))
+    assert abs(float(plain) - value) <= 0.5 * step * (1 + 1e-9), f"{place}: {quoted} is quoted, {value} was measured"
+
+
+@pytest.mark.parametrize(("document", "pattern", "model", "names"), ERRORS)
+def test_errors_are_those_of_the_checkpoints(repository, document, pattern, model, names):
+    found = re.search(pattern, (repository / document).read_text(), flags=re.DOTALL)
+    assert found, f"{document}: {pattern} matches nothing"
+    for quoted, name in zip(found.groups(), names.split(), strict=True):
+        value = load_shipped(model).training["held_out"]
+        for key in name.split("."):
+            value = value[key]
+        check(quoted, value, f"{document}: {model}, {name}")
+
+
+def measured(repository: Path, *parts: str) -> dict[tuple[str, str], float]:
+    """Milliseconds a step by structure and layout; of a pair in several parts the first counts."""
+    times: dict[tuple[str, str], float] = {}
+    for part in parts:
+        for line in json.loads((repository / f"benchmarks/speed/{part}.json").read_text())["lines"]:
+            times.setdefault((line["structure"], line["layout"]), line["ms"])
+    return times
+
+
+@pytest.mark.parametrize(
+    ("heading", "parts", "structures", "cells"),
+    [
+        ("## Molecules: `organic`", ["molecules"], ["ethanol", "3BPA"], 19),
+        ("## Water: `water`", ["water", "large"], ["water 192", "water 1536", "water 12288"], 14),
+    ],
+)
+def test_speeds_are_those_of_the_bench(repository, heading, parts, structures, cells):
+    section = (repository / "docs/performance.md").read_text().split(heading)[1].split("\n## ")[0]
+    times, checked = measured(repository, *parts), 0
+    for row in re.findall(r"^\| (.+) \|$", section, flags=re.MULTILINE):
+        name, *values = [cell.strip() for cell in row.split("|")]
+        for structure, quoted in zip(structures, values, strict=False):
+            if name in LAYOUTS and quoted:
+                check(quoted, times[structure, LAYOUTS[name]], f"{name}, {structure}")
+                checked += 1
+            elif name == "transip, LAMMPS, `.pt2`" and quoted:
+                check(quoted, measured(repository, "compiled")[structure, "lammps"], name)
+                checked += 1
+    assert checked == cells
+
+
+def test_speeds_of_chains(repository):
+    text = (repository / "docs/performance.md").read_text()
+    found = re.search(
+        r"101 atoms ([\d.]+) ms, 500 atoms ([\d.]+) ms, 2,000 atoms ([\d,]+) ms"
+        r".*?TorchScript ([\d.]+), (\d+) and ([\d,]+)",
+        text, flags=re.DOTALL,
+    )  # fmt: skip
+    assert found
+    times = measured(repository, "chains")
+    pairs = [(f"alkane {size}", layout) for layout in ("lammps", "model") for size in (101, 500, 2000)]
+    for quoted, pair in zip(found.groups(), pairs, strict=True):
+        check(quoted, times[pair], ", ".join(pair))
+
+
+def test_accuracy_after_equal_time(repository):
+    """The tables of docs/performance.md repeat errors of benchmarks/accuracy.json."""
+    document = (repository / "docs/performance.md").read_text().split("## Speed at what accuracy")[1]
+    entries = json.loads((repository / "benchmarks/accuracy.json").read_text())["entries"]
+    assert len(entries) >= 8
+    for entry in entries:
+        force, energy = f"{entry['force_mae']:.1f}", f"{entry['energy_mae']:.2f}"
+        assert re.search(rf"\| \**{re.escape(force)}\** \| \**{re.escape(energy)}\** \|", document), entry
+
+
+def test_no_row_stands_twice(repository):
+    """No row of a table stands twice in one document."""
+    for path in [repository / "README.md", *(repository / "docs").glob("*.md")]:
+        rows = [line for line in path.read_text().splitlines() if line.startswith("| `")]
+        assert len(rows) == len(set(rows)), path
+
+
+def test_nothing_points_outside_the_repository(repository):
+    files = [repository / "Makefile", *repository.glob("benchmarks/*.md"), *repository.glob("benchmarks/*.py")]
+    for path in files:
+        assert "../shared" not in path.read_text() and "ROOT.parent" not in path.read_text(), path
