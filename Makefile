@@ -6,15 +6,17 @@ BIN := $(VENV)/bin
 TORCHFORCE := .venv-torchforce
 INSTALLED := $(VENV)/.installed
 DEMO := demo
+JOBS ?= 2
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle clean
+.PHONY: help install build demo test fresh test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
 	@echo "make test           every test but the long ones"
+	@echo "make fresh          the demo and the tests as on a stranger's machine, and how long they take"
 	@echo "make test-long      physics that takes minutes"
 	@echo "make test-torchforce  OpenMM through openmmtorch, in an environment of its own (7 GB)"
 	@echo "make install        the environment $(VENV) only"
@@ -56,8 +58,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Files of tests go to two processes; the slowest tests are printed.
 test: lint build
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile --durations 25
+
+# What a stranger would see: a fresh clone, an empty home, pip as it comes. Options of pip go into FRESH, as in
+#   make fresh FRESH='PIP_EXTRA_INDEX_URL=https://... PIP_INDEX_URL=https://...'
+fresh:
+	scripts/fresh.sh $(FRESH)
 
 test-long: build
 	$(BIN)/pytest -m long

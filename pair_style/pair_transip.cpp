@@ -12,6 +12,7 @@
 
 #include "transip_exchange.h"
 #include "transip_molecule.h"
+#include "transip_path.h"
 #include "transip_rows.h"
 
 #include "atom.h"
@@ -159,7 +160,7 @@ void PairTransIP::settings(int narg, char **arg)
       try {
         symmetry = transip::Symmetry::parse(words, next);
       } catch (const transip::Error &problem) {
-        error->all(FLERR, "pair_style transip: {}", problem.what());
+        error->all(FLERR, "pair_style transip: {}", transip::printable(problem.what()));
       }
       iarg = static_cast<int>(next) - 2;
     } else if (strcmp(arg[iarg], "threads") == 0) {
@@ -179,7 +180,7 @@ void PairTransIP::settings(int narg, char **arg)
 
   try {
     transip::set_threads(threads);
-    impl->path = arg[0];
+    impl->path = transip_path(arg[0]);
     impl->model.emplace(impl->path, device, node_rank(world), kernels);
     impl->calls = 0;
     impl->seconds = 0.0;
@@ -190,7 +191,7 @@ void PairTransIP::settings(int narg, char **arg)
                      transip::printable(impl->path));
     impl->model->set_symmetry(symmetry);
   } catch (const transip::Error &problem) {
-    error->all(FLERR, "pair_style transip: {}", problem.what());
+    error->all(FLERR, "pair_style transip: {}", transip::printable(problem.what()));
   }
   if (symmetry.mode != transip::Symmetry::Mode::none && comm->me == 0)
     utils::logmesg(lmp, "TransIP symmetry: {}\n", symmetry.text());
@@ -246,7 +247,7 @@ void PairTransIP::coeff(int narg, char **arg)
     try {
       impl->model->check_species(number);
     } catch (const transip::Error &problem) {
-      error->all(FLERR, "pair_style transip: {}", problem.what());
+      error->all(FLERR, "pair_style transip: {}", transip::printable(problem.what()));
     }
     impl->element_of_type[type] = number;
   }
@@ -489,7 +490,7 @@ void PairTransIP::take_reference(const TransIPMolecule &molecule)
                    file.empty() ? "to keep it for a restart, type `reference FILE`"
                                 : "written to " + file);
   } catch (const transip::Error &problem) {
-    error->one(FLERR, "pair_style transip: {}", problem.what());
+    error->one(FLERR, "pair_style transip: {}", transip::printable(problem.what()));
   }
 }
 
@@ -551,7 +552,7 @@ void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row
     error->one(FLERR, "pair_style transip: step {}: {}, for atom {} at {:.6} {:.6} {:.6}",
                update->ntimestep, problem.what(), tag_of_row(problem.row()), x[0], x[1], x[2]);
   } catch (const transip::Error &problem) {
-    error->one(FLERR, "pair_style transip: step {}: {}", update->ntimestep, problem.what());
+    error->one(FLERR, "pair_style transip: step {}: {}", update->ntimestep, transip::printable(problem.what()));
   }
 }
 

@@ -8,14 +8,17 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import importlib.util
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import ase
 import ase.io
 import numpy as np
 import pytest
+from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -92,25 +95,44 @@ def _small_checkpoint(**shape):
     return Checkpoint(model.config, model)
 
 
-def _both_forms(folder: Path, **shape) -> dict[str, Path]:
+def _made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that takes long to make, made by the first of the test processes that wants it."""
+    base = tmp_path_factory.getbasetemp()
+    # Processes of pytest-xdist have folders of their own in one.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
     from transip_md.export import export
 
-    files = {"torchscript": folder / "model.pt", "aoti": folder / "model.pt2"}
-    for form, file in files.items():
-        export(_small_checkpoint(**shape), file, form=form)
-    return files
+    files = {"torchscript": "model.pt", "aoti": "model.pt2"}
+
+    def make(folder: Path) -> None:
+        for form, file in files.items():
+            export(_small_checkpoint(**shape), folder / file, form=form)
+
+    folder = _made_once(tmp_path_factory, name, make)
+    return {form: folder / file for form, file in files.items()}
 
 
 @pytest.fixture(scope="session")
 def all_to_all_files(tmp_path_factory) -> dict[str, Path]:
     """A small untrained all-to-all model, scripted and compiled."""
-    return _both_forms(tmp_path_factory.mktemp("all-to-all"))
+    return _both_forms(tmp_path_factory, "all-to-all")
 
 
 @pytest.fixture(scope="session")
 def local_files(tmp_path_factory) -> dict[str, Path]:
     """A small untrained model with a cutoff of 3 Angstrom, scripted and compiled."""
-    return _both_forms(tmp_path_factory.mktemp("local"), cutoff=3.0)
+    return _both_forms(tmp_path_factory, "local", cutoff=3.0)
 
 
 @pytest.fixture(scope="session")
@@ -167,14 +189,17 @@ def cpp_build(tmp_path_factory) -> Path:
     """
     from transip_md.build import find_tool
 
-    kept = os.environ.get("TRANSIP_MD_TEST_BUILD")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("cmake")
-    configure = [
-        str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
-        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
-        "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
-    ]  # fmt: skip
-    for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
-    return folder
+    def make(folder: Path) -> None:
+        configure = [
+            str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
+            f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
+            "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
+        ]  # fmt: skip
+        for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
+            result = subprocess.run(command, capture_output=True, text=True)
+            assert result.returncode == 0, result.stdout + result.stderr
+
+    if kept := os.environ.get("TRANSIP_MD_TEST_BUILD"):
+        make(Path(kept))
+        return Path(kept)
+    return _made_once(tmp_path_factory, "cmake", make)

@@ -3,6 +3,7 @@
 #include "script_guard.h"
 #include "transip/error.h"
 #include "transip/model.h"
+#include "trusted_path.h"
 
 #include <ATen/Version.h>
 #include <caffe2/serialize/inline_container.h>
@@ -271,6 +272,7 @@ std::unique_ptr<Program> load_program(const Archive &archive, const Metadata &me
   if (compiled) check_machine(path, metadata);
   try {
     if (compiled) {
+      require_trusted(path);
       archive.check_contents();
       return std::make_unique<CompiledProgram>(path, device, metadata.cutoff.has_value());
     }

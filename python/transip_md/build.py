@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,8 +10,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from transip_md import locate
 from transip_md.errors import EnvironmentFaultError
@@ -22,9 +25,11 @@ from transip_md.plugins import (
     expected_record,
     folder_of,
     is_built,
+    make_cache_folder,
     source_folder,
     why_unbuildable,
 )
+from transip_md.trusted_paths import why_untrusted
 
 #: Lines of a failed build that are shown; the rest is in the log.
 SHOWN_LINES = 15
@@ -44,7 +49,8 @@ system.addForce(openmm.XmlSerializer.deserialize(xml))
 openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
 """
 
-LAMMPS_SMOKE_TEST = f"plugin load {{library}}\npair_style transip {ABSENT_MODEL}\n"
+#: The plugin lies beside the deck: the name of its folder may hold what LAMMPS would take for a command.
+LAMMPS_SMOKE_TEST = f"plugin load ./{{name}}\npair_style transip {ABSENT_MODEL}\n"
 
 
 def find_tool(name: str) -> Path:
@@ -74,13 +80,14 @@ def smoke_test(kind: PluginKind, library: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if kind.name == "lammps":
             deck = Path(folder) / "in.smoke"
-            deck.write_text(LAMMPS_SMOKE_TEST.format(library=library))
-            command = [str(find_tool("lmp")), "-log", "none", "-in", str(deck)]
+            (Path(folder) / kind.library).symlink_to(library.resolve())
+            deck.write_text(LAMMPS_SMOKE_TEST.format(name=kind.library))
+            command = [str(find_tool("lmp")), "-log", "none", "-in", deck.name]
         else:
             command = [sys.executable, "-c", OPENMM_SMOKE_TEST, str(library)]
         # An empty cache: the plugin that LAMMPS would load by itself must not be there beside this one.
         environment = {**os.environ, "TRANSIP_MD_CACHE": folder, "LAMMPS_PLUGIN_PATH": ""}
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
     answer = result.stdout + result.stderr
     if EXPECTED_ANSWER not in answer:
         said = "\n".join(answer.strip().splitlines()[-SHOWN_LINES:])
@@ -120,16 +127,40 @@ def build(names: list[str], *, force: bool = False, say: Callable[[str], None] =
             say(f"{kind.title}: up to date, {folder_of(kind)}")
     if wanted:
         _check_environment(wanted)
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        log = cache_folder() / "build.log"
-        log.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="building-", dir=cache_folder()) as temporary:
-            _compile(wanted, Path(temporary), log, say)
-            for kind in wanted:
-                smoke_test(kind, Path(temporary) / kind.name / kind.library)
-                _keep(kind, Path(temporary))
-                say(f"{kind.title}: built and loaded, {folder_of(kind)}")
+        if reason := why_untrusted(make_cache_folder()):
+            raise EnvironmentFaultError(f"Plugins are kept in {cache_folder()}, but {reason}")
+        with _one_build_at_a_time(say):
+            # Another build may have made them while this one waited.
+            wanted = [kind for kind in wanted if force or not is_built(kind)]
+            _build_and_keep(wanted, say)
     return {kind.name: folder_of(kind) / kind.library for kind in kinds}
+
+
+@contextlib.contextmanager
+def _one_build_at_a_time(say: Callable[[str], None]) -> Iterator[None]:
+    lock = FileLock(cache_folder() / "build.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"Waiting for another `transip-md build` that uses {cache_folder()} ...")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build_and_keep(kinds: list[PluginKind], say: Callable[[str], None]) -> None:
+    if not kinds:
+        return
+    log = cache_folder() / "build.log"
+    log.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=cache_folder()) as temporary:
+        _compile(kinds, Path(temporary), log, say)
+        for kind in kinds:
+            smoke_test(kind, Path(temporary) / kind.name / kind.library)
+            _keep(kind, Path(temporary))
+            say(f"{kind.title}: built and loaded, {folder_of(kind)}")
 
 
 def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[str], None]) -> None:
@@ -151,11 +182,10 @@ def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[st
 
 
 def _keep(kind: PluginKind, built: Path) -> None:
-    """Put a plugin into its place in one step, so that no half-written one is ever loaded."""
+    """Put a plugin into its folder, each file by a rename: there is no moment without one, and none half-written."""
     final = folder_of(kind)
-    staging = built / f"keep-{kind.name}"
-    staging.mkdir()
-    shutil.copy2(built / kind.name / kind.library, staging)
-    (staging / RECORD_NAME).write_text(json.dumps(expected_record(kind), indent=1) + "\n")
-    shutil.rmtree(final, ignore_errors=True)
-    staging.rename(final)
+    final.mkdir(exist_ok=True)
+    record = built / RECORD_NAME
+    record.write_text(json.dumps(expected_record(kind), indent=1) + "\n")
+    record.replace(final / RECORD_NAME)
+    (built / kind.name / kind.library).replace(final / kind.library)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
 from importlib import metadata
@@ -15,11 +16,27 @@ from pathlib import Path
 
 
 def version_of(distribution: str) -> str | None:
-    """Version of an installed distribution, None if it is not installed."""
+    """Version of an installed distribution, None if it is not installed: the one source for records, keys and reports.
+
+    For torch the version that `torch.__version__` says: that of the distribution may lack the part behind the plus
+    sign, and a build for CUDA is another torch than one for the CPU.
+    """
+    if distribution == "torch" and (version := _torch_version()):
+        return version
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _torch_version() -> str | None:
+    """What `torch.__version__` says, without importing torch."""
+    folder = torch_folder()
+    file = folder / "version.py" if folder else None
+    if file is None or not file.is_file():
+        return None
+    found = re.search(r"^__version__\s*=\s*['\"]([^'\"]+)['\"]", file.read_text(), re.MULTILINE)
+    return found[1] if found else None
 
 
 def package_folder(module: str) -> Path | None:

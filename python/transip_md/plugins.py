@@ -16,6 +16,7 @@ from pathlib import Path
 
 from transip_md import locate
 from transip_md.errors import EnvironmentFaultError
+from transip_md.trusted_paths import why_untrusted
 
 RECORD_NAME = "build.json"
 
@@ -108,6 +109,15 @@ def folder_of(kind: PluginKind, record: dict[str, str] | None = None) -> Path:
     return cache_folder() / f"{kind.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+def make_cache_folder() -> Path:
+    """The cache folder, made if need be so that other users can neither read nor write it."""
+    folder = cache_folder()
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    return folder
+
+
 def is_built(kind: PluginKind) -> bool:
     """Whether a plugin that fits what is installed now is there."""
     return (folder_of(kind) / kind.library).is_file()
@@ -133,7 +143,7 @@ def why_unbuildable(kind: PluginKind) -> str | None:
 def why_unusable(kind: PluginKind) -> str | None:
     """Why the plugin cannot be used and what to type, None if it can."""
     if is_built(kind):
-        return None
+        return why_untrusted(folder_of(kind) / kind.library)
     command = f"Type `transip-md build {kind.name}`."
     if reason := why_unbuildable(kind):
         return reason
@@ -166,8 +176,10 @@ def lammps_plugin_folder() -> str:
     kind = KINDS["lammps"]
     try:
         reason, folder = why_unusable(kind), folder_of(kind)
+        # A folder that is not to be trusted must not be searched.
+        searched = os.devnull if reason and is_built(kind) else str(folder)
     except (EnvironmentFaultError, OSError, ValueError) as error:
-        reason, folder = str(error), cache_folder()
+        reason, searched = str(error), str(cache_folder())
     if reason:
         print(f"transip-md: pair_style transip is not available. {reason}", file=sys.stderr)
-    return str(folder)
+    return searched

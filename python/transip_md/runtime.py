@@ -21,6 +21,7 @@ from transip_md.modelfile.reference import Numbers, compare, parse_reference
 from transip_md.modelfile.strict_json import MOST_JSON
 from transip_md.modelfile.weights import check_weights
 from transip_md.neighbours import Neighbourhood, find_neighbours
+from transip_md.trusted_paths import why_untrusted
 
 if TYPE_CHECKING:
     from transip_md.symmetry.turning import Turning
@@ -233,6 +234,8 @@ class ExportedModel:
         self.compiled = form_of(archive) == "compiled"
         self.forward: ScriptedForward | CompiledForward
         if self.compiled:
+            if reason := why_untrusted(self.path):
+                raise EnvironmentFaultError(f"{path} holds machine code, and {reason}")
             archive.check_contents()
             check_machine(self.metadata, path)
             self.device = choose_device(device_of(self.metadata, device, path))

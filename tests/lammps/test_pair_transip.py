@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sysconfig
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from hostile.model_files import with_json
+from lammps_decks import LMP, deck, run_lammps
 from toys import bad_model_files, hollow_model_file, springs, write_toy
 from transip_md import units
 from transip_md.engines.base import Dynamics, Job
@@ -24,40 +24,6 @@ from transip_md.thermal import kinetic_energy
 from transip_md.tolerances import PARITY
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
-
-LMP = Path(sysconfig.get_path("scripts")) / "lmp"
-THERMO = "thermo_style custom step time pe ke etotal temp pxx pyy pzz pxy pxz pyz vol\nthermo_modify format float %.15g"
-
-
-def run_lammps(folder: Path, deck: str, name: str = "in.test") -> subprocess.CompletedProcess:
-    (folder / name).write_text(deck)
-    return subprocess.run(
-        [str(LMP), "-in", name, "-log", "test.log"], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-
-
-def deck(
-    model: Path | str,
-    *,
-    style: str = "",
-    coeff: str = "* * H C O",
-    units_name: str = "metal",
-    boundary: str = "s s s",
-    end: str = "run 0",
-) -> str:
-    return f"""
-units {units_name}
-boundary {boundary}
-atom_style atomic
-atom_modify map array
-read_data ethanol.data
-neighbor 0.5 bin
-pair_style transip {model} {style}
-pair_coeff {coeff}
-{THERMO}
-thermo 1
-{end}
-"""
 
 
 @pytest.fixture

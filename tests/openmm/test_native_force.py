@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 import ase
 import numpy as np
@@ -121,25 +120,6 @@ def test_energy_alone_is_that_of_energy_and_forces(local_files, all_to_all_files
             assert energy_of(context) == pytest.approx(energy_and_forces(context)[0], abs=1e-12)
             # Forces asked for after an energy alone are there.
             assert np.abs(energy_and_forces(context)[1]).max() > 1e-3
-
-
-def test_energy_alone_is_cheaper(ethanol_file, ethanol):
-    """With integrators that do not take forces to the kinetic energy: leapfrog ones do, and OpenMM asks for both."""
-    system = system_of(ethanol, native(ethanol_file, ethanol.numbers))
-    integrator = openmm.LangevinMiddleIntegrator(300, 1, 0.0005)
-    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
-    context.setPositions(ethanol.positions / NM)
-
-    def seconds(**wanted) -> float:
-        context.getState(**wanted)
-        times = []
-        for _ in range(20):
-            start = time.perf_counter()
-            context.getState(**wanted)
-            times.append(time.perf_counter() - start)
-        return float(np.median(times))
-
-    assert seconds(energy=True) < 0.75 * seconds(energy=True, forces=True)
 
 
 def test_files_without_a_way_to_energies_alone(toy_file, ethanol):

@@ -29,7 +29,7 @@ def test_export_and_info(tmp_path):
     for words in ("H C O", "float32", "GFN2-xTB", "all-to-all", "conservative"):
         assert words in shown.stdout
     metadata = json.loads(transip_md("info", "model.pt", "--json", cwd=tmp_path).stdout)
-    assert metadata["format"] == 1 and metadata["dtype"] == "float32"
+    assert metadata["format"] == 2 and metadata["dtype"] == "float32"
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
 

@@ -57,6 +57,7 @@ def test_no_compiler_is_no_concern_of_this(tmp_path):
     assert not links_shared(str(tmp_path / "none"))
 
 
+@pytest.mark.long
 def test_compiled_model_of_such_a_compiler_loads(ethanol_checkpoint, tmp_path):
     """Without help torch ends with bad_cast, or a signal, when it loads the file."""
     from transip_md.export import export

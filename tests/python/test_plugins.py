@@ -142,3 +142,17 @@ def test_entry_point_never_breaks_lammps(cache, monkeypatch, capsys):
 def test_entry_point_imports_nothing_heavy():
     code = "import sys, transip_md.plugins\nassert not {'torch', 'numpy', 'ase', 'pydantic'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_version_of_torch_is_what_torch_says(tmp_path, monkeypatch):
+    """PyPI's wheel of a CUDA build is the distribution 2.13.0, and says 2.13.0+cu130."""
+    import torch
+
+    assert locate.version_of("torch") == torch.__version__
+    (tmp_path / "version.py").write_text("from typing import Optional\n__version__ = '2.13.0+cu130'\ndebug = False\n")
+    monkeypatch.setattr(locate, "torch_folder", lambda: tmp_path)
+    monkeypatch.setattr(locate.metadata, "version", lambda name: "2.13.0")
+    assert locate.version_of("torch") == "2.13.0+cu130"
+    assert locate.version_of("numpy") == "2.13.0"
+    (tmp_path / "version.py").unlink()
+    assert locate.version_of("torch") == "2.13.0"

@@ -330,6 +330,7 @@ def test_divergence_is_an_error(config_file, tmp_path):
     assert not (tmp_path / "m.ckpt").exists()
 
 
+@pytest.mark.long
 def test_compiled_step_is_the_eager_step():
     """Traced by torch.compile, run without its code generator: the graph is what is ours."""
     from networks import make_batch, make_model, random_molecule

@@ -101,6 +101,7 @@ def test_thresholds_need_pyyaml(tmp_path, cluster, monkeypatch):
     assert "pip install 'transip-md[validate]'" in str(result.exception)
 
 
+@pytest.mark.long
 def test_organic_in_less_than_a_minute(tmp_path, repository, lammps_plugin, openmm_plugin):
     export(load_shipped("organic"), tmp_path / "organic.pt")
     # Of processor time, LAMMPS's included: on a busy machine the clock says nothing.

@@ -414,6 +414,7 @@ def test_symmetry_that_cannot_be(sound, toy_file, structures, tmp_path):
         validate(toy_file, [structures["pair"]], symmetry="frame")
 
 
+@pytest.mark.long
 def test_words_say_what_the_numbers_say(ethanol_file, repository):
     structure = repository / "examples/ethanol.xyz"
     plain = validate(ethanol_file, [structure], only=["rotation", "net_torque", "bonds", "dimers"])

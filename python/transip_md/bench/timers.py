@@ -238,7 +238,7 @@ def _velocities(atoms: ase.Atoms) -> np.ndarray:
 
 def _lammps(task: Task) -> Timing:
     from transip_md.build import find_tool
-    from transip_md.engines.lammps_engine import boundary_of, state_words, write_data
+    from transip_md.engines.lammps_engine import boundary_of, device_word, model_beside, state_words, write_data
     from transip_md.plugins import KINDS, plugin_library
 
     plugin_library(KINDS["lammps"])
@@ -250,8 +250,8 @@ def _lammps(task: Task) -> Timing:
             boundary=boundary_of(atoms),
             skin=2.0 if atoms.pbc.any() else 0.5,
             timestep=TIMESTEP / 1000.0,
-            model=task.model.resolve(),
-            device=task.device,
+            model=model_beside(task.model, folder),
+            device=device_word(task.device),
             kernels=task.kernels,
             state=state_words(_job(task).state),
             symbols=" ".join(symbols),

@@ -223,8 +223,9 @@ def _table(study: Study) -> Table:
     )  # fmt: skip
     # In a narrow terminal names and the error of the drift wrap; the other numbers never do.
     table.add_column("run", overflow="fold", min_width=8)
-    for heading in ("drift\n(meV/atom/ps)", "fluctuation\n(meV/atom)", "mean T\n(K)", "change\nof L", ""):
-        table.add_column(Text(heading), justify="right", no_wrap=not heading.startswith("drift"))
+    table.add_column(Text("drift (meV\n/atom/ps)"), justify="right", overflow="fold", min_width=10)
+    for heading in ("fluctuation\n(meV/atom)", "mean T\n(K)", "change\nof L", ""):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     for run in study.runs:
         found = run.conservation
         table.add_row(

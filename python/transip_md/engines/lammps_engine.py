@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import shutil
 from pathlib import Path
 
 import ase
@@ -17,6 +19,7 @@ from transip_md.engines.child import run_child
 from transip_md.engines.lammps_runs import frames_of, last_restart, output_lines
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.plugins import KINDS, plugin_library
+from transip_md.symmetry.request import SymmetryRequest
 from transip_md.thermal import temperature_of
 
 #: Room around the molecule; the box is shrink-wrapped, so that it says nothing about the physics.
@@ -151,10 +154,47 @@ def _symmetry(job: Job, folder: Path) -> str:
     if job.symmetry == "none":
         return ""
     if job.symmetry != "frame":
-        return f" symmetry {job.symmetry}"
+        return f" symmetry {SymmetryRequest.parse(job.symmetry).text}"
     reference = ase.Atoms(job.atoms.numbers, job.frame_reference)
     reference.write(folder / "reference.xyz", format="xyz", fmt="%.17g")
     return " symmetry frame reference reference.xyz"
+
+
+def model_beside(model: Path, folder: Path) -> str:
+    """Name for a deck of a model file: a link beside the deck, under a fixed name.
+
+    A path may hold anything, and what a deck holds is read as commands: no text from outside gets into one.
+
+    Args:
+        model: the file.
+        folder: of the deck.
+
+    Raises:
+        UsageError: another file has that name there.
+    """
+    link = folder / f"transip_model{'.pt2' if model.suffix == '.pt2' else '.pt'}"
+    target = model.resolve()
+    if link.exists() and not link.is_symlink():
+        if link.samefile(target):
+            return link.name
+        raise UsageError(f"{link} is in the way: the deck's link to the model bears that name. Give another folder.")
+    link.unlink(missing_ok=True)
+    if target.parent == folder.resolve():
+        # A model beside the deck moves with it.
+        target = Path(target.name)
+    try:
+        link.symlink_to(target)
+    except OSError:
+        # Some file systems have no links.
+        shutil.copyfile(model, link)
+    return link.name
+
+
+def device_word(device: str) -> str:
+    """The device for a deck. Raises UsageError for what is none."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}.")
+    return device
 
 
 def state_words(state: ElectronicState) -> str:
@@ -175,16 +215,13 @@ class LammpsEngine:
         self.plugin = plugin_library(KINDS["lammps"])
 
     def _deck(self, job: Job, symbols: list[str], read: str, deck: Path, title: str) -> str:
-        # A model beside the deck moves with it; one elsewhere keeps its absolute path.
-        place = job.model.resolve()
-        name = place.name if place.parent == deck.parent.resolve() else str(place)
         return DECK_START.format(
             title=title,
             boundary=boundary_of(job.atoms),
             deck=deck.name,
             read=read,
-            model=f'"{name}"' if " " in name else name,
-            device=job.device,
+            model=model_beside(job.model, deck.parent),
+            device=device_word(job.device),
             state=state_words(job.state),
             symmetry=_symmetry(job, deck.parent),
             symbols=" ".join(symbols),

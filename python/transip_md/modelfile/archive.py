@@ -15,6 +15,8 @@ from transip_md.errors import UsageError
 
 #: torch aligns the contents of its archives to this many bytes.
 ALIGNMENT = 64
+#: Folder that holds all entries of an archive that is written here; its name means nothing.
+FOLDER = "model"
 #: Bytes that one compressed entry, code that is, may have.
 MOST_CODE = 2**24
 #: Bytes of a local header before the name.

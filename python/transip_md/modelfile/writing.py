@@ -7,11 +7,8 @@ from pathlib import Path
 import torch
 
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
-from transip_md.modelfile.archive import Archive, write_archive
+from transip_md.modelfile.archive import FOLDER, Archive, write_archive
 from transip_md.modelfile.weights import index_of
-
-#: Folder that holds all entries of an archive; its name means nothing.
-FOLDER = "model"
 
 
 def write_script(

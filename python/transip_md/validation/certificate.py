@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transip_md.metadata import METADATA_NAME, Metadata, read_metadata
-from transip_md.modelfile.archive import Archive, write_archive
-from transip_md.modelfile.writing import FOLDER
+from transip_md.modelfile.archive import FOLDER, Archive, write_archive
 from transip_md.text import one_line
 from transip_md.validation.findings import VERDICTS, Validation
 
