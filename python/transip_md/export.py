@@ -26,6 +26,7 @@ from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
 from transip_md.symmetry.request import offered_modes
 from transip_md.symmetry.turning import numbered_rotation
 from transip_md.tolerances import PARITY
+from transip_md.whole_files import replacing
 
 #: How a model file holds the model.
 Form = Literal["torchscript", "aoti"]
@@ -352,23 +353,31 @@ def export(
             if buffer.dtype == torch.float32:
                 setattr(module, name, buffer.to(DTYPES[dtype]))
     metadata = metadata_of(checkpoint, dtype, form, device)
-    partial = path.with_name(path.stem + ".unchecked" + path.suffix)
     example = example_inputs(metadata)
     reference = reference_of(eager, example, metadata)
+    with replacing(path) as partial:
+        return _write_and_check(eager, example, metadata, reference, partial, form, device)
+
+
+def _write_and_check(
+    eager: EngineModel,
+    example: tuple[Tensor, ...],
+    metadata: Metadata,
+    reference: str,
+    partial: Path,
+    form: Form,
+    device: str,
+) -> Metadata:
+    """Write a model file, read it back and compare it with the eager model; see `export`."""
     if form == "aoti":
         place = choose_device(device)
         compile_model(eager.to(place), tuple(one.to(place) for one in example), metadata, partial, reference)
     else:
         metadata = script(eager, metadata, partial, reference)
-    try:
-        if form == "aoti" and place.type == "cuda":
-            check_loading(partial, device)
-        # TorchScript is for every device; the eager model is where the checkpoint's weights are.
-        compare_with_eager(eager, ExportedModel(partial, device=device if form == "aoti" else "cpu"))
-    except BaseException:
-        partial.unlink()
-        raise
-    partial.replace(path)
+    if form == "aoti" and place.type == "cuda":
+        check_loading(partial, device)
+    # TorchScript is for every device; the eager model is where the checkpoint's weights are.
+    compare_with_eager(eager, ExportedModel(partial, device=device if form == "aoti" else "cpu"))
     return metadata
 
 

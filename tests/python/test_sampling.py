@@ -278,7 +278,7 @@ def test_charge_and_multiplicity_of_the_structure(tmp_path):
     for state, words in [
         ("charge=1", "9 electrons at charge 1, which cannot have multiplicity 1. Expected an even number"),
         ("spin=0", "spin 0, expected an integer of at least 1"),
-        ("charge=0.5", "says charge=0.5. Expected a whole number"),
+        ("charge=0.5", "charge 0.5, expected an integer"),
         ("charge=plus", "says charge=plus. Expected a whole number"),
     ]:
         structure.write_text(water.format(state))

@@ -21,6 +21,7 @@ from transip_md.bench.timers import KEEP_MEMORY, TIMESTEP, Task, Timing, time_ta
 from transip_md.errors import TransIPError, UsageError
 from transip_md.locate import version_of
 from transip_md.metadata import read_metadata
+from transip_md.whole_files import write_whole
 
 #: What can be timed, in the order of the table.
 TARGETS = ("model", "ase", "lammps", "openmm")
@@ -139,7 +140,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """As JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def machine_facts(device: str = "cpu") -> dict[str, Any]:

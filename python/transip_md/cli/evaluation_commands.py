@@ -17,6 +17,7 @@ from transip_md.cli.progress import LongTask
 from transip_md.errors import CheckFailedError, UsageError
 from transip_md.locate import version_of
 from transip_md.outputs import require_folder_of
+from transip_md.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transip_md.model.checkpoint import Checkpoint
@@ -65,7 +66,8 @@ def evaluate(
     if output is not None:
         assumed = {"charge": charge, "multiplicity": multiplicity}
         files = [{"file": name, **report.to_dict()} for name, report in reports.items()]
-        _write(output, {**_origin(checkpoint, loaded), "assumed": assumed, "files": files, "whole": whole.to_dict()})
+        values = {**_origin(checkpoint, loaded), "assumed": assumed, "files": files, "whole": whole.to_dict()}
+        write_whole(output, json.dumps(values, indent=1) + "\n")
         console.print(f"{output}: everything above, unrounded", soft_wrap=True)
 
 
@@ -180,13 +182,6 @@ def _origin(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
         "units": {"energy": "meV/atom", "force": "meV/Angstrom"},
         "versions": {"transip-md": transip_md.__version__, **{name: version_of(name) for name in ("torch", "ase")}},
     }
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON; the file appears whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(values, indent=1) + "\n")
-    partial.replace(path)
 
 
 def register(app: typer.Typer) -> None:

@@ -22,8 +22,9 @@ from transip_md.cli import (
     validation_commands,
 )
 from transip_md.cli.console import errors
-from transip_md.errors import TransIPError
+from transip_md.errors import EnvironmentFaultError, TransIPError
 from transip_md.text import indented
+from transip_md.whole_files import describe
 
 app = typer.Typer(
     name="transip-md",
@@ -73,6 +74,13 @@ def run() -> None:
     except TransIPError as error:
         errors.print(Text(indented(f"Error: {error}")), soft_wrap=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain when it closes the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        errors.print(Text(indented(f"Error: {describe(error)}")), soft_wrap=True)
+        sys.exit(EnvironmentFaultError.exit_code)
     except KeyboardInterrupt:
         errors.print("Interrupted.")
         sys.exit(130)

@@ -219,7 +219,7 @@ def _table(study: Study) -> Table:
 
     table = Table(
         title=f"{study.model}: {shared_name(study)}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        padding=(0, 1),
+        padding=(0, 1), collapse_padding=True,
     )  # fmt: skip
     # In a narrow terminal names and the error of the drift wrap; the other numbers never do.
     table.add_column("run", overflow="fold", min_width=8)

@@ -15,6 +15,7 @@ from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
 from transip_md.errors import CheckFailedError, UsageError
 from transip_md.outputs import require_folder_of
+from transip_md.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transip_md.validation.findings import Finding, Validation
@@ -117,9 +118,7 @@ def _table(result: Validation) -> Table:
 
 def _write(result: Validation, as_json: Path | None, html: Path | None) -> None:
     if as_json is not None:
-        partial = as_json.with_name(as_json.name + ".part")
-        partial.write_text(json.dumps(result.to_dict(), indent=1) + "\n")
-        partial.replace(as_json)
+        write_whole(as_json, json.dumps(result.to_dict(), indent=1) + "\n")
         console.print(f"{as_json}: everything above, unrounded, with curves and sources", soft_wrap=True)
     if html is not None:
         from transip_md.validation.report import write_report

@@ -9,6 +9,7 @@ import numpy as np
 
 from transip_md.engines.base import Dynamics, EnergyRecord
 from transip_md.thermal import momenta_of, temperature_of
+from transip_md.whole_files import replacing
 
 
 class Recorder:
@@ -56,10 +57,9 @@ class Recorder:
 
     def save(self, **state: np.ndarray) -> None:
         """Write the state; the file appears whole or not at all."""
-        partial = self._file.with_suffix(".part.npz")
         named = {f"state_{name}": value for name, value in state.items()}
-        np.savez(partial, rows=np.array(self._rows), frames=np.array(self._frames), **named)
-        partial.replace(self._file)
+        with replacing(self._file) as partial:
+            np.savez(partial, rows=np.array(self._rows), frames=np.array(self._frames), **named)
 
     def finish(self) -> EnergyRecord:
         """The record; the state is no longer needed."""

@@ -9,6 +9,7 @@ import torch
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.modelfile.archive import FOLDER, Archive, write_archive
 from transip_md.modelfile.weights import index_of
+from transip_md.whole_files import replacing
 
 
 def write_script(
@@ -33,12 +34,6 @@ def write_script(
         extra[REFERENCE_NAME] = reference
     contents = [(f"extra/{name}", text.encode(), 0) for name, text in extra.items()]
     contents += [(name, source.read(name), info.compress_type) for name, info in source.entries.items()]
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as target:
-            write_archive(target, FOLDER, contents)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, partial.open("wb") as target:
+        write_archive(target, FOLDER, contents)
     return metadata

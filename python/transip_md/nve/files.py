@@ -9,6 +9,7 @@ import ase.io
 import numpy as np
 
 from transip_md.engines.base import EnergyRecord
+from transip_md.whole_files import replacing
 
 #: Differences below this are drawn here: a logarithm has no zero. eV.
 SMALLEST_SHOWN = 1e-14
@@ -26,9 +27,8 @@ def write_csv(path: Path, record: EnergyRecord) -> None:
     for triple, values in ((MOMENTUM, record.momentum), (ANGULAR, record.angular)):
         if values is not None:
             columns, names = [*columns, *values.T], [*names, *triple]
-    partial = path.with_name(path.name + ".part")
-    np.savetxt(partial, np.column_stack(columns), delimiter=",", header=",".join(names), comments="", fmt="%.17g")
-    partial.replace(path)
+    with replacing(path) as partial:
+        np.savetxt(partial, np.column_stack(columns), delimiter=",", header=",".join(names), comments="", fmt="%.17g")
 
 
 def read_csv(path: Path) -> EnergyRecord:

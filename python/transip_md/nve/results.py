@@ -18,6 +18,7 @@ from transip_md.nve.ensemble import KineticEnsemble, PotentialEnsemble
 from transip_md.nve.order import Order
 from transip_md.nve.run import NveSettings
 from transip_md.nve.shape import Shape
+from transip_md.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def shortened_name(study: Study, run: Run, *, without: Sequence[str] = ()) -> st
 def write_tables(study: Study, folder: Path, shapes: dict[str, Shape]) -> None:
     """Write ``nve.json``, with what trajectories say of structures by name, and ``nve.csv``."""
     values = {**study.to_dict(), "structures": {name: shape.summary() for name, shape in shapes.items()}}
-    (folder / "nve.json").write_text(json.dumps(values, indent=1) + "\n")
+    write_whole(folder / "nve.json", json.dumps(values, indent=1) + "\n")
     rows = [run.row() for run in study.runs]
     with (folder / "nve.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

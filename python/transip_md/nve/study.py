@@ -12,7 +12,8 @@ import ase
 
 from transip_md.engines.base import EnergyRecord
 from transip_md.errors import UsageError
-from transip_md.metadata import read_metadata
+from transip_md.locks import exclusive
+from transip_md.metadata import Metadata, read_metadata
 from transip_md.nve.analysis import Conservation, momentum_drift
 from transip_md.nve.ensemble import kinetic_ensemble, potential_ensemble
 from transip_md.nve.order import order_of
@@ -71,13 +72,26 @@ def run_study(model: Path, matrix: Matrix, folder: Path, progress: StudyProgress
 
     Raises:
         UsageError: settings, structure or model that cannot be used.
-        EnvironmentFaultError: an engine or its plugin is missing.
+        EnvironmentFaultError: an engine or its plugin is missing, or another process runs in the folder.
     """
     metadata = read_metadata(model)
     matrix = dataclasses.replace(matrix, dtypes=matrix.dtypes or [metadata.dtype])
     cases = list(_cases(matrix))
-    all_steps = sum(settings.plan()[0] for *_, settings in cases) * len(matrix.engines)
     make_folder(folder)
+    with exclusive(folder):
+        return _run_cases(model, matrix, folder, cases, metadata, progress)
+
+
+def _run_cases(
+    model: Path,
+    matrix: Matrix,
+    folder: Path,
+    cases: list[tuple[str, str, NveSettings]],
+    metadata: Metadata,
+    progress: StudyProgress,
+) -> Study:
+    """Run every combination in a folder that this process holds; see `run_study`."""
+    all_steps = sum(settings.plan()[0] for *_, settings in cases) * len(matrix.engines)
     files = {dtype: file_of_dtype(model, dtype, folder) for dtype in matrix.dtypes}
     runs, before = [], 0
     for structure, dtype, settings in cases:

@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 from transip_md.errors import UsageError
 from transip_md.training.evaluation import Report
 from transip_md.training.module import TrainingModule
+from transip_md.whole_files import replacing
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class State(pl.Callback):
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write the state; the file appears whole or not at all."""
-        partial = self.path.with_name(self.path.name + ".part")
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            partial.replace(self.path)
+        if not trainer.is_global_zero:
+            # All ranks gather the state, the first one writes it.
+            trainer.save_checkpoint(self.path)
+            return
+        with replacing(self.path) as partial:
+            trainer.save_checkpoint(partial)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save when it is time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.locks import exclusive
 from transip_md.model.checkpoint import load_named, save_checkpoint
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
@@ -211,10 +213,18 @@ class TrainingRun:
 
         Raises:
             TransIPError: training diverged.
+            EnvironmentFaultError: another process trains into the same folder.
             KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
         """
-        config = self.config
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Ranks of one run share its folder: the first holds it for all.
+        held = exclusive(self.folder) if int(os.environ.get("LOCAL_RANK", "0")) == 0 else contextlib.nullcontext()
+        with held:
+            return self._train(report, advanced)
+
+    def _train(self, report: Callable[[Progress], None], advanced: Callable[[int], None]) -> Report:
+        """Train in a folder that this process holds; see `train`."""
+        config = self.config
         state = State(self.state_file, self.recipe, config.report_every)
         end = GracefulEnd(state)
         callbacks: list[pl.Callback] = [state, Tell(state, report, advanced), end]

@@ -13,6 +13,7 @@ from transip_md.metadata import METADATA_NAME, Metadata, read_metadata
 from transip_md.modelfile.archive import FOLDER, Archive, write_archive
 from transip_md.text import one_line
 from transip_md.validation.findings import VERDICTS, Validation
+from transip_md.whole_files import replacing
 
 #: Numbers that the one-line summary tells, with their names there.
 HEADLINES = {
@@ -74,9 +75,8 @@ def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
         UsageError: not a model file.
     """
     metadata = read_metadata(path).model_copy(update={"certificate": certificate})
-    partial = path.with_name(path.name + ".part")
     name = f"extra/{METADATA_NAME}"
-    try:
+    with replacing(path) as partial:
         with Archive(path) as source, partial.open("wb") as target:
             contents = (
                 (entry, metadata.to_json().encode() if entry == name else source.read(entry), info.compress_type)
@@ -84,10 +84,6 @@ def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
             )
             write_archive(target, FOLDER, contents)
         read_metadata(partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     return metadata
 
 
