@@ -242,7 +242,7 @@ static std::string kernels_name(const std::string &asked)
 }
 
 Model::Model(const std::string &path, const std::string &device, int node_rank, const std::string &kernels)
-{
+try {
   const std::string wanted = kernels_name(kernels);
   Archive archive(path);
   Card card = read_card(archive);
@@ -261,6 +261,11 @@ Model::Model(const std::string &path, const std::string &device, int node_rank, 
   if (wanted == "native" && !impl_->native)
     throw Error("There are no native kernels for " + path + ": they are for TransIP models in TorchScript files, with "
                 "forces that are the gradient of the energy, on the CPU. Use kernels auto.");
+} catch (const Error &) {
+  throw;
+} catch (const std::exception &problem) {
+  // Memory that is not there, or what a damaged file makes of the standard library.
+  throw Error(path + " could not be loaded: " + essence(problem));
 }
 
 Model::~Model() = default;

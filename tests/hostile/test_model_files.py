@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,34 @@ def test_the_two_lists_of_operators_are_equal(repository):
 
     header = (repository / "libtransip/src/operators.h").read_text()
     assert set(re.findall(r'"((?:aten|prim)::\w+)"', header)) == ALLOWED_OPERATORS
+
+
+@pytest.mark.parametrize("seconds", [15, pytest.param(600, marks=pytest.mark.long)])
+def test_fuzzed_files_are_refused_or_read(cpp_build, model, local_file, seconds):
+    """AddressSanitizer and UndefinedBehaviorSanitizer watch the readers of archive, metadata and reference."""
+    command = [cpp_build / "fuzz_model_file", str(seconds), "1", model, local_file]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + HANG)
+    assert result.returncode == 0, result.stdout + result.stderr
+    tried = int(result.stdout.split()[0])
+    assert tried > 100 * seconds
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.long)])
+def test_no_engine_takes_a_damaged_copy(tmp_path, count, lammps_plugin, openmm_plugin):
+    """In ASE, LAMMPS and OpenMM themselves, of the shipped models: what is not refused gives the very same numbers."""
+    import transip_md
+    from transip_md.export import export
+
+    names = ("ethanol", "water", "organic")
+    for name in names:
+        source = tmp_path / f"{name}.pt"
+        export(transip_md.pretrained(name), source, "float32")
+        folder = tmp_path / name
+        folder.mkdir()
+        damaged_copies(source, folder, -(-count // len(names)), seed=3)
+        result = subprocess.run(
+            [sys.executable, Path(__file__).with_name("damaged_in_engines.py"), source, folder],
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]

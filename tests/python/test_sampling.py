@@ -279,7 +279,7 @@ def test_charge_and_multiplicity_of_the_structure(tmp_path):
         ("charge=1", "9 electrons at charge 1, which cannot have multiplicity 1. Expected an even number"),
         ("spin=0", "spin 0, expected an integer of at least 1"),
         ("charge=0.5", "charge 0.5, expected an integer"),
-        ("charge=plus", "says charge=plus. Expected a whole number"),
+        ("charge=plus", "charge plus, expected an integer"),
     ]:
         structure.write_text(water.format(state))
         with pytest.raises(UsageError, match=words):
