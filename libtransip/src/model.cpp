@@ -7,6 +7,7 @@
 #include "native/frame.h"
 #include "native/native_model.h"
 #include "native/scripted_weights.h"
+#include "native/symmetry_tables.h"
 #include "program.h"
 #include "same_place.h"
 #include "transip/elements.h"
@@ -142,6 +143,8 @@ struct Model::Impl {
   std::vector<std::int64_t> species{};  // of the frame's reference
   std::unique_ptr<NativeModel> native{};  // null: torch evaluates
   std::optional<Frame> frame{};           // of the native kernels
+  std::optional<SymmetryTables> tables{};  // of files with an index of their weights; else their TorchScript is asked
+  RotationSet set{};                       // of an average by the native kernels
   std::unique_ptr<CudaGraph> graph{};     // null: kernels are launched one by one
 
   /// torch keeps a CUDA device's memory for its next model; other programs on the device shall have it back.
@@ -251,7 +254,10 @@ try {
   impl_.reset(
       new Impl{std::move(archive), std::move(card.metadata), card.compiled, chosen, std::move(card.reference)});
   if (wanted != "torch" && chosen.is_cpu() && !card.compiled)
-    if (auto weights = impl_->network_weights()) impl_->native = NativeModel::make(std::move(*weights), impl_->metadata);
+    if (auto weights = impl_->network_weights()) {
+      if (impl_->metadata.format >= 2) impl_->tables = SymmetryTables::from(*weights);
+      impl_->native = NativeModel::make(std::move(*weights), impl_->metadata);
+    }
   if (!impl_->native) impl_->program();
   // The shapes of an isolated molecule never change; neighbours' do.
   if (wanted != "torch" && !impl_->metadata.cutoff)
@@ -326,15 +332,22 @@ void Model::set_symmetry(const Symmetry &symmetry)
                   "their energy.");
     }
   }
-  if (symmetry.mode == Symmetry::Mode::average) {
+  if (symmetry.mode == Symmetry::Mode::average && impl_->native && impl_->tables) {
+    impl_->set = impl_->tables->rotation_set(symmetry.count, symmetry.inversion);
+  } else if (symmetry.mode == Symmetry::Mode::average) {
     try {
       std::tie(impl_->rotations, impl_->weights) = impl_->program().rotation_set(symmetry.count, symmetry.inversion);
     } catch (const std::exception &problem) {
       rethrow(problem);
     }
   }
+  if (impl_->rotations.defined()) {
+    copy_out(impl_->rotations, impl_->set.rotations);
+    copy_out(impl_->weights, impl_->set.weights);
+  }
   impl_->symmetry = symmetry;
   impl_->masses = at::Tensor();
+  impl_->frame.reset();
 }
 
 const Symmetry &Model::symmetry() const
@@ -344,13 +357,18 @@ const Symmetry &Model::symmetry() const
 
 bool Model::needs_reference() const
 {
-  return impl_->symmetry.mode == Symmetry::Mode::frame && !impl_->masses.defined();
+  return impl_->symmetry.mode == Symmetry::Mode::frame && !impl_->frame;
 }
 
 void Model::set_reference(std::span<const std::int64_t> species, std::span<const double> positions)
 {
   const auto count = static_cast<std::int64_t>(species.size());
   require_shape(positions.size() == 3 * species.size(), "positions", positions.size());
+  if (impl_->native && impl_->tables) {
+    impl_->frame = impl_->tables->make_frame(species, positions);
+    impl_->species.assign(species.begin(), species.end());
+    return;
+  }
   try {
     std::tie(impl_->masses, impl_->places) = impl_->program().make_frame(
         impl_->to_device(view(species, {count}, at::kLong)), impl_->to_device(view(positions, {count, 3}, at::kDouble)));
@@ -412,7 +430,7 @@ void Model::Impl::compare(const ReferenceState &state, const Result &got) const
 
 void Model::Impl::check_frame(const Request &request) const
 {
-  if (!masses.defined()) throw Error("symmetry frame was given no reference structure.");
+  if (!frame) throw Error("symmetry frame was given no reference structure.");
   if (!std::equal(species.begin(), species.end(), request.species.begin(), request.species.end()))
     throw Error("symmetry frame: the atoms are not those of the reference structure, which has " +
                 std::to_string(species.size()) + "; got " + std::to_string(request.species.size()) +
@@ -449,12 +467,7 @@ void Model::Impl::run_native(const Request &request, Result &result, bool forces
 {
   check_shapes(request);
   switch (wanted.mode) {
-    case Symmetry::Mode::average: {
-      std::vector<double> turns, shares;
-      copy_out(rotations, turns);
-      copy_out(weights, shares);
-      return average_native(request, result, forces, turns, shares);
-    }
+    case Symmetry::Mode::average: return average_native(request, result, forces, set.rotations, set.weights);
     case Symmetry::Mode::random:
       return average_native(request, result, forces, numbered_rotation(wanted.seed, request.step),
                             std::array<double, 1>{1.0});

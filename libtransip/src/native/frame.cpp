@@ -2,6 +2,7 @@
 
 #include "transip/error.h"
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 #include <utility>
@@ -60,6 +61,22 @@ std::array<double, 3> cross(const double *a, const double *b)
 Frame::Frame(std::vector<double> masses, std::vector<double> reference)
     : masses_(std::move(masses)), reference_(std::move(reference))
 {
+}
+
+Frame Frame::of_reference(std::vector<double> masses, std::vector<double> reference)
+{
+  // Principal moments of sum m r r^T: a linear molecule has one that is not zero. The fourth row pads.
+  Four spread{}, vectors;
+  for (std::size_t i = 0; i < masses.size(); i++)
+    for (std::size_t a = 0; a < 3; a++)
+      for (std::size_t b = 0; b < 3; b++) spread[a][b] += reference[3 * i + a] * reference[3 * i + b] / masses[i];
+  diagonalise(spread, vectors);
+  const double total = spread[0][0] + spread[1][1] + spread[2][2];
+  const double largest = std::max({spread[0][0], spread[1][1], spread[2][2]});
+  if (total - largest <= smallest_gap * total)
+    throw Error("symmetry frame: the reference is linear or nearly so, and has no frame of its own. Use symmetry average "
+                "N.");
+  return Frame(std::move(masses), std::move(reference));
 }
 
 std::vector<double> Frame::turned(std::span<const double> positions)

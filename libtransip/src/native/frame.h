@@ -12,6 +12,9 @@ class Frame {
   /// masses [N], summing to one, and m r [N*3], with r the reference's places around its centre of mass.
   Frame(std::vector<double> masses, std::vector<double> reference);
 
+  /// The same, of a reference that must have a frame. Throws Error: it is linear or nearly so.
+  static Frame of_reference(std::vector<double> masses, std::vector<double> reference);
+
   /// Positions [N*3], turned onto the reference. Throws Error: the turn is not determined.
   std::vector<double> turned(std::span<const double> positions);
 
