@@ -18,6 +18,7 @@ from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata, form_of
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.guard import load_script
 from transip_md.modelfile.reference import Numbers, compare, parse_reference
+from transip_md.modelfile.shapes import check_shapes
 from transip_md.modelfile.strict_json import MOST_JSON
 from transip_md.modelfile.weights import check_weights
 from transip_md.neighbours import Neighbourhood, find_neighbours
@@ -227,6 +228,7 @@ class ExportedModel:
         self.sha256 = hashlib.sha256(content or b"").hexdigest()
         self.metadata = metadata_of(archive)
         check_weights(archive, self.metadata)
+        check_shapes(self.metadata, path)
         name = f"extra/{REFERENCE_NAME}"
         self.reference = (
             parse_reference(archive.read(name, MOST_JSON), self.metadata, path) if name in archive else None

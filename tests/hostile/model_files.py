@@ -77,7 +77,7 @@ def _drop(key: str) -> Change:
 METADATA_CASES: dict[str, tuple[Change, str]] = {
     "charge-range": (_set("charge", to=[-1000000, 0]), "charge"),
     "multiplicity-range": (_set("multiplicity", to=[-1000000, 1]), "multiplicity"),
-    "more-multiplicities": (_set("multiplicity", to=[1, 100]), "multiplicity_embedding"),
+    "more-multiplicities": (_set("multiplicity", to=[1, 100]), "shall have shape"),
     "three-charges": (_set("charge", to=[0, 0, 0]), "charge"),
     "charges-reversed": (_set("charge", to=[1, -1]), "charge"),
     "fractional-charge": (_set("charge", to=[0.0, 0.0]), "charge"),
@@ -88,7 +88,7 @@ METADATA_CASES: dict[str, tuple[Change, str]] = {
     "range-alone": (_set("interaction_range", to=9.0), "interaction_range"),
     "cutoff-alone": (_set("cutoff", to=4.5), "interaction_range"),
     "range-short": (lambda values: values.update(cutoff=4.5, interaction_range=4.0), "interaction_range"),
-    "species-more": (_set("species", to=[1, 6, 8, 7]), "species_embedding"),
+    "species-more": (_set("species", to=[1, 6, 8, 7]), "shall have shape"),
     "species-twice": (_set("species", to=[1, 1, 8]), "species"),
     "species-none": (_set("species", to=[]), "species"),
     "species-119": (_set("species", to=[1, 6, 119]), "species"),
@@ -118,12 +118,14 @@ METADATA_CASES: dict[str, tuple[Change, str]] = {
     "network-version": (_set("network", to={"name": "TransIP"}), "version"),
 }  # fmt: skip
 
-#: transip.json whose architecture contradicts the weights: native kernels must refuse it, torch does not look at it.
+#: transip.json whose architecture contradicts the weights.
 ARCHITECTURE_CASES: dict[str, Change] = {
     "wide": _set("architecture", "dim", to=1 << 20),
     "dim-odd": _set("architecture", "dim", to=17),
     "heads": _set("architecture", "heads", to=8),
     "layers": _set("architecture", "layers", to=30),
+    "many-layers": _set("architecture", "layers", to=1 << 20),
+    "unknown-key": _set("architecture", "novel", to=1),
     "feedforward": _set("architecture", "feedforward", to=1 << 16),
     "coordinates": _set("architecture", "coordinates", to=True),
     "functions": _set("architecture", "radial_functions", to=1 << 19),

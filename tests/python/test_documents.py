@@ -10,6 +10,8 @@ import pytest
 
 from transip_md.model.checkpoint import load_shipped
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
 #: Document, pattern with one group for each number, shipped model, what the checkpoint's record calls the numbers
 #: (meV/Angstrom and meV/atom).
 ERRORS = [
@@ -157,3 +159,14 @@ def test_nothing_points_outside_the_repository(repository):
     files = [repository / "Makefile", *repository.glob("benchmarks/*.md"), *repository.glob("benchmarks/*.py")]
     for path in files:
         assert "../shared" not in path.read_text() and "ROOT.parent" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("document", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
+def test_no_argument_is_explained_twice(document):
+    """Tables of arguments, keywords and keys: the first cell of each row is its own."""
+    rows, listing = [], False
+    for line in document.read_text().splitlines():
+        first = line.split("|")[1].strip() if line.startswith("|") else ""
+        listing = bool(first) and (listing or first in ("argument", "keyword", "key"))
+        rows += [first] if listing else []
+    assert len([row for row in rows if row.startswith("`")]) == len({row for row in rows if row.startswith("`")})

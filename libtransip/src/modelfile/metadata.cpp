@@ -25,6 +25,12 @@ constexpr std::array<std::string_view, 15> known_keys = {
     "symmetry",
 };
 constexpr std::array<std::string_view, 2> indexed_keys = {"weights", "network"};
+/// Of a network that native kernels know: a key more may change what it computes. Fields of ModelConfig in Python.
+constexpr std::array<std::string_view, 18> architecture_keys = {
+    "name",          "species",          "dim",           "layers",       "heads",  "feedforward", "rotary_values",
+    "min_frequency", "max_frequency",    "radial_bias",   "radial_functions", "radial_hidden", "radial_range", "cutoff",
+    "coordinates",   "force_head",       "charge",        "multiplicity",
+};
 constexpr std::array<std::string_view, 3> known_symmetries = {"average", "frame", "random"};
 constexpr std::array<std::string_view, 9> known_dtypes = {"float64", "float32", "float16", "bfloat16", "int64",
                                                           "int32",   "int16",   "uint8",   "bool"};
@@ -125,6 +131,7 @@ std::optional<Architecture> architecture_of(const JsonReader &values, bool index
                                                 "radial_functions", "radial_hidden", "coordinates"};
   if (!indexed) known = known && std::all_of(keys.begin(), keys.end(), [&](const char *key) { return given.has(key); });
   if (!known) return std::nullopt;
+  if (indexed) given.only(architecture_keys, upgrade);
   Architecture found;
   found.dim = given.integer("dim", 1, widest);
   found.layers = given.integer("layers", 1, widest);

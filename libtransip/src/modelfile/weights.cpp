@@ -102,8 +102,8 @@ const std::vector<double> &Weights::get(const std::string &name, std::initialize
   for (const std::int64_t size : shape) count *= static_cast<std::size_t>(size);
   if (tensor.shape.size() != shape.size() || !std::equal(shape.begin(), shape.end(), tensor.shape.begin()) ||
       tensor.values.size() != count)
-    throw Error("The weights " + name + " have shape " + text(tensor.shape) + "; by its transip.json the model wants " +
-                text({shape.begin(), shape.size()}) + ". Export the model again.");
+    throw Error("The weights " + name + " shall have shape " + text({shape.begin(), shape.size()}) +
+                " by the file's transip.json; they have " + text(tensor.shape) + ". Export the model again.");
   for (const double value : tensor.values)
     if (!std::isfinite(value)) throw Error("The weights " + name + " hold NaN or infinity. Export the model again.");
   return tensor.values;

@@ -1,0 +1,48 @@
+"""Shapes of a model file's weights against what its metadata say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pydantic
+import torch
+
+from transip_md.errors import UsageError, validation_message
+from transip_md.metadata import Metadata
+from transip_md.model.config import ModelConfig
+from transip_md.model.network import TransIP
+
+
+def check_shapes(metadata: Metadata, path: Path | str) -> None:
+    """Raise UsageError unless a TransIP network's weights have the shapes that its metadata ask for.
+
+    As libtransip's native_model.cpp: an element more in `species` than in the embedding would be read from nowhere.
+    """
+    if metadata.network is None or (metadata.network.name, metadata.network.version) != ("TransIP", 1):
+        return
+    try:
+        given = {key: value for key, value in metadata.architecture.items() if key != "name"}
+        config = ModelConfig.model_validate_json(json.dumps(given), strict=True)
+    except pydantic.ValidationError as error:
+        raise UsageError(f"{path}: its architecture cannot be used: {validation_message(error)}.") from error
+    found = metadata.weights or {}
+    frequencies = found.get("model.rotary.frequencies")
+    if frequencies is None or frequencies.shape[:2] != (config.layers, config.heads):
+        # Before a network of as many layers is made.
+        raise UsageError(
+            f"{path}: model.rotary.frequencies do not have the {config.layers} layers and {config.heads} heads of its "
+            "transip.json. Export the model again."
+        )
+    # What the metadata say, whatever the architecture repeats of it.
+    shape = {"species": metadata.species, "charge": metadata.charge, "multiplicity": metadata.multiplicity}
+    with torch.device("meta"):
+        network = TransIP(config.model_copy(update=shape))
+    for name, tensor in network.state_dict().items():
+        weight = found.get(f"model.{name}")
+        if weight is None or weight.shape != tuple(tensor.shape):
+            has = "no such weights" if weight is None else f"shape {list(weight.shape)}"
+            raise UsageError(
+                f"{path}: the weights model.{name} shall have shape {list(tensor.shape)} by its transip.json; the file "
+                f"has {has}. Export the model again."
+            )
