@@ -254,8 +254,14 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
         made_with=made_with,
         source_sha256=checkpoint.sha256,
         weights={},
-        network=Network(name="TransIP", version=NETWORK_VERSION) if type(checkpoint.model) is TransIP else None,
+        network=_network(checkpoint, form),
     )
+
+
+def _network(checkpoint: Checkpoint, form: Form) -> Network | None:
+    """What native kernels go by; compiled code has no weights that they could take."""
+    known = form == "torchscript" and type(checkpoint.model) is TransIP
+    return Network(name="TransIP", version=NETWORK_VERSION) if known else None
 
 
 def reference_states(metadata: Metadata) -> list[tuple[int, int]]:

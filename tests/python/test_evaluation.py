@@ -17,6 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 import transip_md
 from networks import make_model
 from toys import springs, write_toy
+from transip_md.cli.console import console
 from transip_md.cli.main import run
 from transip_md.errors import UsageError
 from transip_md.model.checkpoint import load_checkpoint, save_checkpoint
@@ -281,7 +282,8 @@ def test_frames_that_the_model_does_not_know(tmp_path):
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Run `transip-md` in this process: exit code, what it printed, and its errors."""
-    monkeypatch.setenv("COLUMNS", "200")
+    # The console looks at COLUMNS when it is made, which another test may have done.
+    monkeypatch.setattr(console, "_width", 300)
 
     def invoke(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["transip-md", *map(str, arguments)])
@@ -372,9 +374,8 @@ def test_eval_of_one_file_without_rotation(command, files):
     assert code == 0 and row(said, "one.extxyz")[-1] == "-"
 
 
-def test_eval_of_files_of_one_name(command, files, monkeypatch):
+def test_eval_of_files_of_one_name(command, files):
     """Only the paths tell them apart; brackets are no markup."""
-    monkeypatch.setenv("COLUMNS", "250")
     for folder in ("[red]", "b"):
         (files / folder).mkdir()
         write(files / folder / "same.extxyz", molecules(2))
