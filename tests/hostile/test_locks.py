@@ -106,6 +106,33 @@ def test_nve_twice_at_once(tmp_path, toy_file, ethanol, count):
         assert (out / "report.html").exists() and not list(out.glob("*lock*"))
 
 
+RECIPE = """
+data:
+  train: [train.extxyz]
+  test: [test.extxyz]
+  validation: 8
+  description: ethanol
+  level_of_theory: GFN2-xTB
+  licence: MIT
+model: {dim: 16, layers: 1, heads: 2, feedforward: 16}
+steps: 60
+batch_size: 4
+warmup: 5
+report_every: 20
+accelerator: cpu
+"""
+
+
+@pairs
+def test_train_twice_at_once(tmp_path, repository, count):
+    subprocess.run([*TRANSIP, *map(str, sampling(tmp_path / "train.extxyz", repository, 40))], check=True)
+    shutil.copy(tmp_path / "train.extxyz", tmp_path / "test.extxyz")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    for number in range(count):
+        check_pair("train", tmp_path / "recipe.yaml", "-o", tmp_path / f"{number}.ckpt")
+        assert (tmp_path / f"{number}.ckpt").exists()
+
+
 def test_nve_of_other_settings_in_one_folder(tmp_path, toy_file, ethanol):
     shutil.copy(toy_file, tmp_path / "m.pt")
     ethanol.write(tmp_path / "e.xyz", format="extxyz")
