@@ -83,18 +83,6 @@ def toy_file(tmp_path_factory) -> Path:
     return write_toy(tmp_path_factory.mktemp("toys") / "springs.pt")
 
 
-def _small_checkpoint(**shape):
-    from networks import make_model
-    from transip_md.model.checkpoint import Checkpoint
-
-    model = make_model(dim=16, feedforward=16, radial_functions=8, radial_hidden=8, **shape)
-    energies = (model.energy_scale, model.reference_energies)
-    # As training leaves it: weights in float32, what energies are counted in in float64.
-    model.float()
-    model.energy_scale, model.reference_energies = energies
-    return Checkpoint(model.config, model)
-
-
 def _made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
     """A folder that takes long to make, made by the first of the test processes that wants it."""
     base = tmp_path_factory.getbasetemp()
@@ -111,13 +99,14 @@ def _made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Pat
 
 
 def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
+    from networks import small_checkpoint
     from transip_md.export import export
 
     files = {"torchscript": "model.pt", "aoti": "model.pt2"}
 
     def make(folder: Path) -> None:
         for form, file in files.items():
-            export(_small_checkpoint(**shape), folder / file, form=form)
+            export(small_checkpoint(**shape), folder / file, form=form)
 
     folder = _made_once(tmp_path_factory, name, make)
     return {form: folder / file for form, file in files.items()}
@@ -138,7 +127,9 @@ def local_files(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def local_checkpoint():
     """The same before it is exported."""
-    return _small_checkpoint(cutoff=3.0)
+    from networks import small_checkpoint
+
+    return small_checkpoint(cutoff=3.0)
 
 
 @pytest.fixture(scope="session")
@@ -154,10 +145,11 @@ def local_file(tmp_path_factory, local_checkpoint) -> Path:
 @pytest.fixture(scope="session")
 def molecule_file(tmp_path_factory) -> Path:
     """A small untrained all-to-all model, scripted only."""
+    from networks import small_checkpoint
     from transip_md.export import export
 
     file = tmp_path_factory.mktemp("molecule") / "model.pt"
-    export(_small_checkpoint(), file)
+    export(small_checkpoint(), file)
     return file
 
 

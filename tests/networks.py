@@ -77,3 +77,15 @@ def crystal(seed: int = 0) -> ase.Atoms:
     grid = np.array([[i, j, k] for i in (0.1, 0.6) for j in (0.2, 0.7) for k in (0.3, 0.8)])
     scaled = grid + rng.normal(scale=0.05, size=grid.shape)
     return ase.Atoms(rng.choice([1, 6, 8], 8), scaled_positions=scaled, cell=TRICLINIC, pbc=True)
+
+
+def small_checkpoint(**shape):
+    """Checkpoint of a small untrained model; `shape` are fields of its configuration."""
+    from transip_md.model.checkpoint import Checkpoint
+
+    model = make_model(dim=16, feedforward=16, radial_functions=8, radial_hidden=8, **shape)
+    energies = (model.energy_scale, model.reference_energies)
+    # As training leaves it: weights in float32, what energies are counted in in float64.
+    model.float()
+    model.energy_scale, model.reference_energies = energies
+    return Checkpoint(model.config, model)

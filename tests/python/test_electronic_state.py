@@ -18,11 +18,11 @@ from transip_md.runtime import ExportedModel
 @pytest.fixture(scope="module")
 def ions_file(tmp_path_factory):
     """A small model of charges -1 to 1 and multiplicities 1 to 3 whose answers depend on both."""
-    from conftest import _small_checkpoint
+    from networks import small_checkpoint
     from transip_md.export import export
 
     file = tmp_path_factory.mktemp("ions") / "ions.pt"
-    export(_small_checkpoint(charge=(-1, 1), multiplicity=(1, 3)), file)
+    export(small_checkpoint(charge=(-1, 1), multiplicity=(1, 3)), file)
     return file
 
 

@@ -171,7 +171,7 @@ def test_command_goes_on_without_a_peer_and_says_so(toy_file, repository, tmp_pa
     structure = str(repository / "examples/ethanol.xyz")
     options = ["--engine", "model", "--seconds", "0.01", "--rounds", "1", "--json", str(out)]
     result = CliRunner().invoke(app, ["bench", str(toy_file), structure, *options, "--vs", "mace"])
-    assert "Not measured: mace: no network" in result.output and "ms/step" in result.output
+    assert "Not measured: mace: no network" in result.output and "ns/day" in result.output
     assert isinstance(result.exception, EnvironmentFaultError) and result.exception.exit_code == 3
     gaps = json.loads(out.read_text())["gaps"]
     assert gaps == [{"peer": "mace", "structure": None, "reason": "no network", "failed": True}]
