@@ -90,6 +90,21 @@ def test_a_link_to_the_model(tmp_path, toy_file):
         model_beside(model, tmp_path / "other")
 
 
+def test_a_copy_where_there_are_no_links(tmp_path, toy_file, monkeypatch):
+    """The second run finds the copy of the first, and another model is still refused."""
+
+    def no_links(*_):
+        raise OSError
+
+    monkeypatch.setattr("pathlib.Path.symlink_to", no_links)
+    for _ in range(2):
+        assert model_beside(toy_file, tmp_path) == "transip_model.pt"
+        assert (tmp_path / "transip_model.pt").read_bytes() == toy_file.read_bytes()
+    (tmp_path / "other.pt").write_bytes(b"another")
+    with pytest.raises(UsageError, match="is in the way"):
+        model_beside(tmp_path / "other.pt", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["üñí", "水分子", "a b", "it's"])
 def test_commands(tmp_path, toy_file, ethanol, lammps_plugin, name):
     """In processes of their own, as users type them."""

@@ -33,14 +33,12 @@ std::size_t elements(const WeightEntry &weight)
   return count;
 }
 
-std::span<const unsigned char> checked(const Archive &archive, const WeightEntry &weight)
+std::span<const unsigned char> contents(const Archive &archive, const WeightEntry &weight)
 {
   const Archive::Entry *entry = archive.find(weight.entry);
   if (!entry || entry->compressed || entry->size != elements(weight) * size_of(weight.dtype))
     throw_damaged(archive.path(), "the tensor " + printable(weight.name));
-  const auto contents = archive.bytes().subspan(entry->offset, entry->stored);
-  if (sha256(contents) != weight.sha256) throw_damaged(archive.path(), "the tensor " + printable(weight.name));
-  return contents;
+  return archive.bytes().subspan(entry->offset, entry->stored);
 }
 
 template <typename T>
@@ -68,7 +66,8 @@ void check_weights(const Archive &archive, const Metadata &metadata)
 {
   std::set<std::string_view> indexed;
   for (const WeightEntry &weight : metadata.weights) {
-    checked(archive, weight);
+    if (sha256(contents(archive, weight)) != weight.sha256)
+      throw_damaged(archive.path(), "the tensor " + printable(weight.name));
     indexed.insert(weight.entry);
   }
   for (const Archive::Entry &entry : archive.entries())
@@ -81,9 +80,9 @@ Weights::Weights(const Archive &archive, const Metadata &metadata)
 {
   for (const WeightEntry &weight : metadata.weights) {
     if (weight.dtype == "float64")
-      add(weight.name, weight.shape, as_float64<double>(checked(archive, weight)));
+      add(weight.name, weight.shape, as_float64<double>(contents(archive, weight)));
     else if (weight.dtype == "float32")
-      add(weight.name, weight.shape, as_float64<float>(checked(archive, weight)));
+      add(weight.name, weight.shape, as_float64<float>(contents(archive, weight)));
   }
 }
 

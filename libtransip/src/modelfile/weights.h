@@ -16,10 +16,9 @@ class Weights {
  public:
   Weights() = default;
 
-  /// Read a file's weights by the index in its metadata (format 2), each checked against its SHA-256.
+  /// Read a file's weights by the index in its metadata (format 2), which `check_weights` has let pass.
   ///
-  /// Throws Error: an entry is missing, damaged, or not of the size that its shape and dtype ask for; an entry of
-  /// weights that the index does not name.
+  /// Throws Error: an entry is missing, or not of the size that its shape and dtype ask for.
   Weights(const Archive &archive, const Metadata &metadata);
 
   void add(const std::string &name, std::vector<std::int64_t> shape, std::vector<double> values);

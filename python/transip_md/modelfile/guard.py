@@ -72,8 +72,3 @@ def _check_block(block: Any, function: str, path: Path | str) -> None:
             raise refused(path, f"its TorchScript calls {node.s('name')} in {function}")
         for inner in node.blocks():
             _check_block(inner, function, path)
-
-
-def read_script(archive: Archive, name: str, device: torch.device) -> torch.jit.ScriptModule:
-    """TorchScript that is an entry of an archive; see `load_script`."""
-    return load_script(archive.read(name), archive.path, device)
