@@ -72,7 +72,7 @@ def sample(
     dimers: Annotated[
         list[Dimers] | None, typer.Option(help="Pairs of bare atoms, or of the molecules; may be repeated.")
     ] = None,
-    compress: Annotated[bool, typer.Option("--compress", help="All lengths scaled by 0.8 to 1.1.")] = False,
+    compress: Annotated[bool, typer.Option("--compress", help="All lengths scaled by 0.85 to 1.1.")] = False,
     stop_at_dissociation: Annotated[
         bool, typer.Option("--stop-at-dissociation", help="Start dynamics anew when a bond of the structure breaks.")
     ] = False,
@@ -175,7 +175,7 @@ def _recipe(mode: str, temperature: float, electronic_temperature: float | None,
     """The recipe of a mode. Raises UsageError."""
     from transip_md.sampling.recipe import COLD_ELECTRONS, WARM_ELECTRONS, SamplingRecipe
 
-    electrons = electronic_temperature or (WARM_ELECTRONS if mode == "bonds" else COLD_ELECTRONS)
+    electrons = electronic_temperature or (WARM_ELECTRONS if mode in ("bonds", "pair") else COLD_ELECTRONS)
     if mode != "langevin":
         # What only dynamics asks for says nothing of the others.
         same = {name: value for name, value in same.items() if name not in OF_DYNAMICS}
@@ -187,8 +187,8 @@ def _recipe(mode: str, temperature: float, electronic_temperature: float | None,
 
 def _pair_recipe(electronic_temperature: float | None, **same: Any) -> SamplingRecipe:
     """The recipe of pairs of atoms, whose files say their charge and multiplicity."""
-    same |= {"multiplicity": None, "shortest": 0.4, "longest": 3.0, "rattle": 0.0}
-    return _recipe("bonds", 300.0, electronic_temperature, **same)
+    same |= {"multiplicity": None, "shortest": 0.4, "longest": 3.0}
+    return _recipe("pair", 300.0, electronic_temperature, **same)
 
 
 def _write_pairs(files: list[Path], folder: Path, charges: list[int]) -> list[Path]:

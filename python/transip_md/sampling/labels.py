@@ -16,7 +16,7 @@ from transip_md.sampling.teacher import WRITTEN_DECIMALS, as_written, bare, teac
 #: Two atoms closer than this times the sum of their covalent radii clash; a bond scan sets its own limit.
 CLASH = 0.5
 #: Structures of equal atoms whose distances differ by less than this, Angstrom, are one and the same.
-SAME = 0.01
+SAME = 0.001
 #: What tblite says when its self-consistent field does not converge.
 NOT_CONVERGED = "SCF not converged"
 
@@ -45,7 +45,7 @@ class Labeller:
         """Count a structure as one that is there."""
         self._seen.setdefault(self._kind(frame), []).append(_distances(frame))
 
-    def label(self, candidate: Candidate, **info: object) -> ase.Atoms | Refusal:
+    def label(self, candidate: Candidate, info: dict[str, object]) -> ase.Atoms | Refusal:
         """The candidate as a frame with the teacher's labels, or why it is none.
 
         Args:
@@ -68,7 +68,7 @@ class Labeller:
         recipe = self.recipe.model_copy(update=state)
         atoms.calc = teacher_calculator(recipe)
         try:
-            frame = as_written(atoms, recipe, **info)
+            frame = as_written(atoms, recipe, info)
         except CalculatorError as error:
             if NOT_CONVERGED not in str(error):
                 raise

@@ -9,12 +9,14 @@ import ase
 import ase.io
 import numpy as np
 from ase import units as ase_units
+from ase.calculators.calculator import CalculatorError
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 from transip_md.bonds import bonded_pairs, covalent_length
 from transip_md.sampling.errors import FewerFramesError
 from transip_md.sampling.frame_files import Dropped
+from transip_md.sampling.labels import NOT_CONVERGED, Refusal
 from transip_md.sampling.recipe import SamplingRecipe
 from transip_md.sampling.teacher import WRITTEN_DECIMALS, as_written, relaxed, teacher_calculator
 
@@ -46,19 +48,36 @@ def dynamics_frames(first: ase.Atoms, output: Path, done: int, frames: int, reci
             elif atoms is None:
                 atoms = ase.io.read(output, index=-1)
                 atoms.calc = teacher_calculator(recipe)
-            _advance(atoms, recipe, index, breaks, recipe.stride + (recipe.equilibration if fresh else 0))
-            broken = bonds.broken(atoms) if bonds else None
-            if broken is None:
+            steps = recipe.stride + (recipe.equilibration if fresh else 0)
+            frame = _next_frame(atoms, recipe, bonds, (index, breaks), steps)
+            if not isinstance(frame, Refusal):
                 break
-            dropped.add(index, "dissociated", broken)
+            dropped.add(index, *frame)
             breaks += 1
-            if breaks == MOST_BREAKS:
-                raise FewerFramesError(
-                    f"a bond breaks each of {breaks} times that dynamics starts at {recipe.temperature:g} K ({broken})"
-                )
-        frame = as_written(atoms, recipe, temperature_K=recipe.temperature)
+            if breaks >= MOST_BREAKS:
+                often = f"stops each of {breaks} times that it starts"
+                raise FewerFramesError(f"dynamics at {recipe.temperature:g} K {often} ({frame.detail})")
         ase.io.write(output, frame, append=True, format="extxyz")
         yield index + 1
+
+
+def _next_frame(
+    atoms: ase.Atoms, recipe: SamplingRecipe, bonds: Bonds | None, place: tuple[int, int], steps: int
+) -> ase.Atoms | Refusal:
+    """The frame that dynamics comes to, or why it stops; `place` is as of `_advance`.
+
+    Raises:
+        CalculatorError: the teacher fails, unless it does not converge where bonds are watched.
+    """
+    try:
+        _advance(atoms, recipe, place, steps)
+        frame = as_written(atoms, recipe, {"temperature_K": recipe.temperature})
+    except CalculatorError as error:
+        if bonds is None or NOT_CONVERGED not in str(error):
+            raise
+        return Refusal("unconverged", str(error))
+    broken = bonds.broken(atoms) if bonds else None
+    return frame if broken is None else Refusal("dissociated", broken)
 
 
 class Bonds:
@@ -85,8 +104,9 @@ def _start(structure: ase.Atoms, recipe: SamplingRecipe, index: int, breaks: int
     return atoms
 
 
-def _advance(atoms: ase.Atoms, recipe: SamplingRecipe, index: int, breaks: int, steps: int) -> None:
-    """Run dynamics to the next frame; its random numbers are those of the frame."""
+def _advance(atoms: ase.Atoms, recipe: SamplingRecipe, place: tuple[int, int], steps: int) -> None:
+    """Run dynamics to the next frame; its random numbers are those of its place: the frame, and starts before."""
+    index, breaks = place
     dynamics = Langevin(
         atoms,
         timestep=recipe.timestep * ase_units.fs,

@@ -12,10 +12,11 @@ from transip_md.sampling.teacher import relaxed
 
 #: Finite difference of positions, Angstrom.
 STEP = 5e-3
-#: Wave number, 1/cm, that softer modes count as: they are not harmonic, and would be carried away.
-SOFTEST = 100.0
-#: Wave number below which a mode is a translation or rotation of the whole, 1/cm.
-RIGID = 15.0
+#: Farthest that one standard deviation along one mode takes an atom, Angstrom: softer modes are not harmonic, and
+#: straight displacements along them would tear bonds.
+FARTHEST = 0.15
+#: Wave number, 1/cm, below which there is no mode.
+SOFTEST = 1.0
 #: Largest force at which a structure counts as at rest, eV/Angstrom.
 AT_REST = 0.01
 
@@ -24,7 +25,8 @@ def normal_mode_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidat
     """Structures at rest, displaced along all normal modes at once by what each has at the recipe's temperature.
 
     A mode of angular frequency w has a normally distributed mass-weighted amplitude of variance kT / w^2 (the ensemble
-    of a classical harmonic oscillator; ANI-1, Smith et al., Sci. Data 4, 170193 (2017), samples modes to the same end).
+    of a classical harmonic oscillator; ANI-1, Smith et al., Sci. Data 4, 170193 (2017), samples modes to the same end),
+    no more than `FARTHEST` allows.
 
     Args:
         start: the structure; it is relaxed further before its Hessian is made of differences of forces.
@@ -34,13 +36,13 @@ def normal_mode_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidat
         CalculatorError: the teacher fails.
     """
     atoms = relaxed(start, recipe, AT_REST)
-    amplitudes = _amplitudes(atoms, recipe.temperature)
+    steps = amplitudes(atoms, recipe.temperature)
 
     def candidate(number: int) -> Candidate:
         assert recipe.charge is not None and recipe.multiplicity is not None
         moved = atoms.copy()
-        draw = recipe.generator(number).normal(size=len(amplitudes))
-        moved.positions += (draw @ amplitudes).reshape(-1, 3)
+        draw = recipe.generator(number).normal(size=len(steps))
+        moved.positions += (draw @ steps).reshape(-1, 3)
         return Candidate(moved, recipe.charge, recipe.multiplicity)
 
     return candidate
@@ -63,13 +65,34 @@ def hessian_of(atoms: ase.Atoms) -> np.ndarray:
     return 0.5 * (hessian + hessian.T)
 
 
-def _amplitudes(atoms: ase.Atoms, temperature: float) -> np.ndarray:
-    """Displacements of one standard deviation along each mode, Angstrom, [modes, 3N]."""
+def _rigid(atoms: ase.Atoms) -> np.ndarray:
+    """Mass-weighted displacements of the whole, orthonormal, [3N, 6]; of a crystal without rotations, [3N, 3]."""
+    arms = atoms.positions - atoms.get_center_of_mass()
+    moves = [np.tile(axis, (len(atoms), 1)) for axis in np.eye(3)]
+    if not atoms.pbc.any():
+        moves += [np.cross(axis, arms) for axis in np.eye(3)]
+    weighted = np.stack([(np.sqrt(atoms.get_masses())[:, None] * move).ravel() for move in moves], axis=1)
+    whole, sizes, _ = np.linalg.svd(weighted, full_matrices=False)
+    # A linear molecule has no rotation about its axis.
+    return whole[:, sizes > 1e-6 * sizes[0]]
+
+
+def amplitudes(atoms: ase.Atoms, temperature: float) -> np.ndarray:
+    """Displacements of one standard deviation along each mode, Angstrom, [modes, 3N].
+
+    Args:
+        atoms: at rest, with a calculator; mode by mode the square root of kT / w^2, or less where that would take an
+            atom farther than FARTHEST.
+        temperature: K.
+    """
     roots = np.sqrt(np.repeat(atoms.get_masses(), 3))
-    squares, modes = np.linalg.eigh(hessian_of(atoms) / np.outer(roots, roots))
+    rigid = _rigid(atoms)
+    outside = np.eye(len(roots)) - rigid @ rigid.T
+    squares, modes = np.linalg.eigh(outside @ (hessian_of(atoms) / np.outer(roots, roots)) @ outside)
     # hbar w in eV, of w^2 in eV / (Angstrom^2 amu).
     quantum = ase_units._hbar * 1e10 / np.sqrt(ase_units._e * ase_units._amu)
-    wave_numbers = quantum * np.sqrt(np.abs(squares)) / ase_units.invcm
-    inner = wave_numbers > RIGID
-    soft = np.maximum(wave_numbers[inner], SOFTEST) * ase_units.invcm / quantum
-    return (np.sqrt(ase_units.kB * temperature) / soft * modes[:, inner]).T / roots
+    frequencies = np.sqrt(np.abs(squares))
+    inner = quantum * frequencies / ase_units.invcm > SOFTEST
+    steps = (np.sqrt(ase_units.kB * temperature) / frequencies[inner] * modes[:, inner]).T / roots
+    farthest = np.linalg.norm(steps.reshape(len(steps), -1, 3), axis=2).max(axis=1)
+    return steps * np.minimum(1.0, FARTHEST / farthest)[:, None]

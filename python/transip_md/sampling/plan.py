@@ -23,7 +23,7 @@ STRUCTURE_SUFFIXES = (
 #: Other structures that one makes dimers with, beside its own copy.
 PARTNERS = 3
 #: What names the file of a mode.
-MODE_NAMES = {"bonds": "bonds", "torsions": "torsions", "compress": "compressed", "dimers": "dimers"}
+MODE_NAMES = {"bonds": "bonds", "torsions": "torsions", "compress": "compressed", "dimers": "dimers", "pair": "pair"}
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def plan(structures: Iterable[Path], folder: Path, recipes: Iterable[SamplingRec
     """Name the files of several structures by several recipes.
 
     ``<stem>_<temperature>K.extxyz`` of dynamics, ``<stem>_modes_<temperature>K.extxyz`` of normal modes, and
-    ``<stem>_bonds``, ``_torsions``, ``_compressed`` and ``_dimers``; where recipes differ in their charge, ``_charge``
-    and the charge stand before that.
+    ``<stem>_bonds``, ``_torsions``, ``_compressed``, ``_dimers`` and ``_pair``; where recipes differ in their charge,
+    ``_charge`` and the charge stand before that.
 
     Args:
         structures: structure files.

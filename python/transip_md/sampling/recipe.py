@@ -15,7 +15,7 @@ from transip_md.electronic_state import state_of
 from transip_md.errors import UsageError
 
 #: Ways to come from a structure to frames.
-Mode = Literal["langevin", "normal-modes", "bonds", "torsions", "compress", "dimers"]
+Mode = Literal["langevin", "normal-modes", "bonds", "torsions", "compress", "dimers", "pair"]
 #: Temperature of the electrons that tblite takes of itself, K.
 COLD_ELECTRONS = 300.0
 #: Temperature of the electrons, K, where bonds break: fractional occupation keeps the self-consistent field from

@@ -20,7 +20,7 @@ from transip_md.sampling.labels import Labeller, Refusal
 from transip_md.sampling.langevin import dynamics_frames
 from transip_md.sampling.normal_modes import normal_mode_candidates
 from transip_md.sampling.recipe import SamplingRecipe, completed, electrons_of
-from transip_md.sampling.scans import bond_candidates, compressed_candidates, torsion_candidates
+from transip_md.sampling.scans import bond_candidates, compressed_candidates, pair_candidates, torsion_candidates
 from transip_md.sampling.teacher import bare, relaxed
 from transip_md.structures import read_structure
 from transip_md.whole_files import naming, write_whole
@@ -110,6 +110,9 @@ def _frames_in(output: Path, recipe: SamplingRecipe) -> int:
 
 def _candidates(first: ase.Atoms, recipe: SamplingRecipe, partners: Sequence[Path]) -> Candidates:
     """The candidates of a mode that is no dynamics, made of structures at rest."""
+    if recipe.mode == "pair":
+        # Two atoms may have nowhere to come to rest.
+        return pair_candidates(bare(first), recipe)
     start = bare(relaxed(first, recipe))
     if recipe.mode != "dimers":
         return SINGLE[recipe.mode](start, recipe)
@@ -137,13 +140,13 @@ def _candidate_frames(
             last = int(frame.info["candidate"])
     refused = Dropped(output, last)
     number = max([last, *refused.numbers]) + 1
-    info = {"mode": recipe.mode}
+    info: dict[str, object] = {"mode": recipe.mode}
     if recipe.mode == "normal-modes":
         info["temperature_K"] = recipe.temperature
     while done < frames:
         if number - last > MOST_DROPPED:
             raise FewerFramesError(f"{MOST_DROPPED} candidates in a row are no frames ({_told(output)})")
-        frame = labeller.label(candidates(number), **info, candidate=number)
+        frame = labeller.label(candidates(number), {**info, "candidate": number})
         if isinstance(frame, Refusal):
             refused.add(number, *frame)
         else:

@@ -13,7 +13,7 @@ from transip_md.sampling.errors import NothingToSampleError
 from transip_md.sampling.recipe import SamplingRecipe
 
 #: Factors of all lengths under compression.
-PRESSED, STRETCHED = 0.8, 1.1
+PRESSED, STRETCHED = 0.85, 1.1
 
 
 def bond_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidates:
@@ -36,6 +36,25 @@ def bond_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidates:
         covalent = covalent_length(start.numbers[bond.first], start.numbers[bond.second])
         length = covalent * (recipe.shortest + place * (recipe.longest - recipe.shortest))
         return _candidate(stretched(start, bond, length), number, recipe)
+
+    return candidate
+
+
+def pair_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidates:
+    """Two atoms at distances spread evenly from `shortest` to `longest` covalent lengths, not rattled.
+
+    Raises:
+        NothingToSampleError: not two atoms.
+    """
+    if len(start) != 2:
+        raise NothingToSampleError(f"it has {len(start)} atoms, and a pair has two")
+
+    def candidate(number: int) -> Candidate:
+        assert recipe.charge is not None and recipe.multiplicity is not None
+        share = recipe.shortest + even_place(number, recipe) * (recipe.longest - recipe.shortest)
+        atoms = start.copy()
+        atoms.positions = [[0.0, 0.0, 0.0], [0.0, 0.0, share * covalent_length(*start.numbers)]]
+        return Candidate(atoms, recipe.charge, recipe.multiplicity)
 
     return candidate
 
@@ -72,7 +91,7 @@ def torsion_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidates:
 
 
 def compressed_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidates:
-    """All lengths scaled by factors spread evenly from 0.8 to 1.1, the cell of a crystal too; then rattled."""
+    """All lengths scaled by factors spread evenly from 0.85 to 1.1, the cell of a crystal too; then rattled."""
 
     def candidate(number: int) -> Candidate:
         factor = PRESSED + even_place(number, recipe) * (STRETCHED - PRESSED)

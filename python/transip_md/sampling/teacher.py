@@ -68,10 +68,10 @@ def relaxed(structure: ase.Atoms, recipe: SamplingRecipe, largest_force: float =
     return atoms
 
 
-def as_written(atoms: ase.Atoms, recipe: SamplingRecipe, **more: Any) -> ase.Atoms:
-    """A frame with the labels of its calculator, and with `more` in its info."""
+def as_written(atoms: ase.Atoms, recipe: SamplingRecipe, info: dict[str, object]) -> ase.Atoms:
+    """A frame with the labels of its calculator, and with more in its info."""
     frame = atoms.copy()
-    frame.info = {"teacher": recipe.teacher, **more}
+    frame.info = {"teacher": recipe.teacher, **info}
     if recipe.electronic_temperature != COLD_ELECTRONS:
         frame.info["electronic_temperature_K"] = recipe.electronic_temperature
     if recipe.charge:
