@@ -11,7 +11,7 @@ JOBS ?= 2
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test fresh test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle clean
+.PHONY: help install build demo test fresh test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -115,6 +115,13 @@ train-organic: $(INSTALLED)
 	$(BIN)/transip-md train recipes/organic/second.yaml -o recipes/organic/data/second.ckpt
 	$(BIN)/transip-md train recipes/organic/third.yaml -o recipes/organic/data/third.ckpt
 	$(BIN)/transip-md train recipes/organic/fourth.yaml -o python/transip_md/shipped/organic.ckpt
+
+# The broad list: its SMILES, and their frames. FOLDER and JOBS may be given.
+organic-molecules: $(INSTALLED)
+	$(BIN)/python recipes/organic/molecules.py
+
+organic-data: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/organic/label.sh $(FOLDER) $(JOBS)
 
 # WATER is deepmd-kit's example set of liquid water as extended XYZ, 400 frames; recipes/water/README.md says where it
 # comes from.

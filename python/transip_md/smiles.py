@@ -124,7 +124,12 @@ def conformers(smiles: str, seed: int, most: int) -> list[ase.Atoms]:
     shapes: list[Any] = []
     for number in range(CONFORMER_TRIES * most if most > 1 else 1):
         molecule = _parse(smiles)
-        _place(molecule, smiles, seed + number)
+        try:
+            _place(molecule, smiles, seed + number)
+        except UsageError:
+            if kept:
+                continue
+            raise
         shape = _without_carbon_hydrogens(molecule)
         # Alignment moves the first of the two.
         if all(rdMolAlign.GetBestRMS(shape, other, maxMatches=MOST_MATCHES) > DIFFERENT for other in shapes):

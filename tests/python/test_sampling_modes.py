@@ -30,7 +30,7 @@ from transip_md.sampling import (
 )
 from transip_md.sampling.candidates import Candidate
 from transip_md.sampling.dimers import dimer_candidates, hydrogen_bonds
-from transip_md.sampling.normal_modes import FARTHEST, amplitudes, hessian_of
+from transip_md.sampling.normal_modes import FARTHEST, hessian_of, modes_of, steps_of
 from transip_md.sampling.scans import bond_candidates, compressed_candidates, torsion_candidates
 
 MODES = ["normal-modes", "bonds", "torsions", "compress", "dimers"]
@@ -201,7 +201,7 @@ def test_amplitude_of_a_spring():
     """The variance of its length is kT / k, whatever the masses; nothing turns or moves as a whole."""
     pair = ase.Atoms("HF", [[0.3, 0.1, 0], [0.3, 0.1 + 0.72, 0.54]], calculator=Spring())
     for temperature in (300, 1200):
-        (step,) = amplitudes(pair, temperature).reshape(-1, 2, 3)
+        (step,) = steps_of(modes_of(pair), temperature).reshape(-1, 2, 3)
         along = (step[1] - step[0]) @ (pair.positions[1] - pair.positions[0]) / 0.9
         assert along**2 == pytest.approx(ase_units.kB * temperature / 40.0, rel=1e-3)
         assert np.abs(pair.get_masses() @ step).max() < 1e-9
@@ -242,7 +242,7 @@ def test_energy_of_normal_modes(molecules, tmp_path, temperature):
 def test_soft_modes_go_no_farther_than_they_may(molecules, tmp_path):
     from transip_md.sampling.teacher import relaxed
 
-    steps = amplitudes(relaxed(molecule("CH3CH2OH"), still("normal-modes")), 1500).reshape(-1, 9, 3)
+    steps = steps_of(modes_of(relaxed(molecule("CH3CH2OH"), still("normal-modes"))), 1500).reshape(-1, 9, 3)
     assert len(steps) == 3 * 9 - 6
     farthest = np.linalg.norm(steps, axis=2).max(axis=1)
     assert farthest.max() == pytest.approx(FARTHEST) and farthest.min() < 0.1

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 #: An output that ends so is one file; any other is a folder.
 FILE_SUFFIXES = (".extxyz", ".xyz")
+#: Files with fewer frames than asked for that are told one by one.
+MOST_TOLD = 5
 #: Fields of a recipe that only dynamics has.
-OF_DYNAMICS = ("timestep", "stride", "stop_at_dissociation")
+OF_DYNAMICS = ("timestep", "stride", "equilibration", "stop_at_dissociation")
 
 
 class Scan(StrEnum):
@@ -79,6 +81,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="Of everything that is random.")] = 0,
     timestep: Annotated[float, typer.Option(help="fs.")] = 1.0,
     stride: Annotated[int, typer.Option(help="Steps between frames.")] = 20,
+    equilibration: Annotated[int, typer.Option(help="Steps before the first frame, and after each new start.")] = 1000,
     charge: Annotated[
         list[int] | None,
         typer.Option(help="Total charge, e; may be repeated.", show_default="what the structure says, or 0"),
@@ -108,8 +111,8 @@ def sample(
     modes = _modes(temperature, normal_modes, scan, dimers, compress)
     charges = charge or [None]
     same = {
-        "teacher": teacher, "seed": seed, "timestep": timestep, "stride": stride, "multiplicity": multiplicity,
-        "stop_at_dissociation": stop_at_dissociation, "largest_force": largest_force,
+        "teacher": teacher, "seed": seed, "timestep": timestep, "stride": stride, "equilibration": equilibration,
+        "multiplicity": multiplicity, "stop_at_dissociation": stop_at_dissociation, "largest_force": largest_force,
     }  # fmt: skip
     recipes = [
         _recipe(mode, kelvin, electronic_temperature, charge=value, **same)
@@ -245,8 +248,10 @@ def _sample_several(tasks: list[SamplingTask], frames: int, jobs: int) -> str:
                 shortfalls[output] = step.shortfall
             expected = sum(done[path] if path in failures or path in shortfalls else frames for path in done)
             shown.update(sum(done.values()), total=expected)
-    for shortfall in shortfalls.values():
+    for shortfall in list(shortfalls.values())[:MOST_TOLD]:
         console.print(shortfall)
+    if len(shortfalls) > MOST_TOLD:
+        console.print(f"and so do {len(shortfalls) - MOST_TOLD} more.")
     if failures:
         report = "".join(f"\n{output}: {failure}" for output, failure in failures.items())
         raise CheckFailedError(f"{len(failures)} of {len(tasks)} files could not be sampled:{report}")

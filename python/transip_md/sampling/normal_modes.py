@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
 import ase
 import numpy as np
 from ase import units as ase_units
 
 from transip_md.sampling.candidates import Candidate, Candidates
 from transip_md.sampling.recipe import SamplingRecipe
-from transip_md.sampling.teacher import relaxed
+from transip_md.sampling.teacher import at_rest, bare, relaxed
 
 #: Finite difference of positions, Angstrom.
 STEP = 5e-3
@@ -21,7 +25,21 @@ SOFTEST = 1.0
 AT_REST = 0.01
 
 
-def normal_mode_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidates:
+class Modes(NamedTuple):
+    """Normal modes of a structure.
+
+    Attributes:
+        atoms: at rest.
+        frequencies: angular, sqrt(eV / amu) / Angstrom, [modes].
+        moves: of each mode by a mass-weighted amplitude of 1 Angstrom amu^(1/2), Angstrom, [modes, 3N].
+    """
+
+    atoms: ase.Atoms
+    frequencies: np.ndarray
+    moves: np.ndarray
+
+
+def normal_mode_candidates(structure: Path, recipe: SamplingRecipe) -> Candidates:
     """Structures at rest, displaced along all normal modes at once by what each has at the recipe's temperature.
 
     A mode of angular frequency w has a normally distributed mass-weighted amplitude of variance kT / w^2 (the ensemble
@@ -29,23 +47,29 @@ def normal_mode_candidates(start: ase.Atoms, recipe: SamplingRecipe) -> Candidat
     no more than `FARTHEST` allows.
 
     Args:
-        start: the structure; it is relaxed further before its Hessian is made of differences of forces.
+        structure: file of the structure.
         recipe: teacher, temperature (K) and seed.
 
     Raises:
         CalculatorError: the teacher fails.
     """
-    atoms = relaxed(start, recipe, AT_REST)
-    steps = amplitudes(atoms, recipe.temperature)
+    modes = _modes_at_rest(structure, recipe.state())
+    steps = steps_of(modes, recipe.temperature)
 
     def candidate(number: int) -> Candidate:
         assert recipe.charge is not None and recipe.multiplicity is not None
-        moved = atoms.copy()
+        moved = bare(modes.atoms)
         draw = recipe.generator(number).normal(size=len(steps))
         moved.positions += (draw @ steps).reshape(-1, 3)
         return Candidate(moved, recipe.charge, recipe.multiplicity)
 
     return candidate
+
+
+@lru_cache(maxsize=4)
+def _modes_at_rest(structure: Path, state: SamplingRecipe) -> Modes:
+    """The modes of a file's structure, made once for the temperatures that follow one another."""
+    return modes_of(relaxed(at_rest(structure, state), state, AT_REST))
 
 
 def hessian_of(atoms: ase.Atoms) -> np.ndarray:
@@ -77,22 +101,27 @@ def _rigid(atoms: ase.Atoms) -> np.ndarray:
     return whole[:, sizes > 1e-6 * sizes[0]]
 
 
-def amplitudes(atoms: ase.Atoms, temperature: float) -> np.ndarray:
-    """Displacements of one standard deviation along each mode, Angstrom, [modes, 3N].
-
-    Args:
-        atoms: at rest, with a calculator; mode by mode the square root of kT / w^2, or less where that would take an
-            atom farther than FARTHEST.
-        temperature: K.
-    """
+def modes_of(atoms: ase.Atoms) -> Modes:
+    """Normal modes, without translations and rotations, of a structure at rest with a calculator."""
     roots = np.sqrt(np.repeat(atoms.get_masses(), 3))
     rigid = _rigid(atoms)
     outside = np.eye(len(roots)) - rigid @ rigid.T
-    squares, modes = np.linalg.eigh(outside @ (hessian_of(atoms) / np.outer(roots, roots)) @ outside)
+    squares, vectors = np.linalg.eigh(outside @ (hessian_of(atoms) / np.outer(roots, roots)) @ outside)
+    frequencies = np.sqrt(np.abs(squares))
     # hbar w in eV, of w^2 in eV / (Angstrom^2 amu).
     quantum = ase_units._hbar * 1e10 / np.sqrt(ase_units._e * ase_units._amu)
-    frequencies = np.sqrt(np.abs(squares))
     inner = quantum * frequencies / ase_units.invcm > SOFTEST
-    steps = (np.sqrt(ase_units.kB * temperature) / frequencies[inner] * modes[:, inner]).T / roots
-    farthest = np.linalg.norm(steps.reshape(len(steps), -1, 3), axis=2).max(axis=1)
+    return Modes(atoms, frequencies[inner], vectors[:, inner].T / roots)
+
+
+def steps_of(modes: Modes, temperature: float) -> np.ndarray:
+    """Displacements of one standard deviation along each mode, Angstrom, [modes, 3N].
+
+    Args:
+        modes: of a structure.
+        temperature: K. The mass-weighted amplitude is the square root of kT / w^2, or less where that would take an
+            atom farther than FARTHEST.
+    """
+    steps = (np.sqrt(ase_units.kB * temperature) / modes.frequencies)[:, None] * modes.moves
+    farthest = np.linalg.norm(steps.reshape(len(steps), -1, 3), axis=2).max(axis=1, initial=0.0)
     return steps * np.minimum(1.0, FARTHEST / farthest)[:, None]

@@ -61,6 +61,11 @@ class SamplingRecipe(BaseModel):
         default = {name for name, field in SamplingRecipe.model_fields.items() if getattr(self, name) == field.default}
         return self.model_dump(mode="json", exclude=default - before)
 
+    def state(self) -> SamplingRecipe:
+        """What decides the structure at rest, which all modes of a structure share: its electrons are cold."""
+        shared = ("teacher", "charge", "multiplicity", "structure_sha256")
+        return SamplingRecipe(temperature=COLD_ELECTRONS, seed=0, **{name: getattr(self, name) for name in shared})
+
     def generator(self, *numbers: int) -> np.random.Generator:
         """Random numbers of one step of this mode; equal numbers give equal ones."""
         return np.random.default_rng([self.seed, zlib.crc32(self.mode.encode()), *numbers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,15 +22,14 @@ from transip_md.sampling.langevin import dynamics_frames
 from transip_md.sampling.normal_modes import normal_mode_candidates
 from transip_md.sampling.recipe import SamplingRecipe, completed, electrons_of
 from transip_md.sampling.scans import bond_candidates, compressed_candidates, pair_candidates, torsion_candidates
-from transip_md.sampling.teacher import bare, relaxed
+from transip_md.sampling.teacher import at_rest, bare
 from transip_md.structures import read_structure
 from transip_md.whole_files import naming, write_whole
 
 #: Candidates in a row that may be dropped before a mode counts as exhausted.
 MOST_DROPPED = 100
-#: Modes that need no partner.
+#: Modes that change a structure at rest and need no partner.
 SINGLE: dict[str, Callable[[ase.Atoms, SamplingRecipe], Candidates]] = {
-    "normal-modes": normal_mode_candidates,
     "bonds": bond_candidates,
     "torsions": torsion_candidates,
     "compress": compressed_candidates,
@@ -77,7 +77,7 @@ def sample(
             if recipe.mode == "langevin":
                 new = dynamics_frames(first, output, done, frames, recipe)
             else:
-                new = _candidate_frames(_candidates(first, recipe, partners), output, done, frames, recipe)
+                new = _candidate_frames(_candidates(structure, recipe, partners), output, done, frames, recipe)
             for frame in new:
                 done = frame
                 yield done
@@ -108,12 +108,14 @@ def _frames_in(output: Path, recipe: SamplingRecipe) -> int:
     return done
 
 
-def _candidates(first: ase.Atoms, recipe: SamplingRecipe, partners: Sequence[Path]) -> Candidates:
+def _candidates(structure: Path, recipe: SamplingRecipe, partners: Sequence[Path]) -> Candidates:
     """The candidates of a mode that is no dynamics, made of structures at rest."""
     if recipe.mode == "pair":
         # Two atoms may have nowhere to come to rest.
-        return pair_candidates(bare(first), recipe)
-    start = bare(relaxed(first, recipe))
+        return pair_candidates(bare(read_structure(structure)), recipe)
+    if recipe.mode == "normal-modes":
+        return normal_mode_candidates(structure, recipe)
+    start = at_rest(structure, recipe.state())
     if recipe.mode != "dimers":
         return SINGLE[recipe.mode](start, recipe)
     others = []
@@ -123,8 +125,9 @@ def _candidates(first: ase.Atoms, recipe: SamplingRecipe, partners: Sequence[Pat
         charge, multiplicity = electrons_of(
             recipe.model_copy(update={"charge": None, "multiplicity": None}), atoms, path
         )
-        state = recipe.model_copy(update={"charge": charge, "multiplicity": multiplicity})
-        others.append(Candidate(bare(relaxed(atoms, state)), charge, multiplicity))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        changed = {"charge": charge, "multiplicity": multiplicity, "structure_sha256": digest}
+        others.append(Candidate(at_rest(path, recipe.model_copy(update=changed).state()), charge, multiplicity))
     return dimer_candidates(start, others, recipe)
 
 

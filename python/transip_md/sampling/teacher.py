@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import ase
@@ -11,6 +13,7 @@ from ase.optimize import BFGS
 
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.sampling.recipe import COLD_ELECTRONS, SamplingRecipe
+from transip_md.structures import read_structure
 
 #: Teachers by the name that the command line takes, and what tblite calls them.
 TEACHERS = {"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB"}
@@ -66,6 +69,20 @@ def relaxed(structure: ase.Atoms, recipe: SamplingRecipe, largest_force: float =
     atoms.calc = teacher_calculator(recipe)
     BFGS(atoms, logfile=None).run(fmax=largest_force, steps=500)
     return atoms
+
+
+@lru_cache(maxsize=16)
+def at_rest(structure: Path, state: SamplingRecipe) -> ase.Atoms:
+    """The structure of a file at rest, without calculator; made once for modes that follow one another.
+
+    Args:
+        structure: the file.
+        state: from `SamplingRecipe.state`, with the hash of the file in it.
+
+    Raises:
+        CalculatorError: the teacher fails.
+    """
+    return bare(relaxed(read_structure(structure), state))
 
 
 def as_written(atoms: ase.Atoms, recipe: SamplingRecipe, info: dict[str, object]) -> ase.Atoms:
