@@ -7,6 +7,7 @@ TORCHFORCE := .venv-torchforce
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 JOBS ?= 2
+FOLDER ?= recipes/organic/data/broad
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -116,7 +117,7 @@ train-organic: $(INSTALLED)
 	$(BIN)/transip-md train recipes/organic/third.yaml -o recipes/organic/data/third.ckpt
 	$(BIN)/transip-md train recipes/organic/fourth.yaml -o python/transip_md/shipped/organic.ckpt
 
-# The broad list: its SMILES, and their frames. FOLDER and JOBS may be given.
+# The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
 organic-molecules: $(INSTALLED)
 	$(BIN)/python recipes/organic/molecules.py
 

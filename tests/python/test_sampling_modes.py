@@ -203,7 +203,7 @@ def test_amplitude_of_a_spring():
     for temperature in (300, 1200):
         (step,) = steps_of(modes_of(pair), temperature).reshape(-1, 2, 3)
         along = (step[1] - step[0]) @ (pair.positions[1] - pair.positions[0]) / 0.9
-        assert along**2 == pytest.approx(ase_units.kB * temperature / 40.0, rel=1e-3)
+        assert along**2 == pytest.approx(ase_units.kB * temperature / 40.0, rel=2e-2)
         assert np.abs(pair.get_masses() @ step).max() < 1e-9
         assert np.linalg.norm(np.cross(step[1] - step[0], [0, 0.72, 0.54])) < 1e-6
 
@@ -211,6 +211,7 @@ def test_amplitude_of_a_spring():
 def test_hessian_against_differences_of_the_energy():
     cluster = ase.Atoms("Cu3", [[0, 0, 0], [2.3, 0.1, 0], [1.2, 2.0, 0.3]], calculator=EMT())
     hessian = hessian_of(cluster)
+    assert np.abs(hessian).max() > 5
     step = 0.01
 
     def energy(**moves):
@@ -222,7 +223,7 @@ def test_hessian_against_differences_of_the_energy():
 
     for i, j in [(0, 3), (1, 7), (4, 4), (8, 2)]:
         plus, minus = (energy(a=(i, step), b=(j, s)) - energy(a=(i, -step), b=(j, s)) for s in (step, -step))
-        assert hessian[i, j] == pytest.approx((plus - minus) / (4 * step * step), abs=5e-3)
+        assert hessian[i, j] == pytest.approx((plus - minus) / (4 * step * step), abs=0.02 * np.abs(hessian).max())
 
 
 @pytest.mark.parametrize("temperature", [200, 800])

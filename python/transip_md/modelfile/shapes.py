@@ -19,7 +19,7 @@ def check_shapes(metadata: Metadata, path: Path | str) -> None:
 
     As libtransip's native_model.cpp: an element more in `species` than in the embedding would be read from nowhere.
     """
-    if metadata.network is None or (metadata.network.name, metadata.network.version) != ("TransIP", 1):
+    if metadata.network is None or metadata.network.name != "TransIP" or metadata.network.version not in (1, 2):
         return
     try:
         given = {key: value for key, value in metadata.architecture.items() if key != "name"}
