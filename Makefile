@@ -24,6 +24,8 @@ help:
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
 	@echo "make train-NAME     train ethanol, organic or water by its recipe (one to three hours on one core)"
+	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
+	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
 	@echo "make symmetry       what exact symmetry costs and what it does: tables and plots (an hour on one core)"
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
