@@ -26,6 +26,11 @@ def check_shapes(metadata: Metadata, path: Path | str) -> None:
         config = ModelConfig.model_validate_json(json.dumps(given), strict=True)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: its architecture cannot be used: {validation_message(error)}.") from error
+    if (config.short_range is not None) != (metadata.network.version == 2):
+        raise UsageError(
+            f"{path}: its architecture has short_range {config.short_range}, which version {metadata.network.version} "
+            "of the network has not. Export the model again."
+        )
     found = metadata.weights or {}
     frequencies = found.get("model.rotary.frequencies")
     if frequencies is None or frequencies.shape[:2] != (config.layers, config.heads):
