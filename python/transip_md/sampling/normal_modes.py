@@ -12,7 +12,7 @@ from ase import units as ase_units
 
 from transip_md.sampling.candidates import Candidate, Candidates
 from transip_md.sampling.recipe import SamplingRecipe
-from transip_md.sampling.teacher import at_rest, bare, relaxed
+from transip_md.sampling.teacher import at_rest, bare, teacher_calculator
 
 #: Finite difference of positions, Angstrom.
 STEP = 5e-3
@@ -21,8 +21,6 @@ STEP = 5e-3
 FARTHEST = 0.15
 #: Wave number, 1/cm, below which there is no mode.
 SOFTEST = 1.0
-#: Largest force at which a structure counts as at rest, eV/Angstrom.
-AT_REST = 0.01
 
 
 class Modes(NamedTuple):
@@ -69,7 +67,9 @@ def normal_mode_candidates(structure: Path, recipe: SamplingRecipe) -> Candidate
 @lru_cache(maxsize=4)
 def _modes_at_rest(structure: Path, state: SamplingRecipe) -> Modes:
     """The modes of a file's structure, made once for the temperatures that follow one another."""
-    return modes_of(relaxed(at_rest(structure, state), state, AT_REST))
+    atoms = bare(at_rest(structure, state))
+    atoms.calc = teacher_calculator(state)
+    return modes_of(atoms)
 
 
 def hessian_of(atoms: ase.Atoms) -> np.ndarray:

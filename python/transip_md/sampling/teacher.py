@@ -54,26 +54,25 @@ def bare(atoms: ase.Atoms) -> ase.Atoms:
     return ase.Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc, masses=masses)
 
 
-def relaxed(structure: ase.Atoms, recipe: SamplingRecipe, largest_force: float = 0.05) -> ase.Atoms:
-    """The structure at rest in its cell, with its calculator.
+def relaxed(structure: ase.Atoms, recipe: SamplingRecipe) -> ase.Atoms:
+    """The structure at rest in its cell, to 0.05 eV/Angstrom or as far as 500 steps come, with its calculator.
 
     Args:
         structure: positions in Angstrom.
         recipe: the teacher and the electronic state.
-        largest_force: eV/Angstrom, at which the search ends; after 500 steps it ends anyway.
 
     Raises:
         CalculatorError: the teacher fails.
     """
     atoms = bare(structure)
     atoms.calc = teacher_calculator(recipe)
-    BFGS(atoms, logfile=None).run(fmax=largest_force, steps=500)
+    BFGS(atoms, logfile=None).run(fmax=0.05, steps=500)
     return atoms
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=10000)
 def at_rest(structure: Path, state: SamplingRecipe) -> ase.Atoms:
-    """The structure of a file at rest, without calculator; made once for modes that follow one another.
+    """The structure of a file at rest, without calculator; made once for all modes, and for dimers with others.
 
     Args:
         structure: the file.
