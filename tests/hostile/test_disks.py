@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import subprocess
@@ -23,7 +24,11 @@ def limit(size: int) -> Callable[[], None]:
 
 def run(*words: object, room: int | None = None) -> subprocess.CompletedProcess:
     before = None if room is None else limit(room)
-    return subprocess.run([*TRANSIP, *map(str, words)], capture_output=True, text=True, preexec_fn=before, timeout=300)
+    # Python would cut its own caches of compiled modules short as well, and whoever imports those next would get an
+    # EOFError: in the folder of the sources, so in other tests too.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*TRANSIP, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=before, timeout=300, env=environment)
 
 
 def check_full(result: subprocess.CompletedProcess, name: str) -> None:
