@@ -29,6 +29,32 @@ def repository() -> Path:
 
 
 @pytest.fixture
+def transip_md(capfd, monkeypatch) -> Callable[..., subprocess.CompletedProcess]:
+    """The command ``transip-md`` in the test's own process, which has imported torch once.
+
+    Call with the command's words: exit code, and what it and its children wrote. What the command does not catch is
+    raised.
+    """
+    from transip_md.cli.main import run
+    from transip_md.validation import certificate
+
+    def call(*words: object) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["transip-md", *map(str, words)])
+        # Once for each command, and a command is a process.
+        monkeypatch.setattr(certificate, "_told", set())
+        capfd.readouterr()
+        try:
+            run()
+        except SystemExit as ended:
+            code = ended.code or 0
+        else:
+            code = 0
+        return subprocess.CompletedProcess(sys.argv, code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
 def ethanol() -> ase.Atoms:
     return ase.io.read(REPOSITORY / "examples" / "ethanol.xyz")
 
