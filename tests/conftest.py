@@ -8,7 +8,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,6 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -109,22 +107,8 @@ def toy_file(tmp_path_factory) -> Path:
     return write_toy(tmp_path_factory.mktemp("toys") / "springs.pt")
 
 
-def _made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that takes long to make, made by the first of the test processes that wants it."""
-    base = tmp_path_factory.getbasetemp()
-    # Processes of pytest-xdist have folders of their own in one.
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            unfinished = folder.with_suffix(".unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            make(unfinished)
-            unfinished.rename(folder)
-    return folder
-
-
 def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
+    from made_once import compiler_key, made_once
     from networks import small_checkpoint
     from transip_md.export import export
 
@@ -134,7 +118,7 @@ def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
         for form, file in files.items():
             export(small_checkpoint(**shape), folder / file, form=form)
 
-    folder = _made_once(tmp_path_factory, name, make)
+    folder = made_once(tmp_path_factory, name, compiler_key(), make)
     return {form: folder / file for form, file in files.items()}
 
 
@@ -201,23 +185,7 @@ def openmm_plugin() -> Path:
 
 @pytest.fixture(scope="session")
 def cpp_build(tmp_path_factory) -> Path:
-    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too.
+    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too."""
+    from made_once import built_by_cmake
 
-    The environment variable TRANSIP_MD_TEST_BUILD names a folder that is kept: the next run builds what changed.
-    """
-    from transip_md.build import find_tool
-
-    def make(folder: Path) -> None:
-        configure = [
-            str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
-            f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
-            "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
-        ]  # fmt: skip
-        for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
-            result = subprocess.run(command, capture_output=True, text=True)
-            assert result.returncode == 0, result.stdout + result.stderr
-
-    if kept := os.environ.get("TRANSIP_MD_TEST_BUILD"):
-        make(Path(kept))
-        return Path(kept)
-    return _made_once(tmp_path_factory, "cmake", make)
+    return built_by_cmake(tmp_path_factory)
