@@ -5,7 +5,8 @@
 function(precompile_torch)
   get_target_property(sources transip SOURCES)
   foreach(source IN LISTS sources)
-    file(STRINGS "${CMAKE_CURRENT_SOURCE_DIR}/${source}" uses REGEX "torch/|program\\.h|script_guard\\.h|scripted_weights\\.h")
+    file(STRINGS "${CMAKE_CURRENT_SOURCE_DIR}/${source}" uses
+         REGEX "<(torch|ATen|c10)/|(cuda_graph|program|script_guard|scripted_weights)\\.h")
     if(NOT uses)
       set_source_files_properties("${source}" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
     endif()
