@@ -33,8 +33,13 @@ def transip_md(capfd, monkeypatch) -> Callable[..., subprocess.CompletedProcess]
     Call with the command's words: exit code, and what it and its children wrote. What the command does not catch is
     raised.
     """
+    from transip_md.cli.console import console, errors
     from transip_md.cli.main import run
     from transip_md.validation import certificate
+
+    # A console that was made while COLUMNS was set keeps that width.
+    monkeypatch.setattr(console, "_width", None)
+    monkeypatch.setattr(errors, "_width", None)
 
     def call(*words: object) -> subprocess.CompletedProcess:
         monkeypatch.setattr(sys, "argv", ["transip-md", *map(str, words)])
