@@ -123,25 +123,25 @@ def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
         for form, file in files.items():
             export(small_checkpoint(**shape), folder / file, form=form)
 
-    folder = made_once(tmp_path_factory, name, compiler_key(), make)
+    folder = made_once(tmp_path_factory, name, compiler_key(shape), make)
     return {form: folder / file for form, file in files.items()}
 
 
 @pytest.fixture(scope="session")
 def all_to_all_files(tmp_path_factory) -> dict[str, Path]:
-    """A small untrained all-to-all model, scripted and compiled."""
-    return _both_forms(tmp_path_factory, "all-to-all")
+    """A small untrained all-to-all model, scripted and compiled. One layer: each takes half a minute to compile."""
+    return _both_forms(tmp_path_factory, "all-to-all", layers=1)
 
 
 @pytest.fixture(scope="session")
 def local_files(tmp_path_factory) -> dict[str, Path]:
     """A small untrained model with a cutoff of 3 Angstrom, scripted and compiled."""
-    return _both_forms(tmp_path_factory, "local", cutoff=3.0)
+    return _both_forms(tmp_path_factory, "local", layers=1, cutoff=3.0)
 
 
 @pytest.fixture(scope="session")
 def local_checkpoint():
-    """The same before it is exported."""
+    """A small untrained model with a cutoff of 3 Angstrom and two layers, before it is exported."""
     from networks import small_checkpoint
 
     return small_checkpoint(cutoff=3.0)

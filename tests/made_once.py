@@ -5,13 +5,12 @@ The environment variable TRANSIP_MD_TEST_BUILD names the folder that is kept; `m
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -38,17 +37,11 @@ def _place(tmp_path_factory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
-        yield
-
-
 def made_once(tmp_path_factory, name: str, key: str, make: Callable[[Path], None]) -> Path:
-    """A folder that `make` fills; made anew, in the place of the old one, when `key` is another."""
+    """A copy, for this process, of a folder that `make` fills; another `key` has it made anew, in place of the old."""
     place = _place(tmp_path_factory)
     folder = place / f"{name}-{key}"
-    with _locked(place / name):
+    with FileLock(place / f"{name}.lock"):
         if not folder.is_dir():
             for old in place.glob(f"{name}-*"):
                 shutil.rmtree(old)
@@ -56,14 +49,15 @@ def made_once(tmp_path_factory, name: str, key: str, make: Callable[[Path], None
             unfinished.mkdir(mode=0o700)
             make(unfinished)
             unfinished.rename(folder)
-    return folder
+        # Another run, of other sources, may take the folder away.
+        return shutil.copytree(folder, tmp_path_factory.mktemp(name) / name)
 
 
-def compiler_key() -> str:
-    """Hash of what a compiled model file depends on beside the model: sources, torch, Python and processor."""
+def compiler_key(shape: dict[str, object]) -> str:
+    """Hash of what a compiled model file depends on: the model's shape, sources, torch, Python and processor."""
     digest = hashlib.sha256()
-    for version in (torch.__version__, sys.version, torch.backends.cpu.get_cpu_capability()):
-        digest.update(version.encode())
+    for part in (sorted(shape.items()), torch.__version__, sys.version, torch.backends.cpu.get_cpu_capability()):
+        digest.update(repr(part).encode())
     sources = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in UNINVOLVED]
     for path in [*sorted(sources), REPOSITORY / "tests" / "networks.py"]:
         digest.update(path.read_bytes())
@@ -74,14 +68,15 @@ def built_by_cmake(tmp_path_factory) -> Path:
     """A folder with everything built by plain cmake, warnings as errors, the C++ tests too; what changed is built."""
     # CMake takes a folder for one place of the sources and one environment only.
     key = hashlib.sha256(f"{REPOSITORY} {sys.executable}".encode()).hexdigest()[:16]
-    folder = _place(tmp_path_factory) / f"cmake-{key}"
+    place = _place(tmp_path_factory)
+    folder = place / f"cmake-{key}"
     configure = [
         str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
         f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
         "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
         f"-DCMAKE_PROJECT_transip-md_INCLUDE={REPOSITORY / 'tests/cpp/precompiled.cmake'}",
     ]  # fmt: skip
-    with _locked(folder):
+    with FileLock(place / "cmake.lock"):
         for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
             result = subprocess.run(command, capture_output=True, text=True)
             assert result.returncode == 0, result.stdout + result.stderr
