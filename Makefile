@@ -61,9 +61,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Files of tests go to two processes; the slowest tests are printed.
+# Two processes; one that has nothing left takes tests from the other. What tests compile is kept in build/tests. The
+# slowest tests are printed.
+test: export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 test: lint build
-	$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile --durations 25
+	$(BIN)/pytest -m "not long" -n $(JOBS) --dist worksteal --durations 25
 
 # What a stranger would see: a fresh clone, an empty home, pip as it comes. Options of pip go into FRESH, as in
 #   make fresh FRESH='PIP_EXTRA_INDEX_URL=https://... PIP_INDEX_URL=https://...'

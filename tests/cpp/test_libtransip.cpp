@@ -11,7 +11,8 @@
 #include "transip/xyz.h"
 
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/cuda.h>
 
 #include <array>
 #include <cmath>
@@ -118,7 +119,7 @@ void test_evaluation(const std::string &file)
   transip::Result result;
   // The host program may have switched differentiation off: the model needs it all the same.
   {
-    const torch::NoGradGuard off;
+    const at::NoGradGuard off;
     model.evaluate(request, result);
   }
   const double third = std::sqrt(13.0);

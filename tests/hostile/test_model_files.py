@@ -179,7 +179,7 @@ def test_the_two_lists_of_operators_are_equal(repository):
     assert set(re.findall(r'"((?:aten|prim)::\w+)"', header)) == ALLOWED_OPERATORS
 
 
-@pytest.mark.parametrize("seconds", [15, pytest.param(600, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [5, pytest.param(600, marks=pytest.mark.long)])
 def test_fuzzed_files_are_refused_or_read(cpp_build, model, local_file, seconds):
     """AddressSanitizer and UndefinedBehaviorSanitizer watch the readers of archive, metadata and reference."""
     command = [cpp_build / "fuzz_model_file", str(seconds), "1", model, local_file]
