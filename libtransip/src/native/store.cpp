@@ -1,4 +1,4 @@
-#include "network.h"
+#include "store.h"
 
 #include <cstdlib>
 #include <new>
