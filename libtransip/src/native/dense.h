@@ -19,8 +19,8 @@ template <typename Real> class Matrix {
   static constexpr int size = L::size;
   // As many rows at a time as there are registers for their sums.
   static constexpr int most = TRANSIP_VECTOR_BYTES == 64 ? 12 : 6;
-  // Inputs at a time: a panel's part for them, three eighths of the nearest cache, serves all rows before the next.
-  static constexpr int depth = 12288 / (2 * TRANSIP_VECTOR_BYTES);
+  // Inputs at a time: a panel's part for them, some 48 kB, serves all rows before the next.
+  static constexpr int depth = 49152 / (2 * TRANSIP_VECTOR_BYTES);
 
  public:
   /// element(i, o) gives the weights, bias(o) the bias.

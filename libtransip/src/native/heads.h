@@ -13,7 +13,6 @@ namespace {
 template <typename Real, int lanes> struct Heads {
   using L = Lanes<Real>;
   using V = typename L::V;
-  using I = typename L::I;
   static constexpr int size = L::size;
   /// Vectors that hold one feature of all heads; with fewer heads than lanes one vector holds several features.
   static constexpr int vectors = lanes > size ? lanes / size : 1;
@@ -42,29 +41,19 @@ template <typename Real, int lanes> struct Heads {
     return heads;
   }
 
-  /// Of one number for each edge, the vector number `vector` of [edges, lanes].
+  /// Of one number for each edge, the vector number `vector` of [edges, lanes]; reads a whole vector.
   static inline V of_edges(const Real *numbers, int vector)
   {
-    if constexpr (group == 1) {
+    if constexpr (group == 1)
       return L::all(numbers[vector / vectors]);
-    } else {
-      V values{};
-      std::memcpy(&values, numbers + vector * group, group * sizeof(Real));
-      I edge;
-      for (int i = 0; i < size; i++) edge[i] = i / lanes;
-      return __builtin_shuffle(values, edge);
-    }
+    else
+      return __builtin_shuffle(L::load(numbers + vector * group), L::places([](int i) { return i / lanes; }));
   }
 
   /// Combine what the features, or edges, of a vector have for each head.
   template <typename Operation> static inline PerHead fold(PerHead heads, Operation operation)
   {
-#pragma GCC unroll 4
-    for (int step = lanes; step < size; step *= 2) {
-      I other;
-      for (int i = 0; i < size; i++) other[i] = i ^ step;
-      heads.value[0] = operation(heads.value[0], __builtin_shuffle(heads.value[0], other));
-    }
+    if constexpr (group > 1) heads.value[0] = L::template fold<lanes, size>(heads.value[0], operation);
     return heads;
   }
   static inline PerHead sum(PerHead heads)
@@ -87,12 +76,9 @@ template <typename Real, int lanes> struct Heads {
     } else {
       static_assert(group == 4);
       const V one = halves(partial[0][0], partial[1][0]), two = halves(partial[2][0], partial[3][0]);
-      I even, odd;
-      for (int i = 0; i < size; i++) {
-        even[i] = i / lanes * 2 * lanes + i % lanes;
-        odd[i] = even[i] + lanes;
-      }
-      to[0] = __builtin_shuffle(one, two, even) + __builtin_shuffle(one, two, odd);
+      const auto even = [](int i) { return i / lanes * 2 * lanes + i % lanes; };
+      to[0] = __builtin_shuffle(one, two, L::places(even)) +
+          __builtin_shuffle(one, two, L::places([=](int i) { return even(i) + lanes; }));
     }
   }
 
@@ -100,12 +86,9 @@ template <typename Real, int lanes> struct Heads {
   /// Sum of the halves of one vector, then of another.
   static inline V halves(V one, V two)
   {
-    I low, high;
-    for (int i = 0; i < size; i++) {
-      low[i] = i < size / 2 ? i : size / 2 + i;
-      high[i] = low[i] + size / 2;
-    }
-    return __builtin_shuffle(one, two, low) + __builtin_shuffle(one, two, high);
+    const auto low = [](int i) { return i < size / 2 ? i : size / 2 + i; };
+    return __builtin_shuffle(one, two, L::places(low)) +
+        __builtin_shuffle(one, two, L::places([=](int i) { return low(i) + size / 2; }));
   }
 
   static inline V repeated(const Real *from)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX__)
 #include <immintrin.h>
@@ -33,16 +34,31 @@ template <typename Real> struct Lanes {
   }
   static inline void store(Real *to, V value) { std::memcpy(to, &value, sizeof value); }
   static inline V all(Real value) { return value - V{}; }
+
+  /// Constant vector of the numbers that place(i) gives, for shuffles.
+  template <typename Place> static inline I places(Place place)
+  {
+    return places(place, std::make_integer_sequence<Integer, size>{});
+  }
+  template <typename Place, Integer... i>
+  static inline I places(Place place, std::integer_sequence<Integer, i...>)
+  {
+    return I{Integer(place(i))...};
+  }
+
+  /// operation(value, value with the lanes `distance` apart exchanged), for distance, twice it and so on below `end`.
+  template <int distance, int end, typename Operation> static inline V fold(V value, Operation operation)
+  {
+    if constexpr (distance < end) {
+      const V other = __builtin_shuffle(value, places([](Integer i) { return i ^ distance; }));
+      return fold<2 * distance, end>(operation(value, other), operation);
+    } else {
+      return value;
+    }
+  }
   static inline Real sum(V value)
   {
-    // By halves: one after the other they would wait for each other.
-#pragma GCC unroll 4
-    for (int step = size / 2; step > 0; step /= 2) {
-      I other;
-      for (int i = 0; i < size; i++) other[i] = i ^ step;
-      value += __builtin_shuffle(value, other);
-    }
-    return value[0];
+    return fold<1, size>(value, [](V one, V other) { return one + other; })[0];
   }
 };
 
