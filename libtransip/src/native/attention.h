@@ -99,8 +99,8 @@ template <typename Real, int lanes> class Attention {
   }
 
   /// to [features] = sum over edges of their coefficients [edges, lanes], times their rows.
-  template <int fixed, typename Coefficient>
-  inline void mix(std::int64_t count, Coefficient coefficient, const Real *rows, const std::int32_t *row, Real *to) const
+  template <int fixed>
+  inline void mix(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, Real *to) const
   {
     const int vectors = fixed ? fixed : shape_.vectors;
     if constexpr (fixed > 0) {
@@ -112,15 +112,15 @@ template <typename Real, int lanes> class Attention {
       for (; m < vectors; m += H::vectors) mix_some<H::vectors>(count, coefficient, rows, row, vectors, m, to);
     }
   }
-  template <int some, typename Coefficient>
-  static inline void mix_some(std::int64_t count, Coefficient coefficient, const Real *rows, const std::int32_t *row,
+  template <int some>
+  static inline void mix_some(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row,
                               int vectors, int m, Real *to)
   {
     const std::int64_t stride = 2 * std::int64_t(vectors) * size;
     rows += m * size;
     V sum[some] = {};
     for (std::int64_t e = 0; e < count; e++) {
-      const PerHead times = H::load(coefficient(e));
+      const PerHead times = H::load(coefficient + e * lanes);
       const Real *from = rows + row[e] * stride;
 #pragma GCC unroll 8
       for (int i = 0; i < some; i++) sum[i] += times.value[i % H::vectors] * L::load(from + i * size);
@@ -180,7 +180,7 @@ void Attention<Real, lanes>::forward(int l, std::int64_t token, Real *logits) co
     }
 
   Real *mixed = state_.mixed(l, token);
-  mix<fixed>(count, [=](std::int64_t e) { return logits + e * lanes; }, state_.values(l), row, mixed);
+  mix<fixed>(count, logits, state_.values(l), row, mixed);
   // Turned back by the receiver's phase, so that values too depend on r_j - r_i only.
   if (shape_.rotary_values) rotary_.template turn<true>(l, token, mixed, mixed);
 }
@@ -192,7 +192,8 @@ void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rota
   const int vectors = fixed ? fixed : shape_.vectors;
   const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
   const std::int32_t *row = edges_.row(first);
-  const Real *weight = edges_.weight(first), *share = edges_.share(l, first), *slope = edges_.slope(l, first);
+  const Real *weight = edges_.weight(first), *keys = state_.keys(l);
+  Real *share = edges_.share(l, first), *slope = edges_.slope(l, first);
   Real *g = state_.mixed_gradient(l, token), *mixed = state_.mixed(l, token), *radial = edges_.radial(first);
 
   PerHead along = H::zero();
@@ -207,20 +208,18 @@ void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rota
   for (std::int64_t e = 0; e < count; e += batch) {
     V gain[H::batch_vectors];
     dots<fixed>(g, state_.values(l), row + e, gain);
-    Real *to_logit = edges_.logit_gradient(l, first + e), *weighted = to_logit + batch * lanes;
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
       const std::int64_t place = e * lanes + i * size;
       const V part = L::load(share + place), w = H::of_edges(weight + e, i);
       const V change = part * (gain[i] - along.value[i % H::vectors]);
-      L::store(to_logit + i * size, change * w);
-      L::store(weighted + i * size, part * w);
       L::store(radial + place, L::load(radial + place) + change * L::load(slope + place));
+      L::store(slope + place, change * w);
+      L::store(share + place, part * w);
     }
   }
 
-  mix<fixed>(
-      count, [=, this](std::int64_t e) { return edges_.logit_gradient(l, first + e); }, state_.keys(l), row, rotated);
+  mix<fixed>(count, slope, keys, row, rotated);
   rotary_.add_to_row(token, rotary_.along(l, state_.query(l, token), rotated));
   rotary_.template turn<true>(l, token, rotated, state_.three(token));
 }
@@ -232,13 +231,14 @@ void Attention<Real, lanes>::back_to_row(int l, std::int64_t row, Real *to, Real
   const int features = shape_.features, vectors = shape_.vectors;
   const auto *incoming = edges_.incoming(row);
   const std::int64_t count = edges_.incoming_count(row);
-  const Real *queries = state_.queries(l), *gradients = state_.mixed_gradient(l, 0);
+  const Real *to_logits = edges_.slope(l, 0), *shares = edges_.share(l, 0), *queries = state_.queries(l),
+             *gradients = state_.mixed_gradient(l, 0);
   const auto both = [&](int m, auto width) {
     constexpr int now = decltype(width)::value;
     V to_key[now] = {}, to_value[now] = {};
     for (std::int64_t i = 0; i < count; i++) {
-      const Real *pair = edges_.logit_gradient(l, incoming[i].edge);
-      const PerHead to_logit = H::load(pair), weighted = H::load(pair + batch * lanes);
+      const std::int64_t edge = incoming[i].edge;
+      const PerHead to_logit = H::load(to_logits + edge * lanes), weighted = H::load(shares + edge * lanes);
       const std::int64_t from = std::int64_t(incoming[i].token) * features + m * size;
 #pragma GCC unroll 8
       for (int k = 0; k < now; k++) {
@@ -274,8 +274,7 @@ void Attention<Real, lanes>::phases_of_edges(int l, std::int64_t token, Take tak
   const Real *q = state_.query(l, token), *g = state_.mixed_gradient(l, token);
   for (std::int64_t e = edges_.first(token); e < edges_.end(token); e++) {
     const Real *k = state_.key(l, *edges_.row(e)), *v = k + features;
-    const PerHead to_logit = H::load(edges_.logit_gradient(l, e));
-    const PerHead weighted = H::load(edges_.logit_gradient(l, e) + batch * lanes);
+    const PerHead to_logit = H::load(edges_.slope(l, e)), weighted = H::load(edges_.share(l, e));
     typename Rotary<Real, lanes>::Place sum;
     for (int m = 0; m * size < half; m++) {
       const int i = m * size;

@@ -53,17 +53,12 @@ template <typename Real, int lanes> class Edges {
   const std::int32_t *row(std::int64_t edge) const { return row_ + edge; }
   /// Weight in the sums of the softmax, one for each edge.
   const Real *weight(std::int64_t edge) const { return weight_ + edge; }
-  /// Radial bias, in the forward overwritten by the share in the softmax before the weight [edges, lanes].
+  /// Radial bias; from the forward on the share in the softmax before the weight; from the backward of its token on that
+  /// times the weight [edges, lanes].
   Real *share(int l, std::int64_t edge) const { return share_ + (l * count() + edge) * lanes; }
-  /// Derivative of ln(weight) + bias by the distance, times the weight [edges, lanes].
+  /// Derivative of ln(weight) + bias by the distance, times the weight; from the backward of its token on the gradient by
+  /// the logit [edges, lanes].
   Real *slope(int l, std::int64_t edge) const { return slope_ + (l * count() + edge) * lanes; }
-  /// Gradient by the logits of an edge [lanes]; weighted shares are batch * lanes numbers behind it.
-  ///
-  /// Layers take turns with two arrays: while rows collect from one, tokens fill that of the layer below.
-  Real *logit_gradient(int l, std::int64_t edge) const
-  {
-    return pair_ + (l % 2 * count() + edge / batch * batch) * 2 * lanes + edge % batch * lanes;
-  }
   /// Gradient by the distance, head by head [edges, lanes].
   Real *radial(std::int64_t edge) const { return radial_ + edge * lanes; }
 
@@ -122,7 +117,7 @@ template <typename Real, int lanes> class Edges {
   std::uint8_t *seen_;
   std::int32_t *row_;
   double *stretch_;  // before `stretch_all` 1 / distance
-  Real *weight_, *share_, *slope_, *pair_, *radial_;
+  Real *weight_, *share_, *slope_, *radial_;
   Incoming *incoming_;
 };
 
@@ -214,7 +209,6 @@ template <typename Real, int lanes> Fault Edges<Real, lanes>::number(bool gradie
     parts.place(share_, of_layers);
     parts.place(stretch_, sum);
     parts.place(slope_, gradient ? of_layers : 0);
-    parts.place(pair_, gradient ? (weights_.shape.layers > 1 ? 4 : 2) * sum * lanes : 0);
     parts.place(radial_, gradient ? sum * lanes : 0);
     parts.place(incoming_, gradient ? real : 0);
   });

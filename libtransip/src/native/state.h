@@ -74,7 +74,9 @@ template <typename Real, int lanes> class State {
 
   /// Gradient by token() [wide].
   Real *gradient(std::int64_t t) const { return gradient_ + t * wide_; }
-  /// Gradient by mixed() [features], turned by the token's phases. Layers take turns with two arrays, as in edges.h.
+  /// Gradient by mixed() [features], turned by the token's phases.
+  ///
+  /// Layers take turns with two arrays: while rows collect from one, tokens fill that of the layer below.
   Real *mixed_gradient(int l, std::int64_t t) const { return mixed_gradient_ + (l % 2 * tokens_ + t) * features_; }
   /// Gradient by a row's place by way of phases, to be summed up [3, size].
   Real *place_gradient(std::int64_t row) const { return place_gradient_ + row * 3 * size; }
