@@ -6,7 +6,7 @@
 #pragma once
 
 #include "heads.h"
-#include "weights.h"
+#include "engine_weights.h"
 
 namespace transip::native {
 namespace {
@@ -255,7 +255,7 @@ template <typename Real, int lanes> void Edges<Real, lanes>::fill_token(std::int
       const double *there = positions + 3 * std::int64_t(row[start + i]);
       const double dx = there[0] - x0, dy = there[1] - y0, dz = there[2] - z0;
       square[i] = dx * dx + dy * dy + dz * dz;
-      if (square[i] == 0.0) fault = {Fault::Kind::same_place, row[start + i]};
+      if (square[i] == 0.0 && fault.kind == Fault::Kind::none) fault = {Fault::Kind::same_place, row[start + i]};
     }
     if (fault.kind != Fault::Kind::none) return;
     for (int i = 0; i < some; i++) {

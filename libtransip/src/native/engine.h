@@ -14,7 +14,7 @@
 #include "norm.h"
 #include "rotary.h"
 #include "state.h"
-#include "weights.h"
+#include "engine_weights.h"
 
 namespace transip::native {
 namespace {

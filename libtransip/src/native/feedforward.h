@@ -5,7 +5,7 @@
 
 #include "norm.h"
 #include "state.h"
-#include "weights.h"
+#include "engine_weights.h"
 
 namespace transip::native {
 namespace {

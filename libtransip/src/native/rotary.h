@@ -7,7 +7,7 @@
 #pragma once
 
 #include "state.h"
-#include "weights.h"
+#include "engine_weights.h"
 
 namespace transip::native {
 namespace {
