@@ -2,6 +2,7 @@
 
 #include "../same_place.h"
 #include "radial.h"
+#include "threads.h"
 #include "transip/error.h"
 
 #include <algorithm>
@@ -20,6 +21,9 @@ namespace {
 /// Centre of the first radial basis function and, unless the architecture says otherwise, of the last of an all-to-all
 /// model, Angstrom; the twins of FIRST_RADIAL_CENTRE and DEFAULT_RADIAL_RANGE in python/transip_md/model/config.py.
 constexpr double first_radial_centre = 0.5, default_radial_range = 8.0;
+
+/// Threads of a model at most.
+constexpr int most_threads = 1024;
 
 struct Instructions {
   const char *name;
@@ -60,17 +64,18 @@ struct NativeModel::Impl {
   std::size_t dim = 0;
   double cutoff = 0.0;
   int lowest_charge = 0, lowest_multiplicity = 0;
+  int threads = 1;
+  std::unique_ptr<native::Threads> pool;  // made when first wanted
 
   // Of the evaluation at hand, kept for the next.
-  std::vector<double> embedding, phases, slopes, token_gradient, distances, directions;
+  std::vector<double> embedding, token_gradient;
   std::vector<std::int64_t> first, owner;
-  std::vector<std::int32_t> neighbour;
   std::vector<std::uint8_t> owned;
 
   explicit Impl(Weights &&taken) : weights(std::move(taken)) {}
 
-  void find_edges(const Request &request, std::span<const double> positions);
-  void add_edge(std::span<const double> positions, std::int64_t token, std::int64_t row);
+  void find_candidates(const Request &request, std::span<const double> positions);
+  native::Workers *workers();
   void embed(const Request &request, std::span<const double> positions);
 };
 
@@ -183,9 +188,15 @@ std::int64_t NativeModel::memory() const
 {
   const auto bytes = [](const auto &values) { return static_cast<std::int64_t>(values.capacity() * sizeof(values[0])); };
   const Impl &impl = *impl_;
-  return impl.kernel->memory() + bytes(impl.embedding) + bytes(impl.phases) + bytes(impl.slopes) +
-         bytes(impl.token_gradient) + bytes(impl.distances) + bytes(impl.directions) + bytes(impl.first) +
-         bytes(impl.owner) + bytes(impl.neighbour) + bytes(impl.owned);
+  return impl.kernel->memory() + bytes(impl.embedding) + bytes(impl.token_gradient) + bytes(impl.first) +
+         bytes(impl.owner) + bytes(impl.owned);
+}
+
+void NativeModel::set_threads(int threads)
+{
+  if (threads < 1) throw Error("A model runs on one thread or more; got " + std::to_string(threads) + ".");
+  impl_->threads = std::min(threads, most_threads);
+  if (impl_->pool && impl_->pool->count() != impl_->threads) impl_->pool.reset();
 }
 
 const std::string &NativeModel::instructions() const
@@ -193,43 +204,34 @@ const std::string &NativeModel::instructions() const
   return impl_->instructions;
 }
 
-void NativeModel::Impl::add_edge(std::span<const double> positions, std::int64_t token, std::int64_t row)
-{
-  const double *here = &positions[3 * token], *there = &positions[3 * row];
-  const double x = there[0] - here[0], y = there[1] - here[1], z = there[2] - here[2];
-  const double square = x * x + y * y + z * z;
-  if (cutoff > 0.0 && square >= cutoff * cutoff) return;
-  if (square == 0.0) throw_same_place(static_cast<std::size_t>(row));
-  const double distance = std::sqrt(square);
-  neighbour.push_back(static_cast<std::int32_t>(row));
-  distances.push_back(distance);
-  directions.insert(directions.end(), {x / distance, y / distance, z / distance});
-}
-
-void NativeModel::Impl::find_edges(const Request &request, std::span<const double> positions)
+void NativeModel::Impl::find_candidates(const Request &request, std::span<const double> positions)
 {
   const auto tokens = static_cast<std::int64_t>(request.species.size());
   const auto rows = static_cast<std::int64_t>(positions.size() / 3);
   if (rows > std::numeric_limits<std::int32_t>::max())
     throw Error("A structure has " + std::to_string(rows) + " position rows; 2147483647 are the most.");
-  first.assign(1, 0);
-  neighbour.clear();
-  distances.clear();
-  directions.clear();
   const auto slots = tokens ? static_cast<std::int64_t>(request.neighbours.size()) / tokens : 0;
   if (cutoff <= 0.0 && (rows != tokens || slots != 0))
     throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
-  for (std::int64_t token = 0; token < tokens; token++) {
-    if (cutoff > 0.0) {
-      for (const std::int64_t row : request.neighbours.subspan(token * slots, slots)) {
-        if (row >= rows) throw Error("A neighbour is row " + std::to_string(row) + " of " + std::to_string(rows) + ".");
-        if (row >= 0) add_edge(positions, token, row);
-      }
-    } else {
-      for (std::int64_t row = 0; row < rows; row++)
-        if (row != token) add_edge(positions, token, row);
-    }
-    first.push_back(static_cast<std::int64_t>(neighbour.size()));
+  first.resize(static_cast<std::size_t>(tokens) + 1);
+  for (std::int64_t token = 0; token <= tokens; token++) first[static_cast<std::size_t>(token)] = token * slots;
+}
+
+native::Workers *NativeModel::Impl::workers()
+{
+  if (threads <= 1) return nullptr;
+  // In a forked child there are no workers but new ones.
+  if (!pool || pool->orphaned()) pool = std::make_unique<native::Threads>(threads);
+  return pool.get();
+}
+
+[[noreturn]] void throw_fault(const native::Fault &fault, std::size_t rows)
+{
+  switch (fault.kind) {
+    case native::Fault::Kind::same_place: throw_same_place(static_cast<std::size_t>(fault.row));
+    case native::Fault::Kind::no_such_row:
+      throw Error("A neighbour is row " + std::to_string(fault.row) + " of " + std::to_string(rows) + ".");
+    default: throw Error("A structure has " + std::to_string(fault.row) + " edges; 1073741824 are the most.");
   }
 }
 
@@ -263,13 +265,18 @@ void NativeModel::Impl::embed(const Request &request, std::span<const double> po
         embedding[t * dim + i] += weight[3 * i + x] * (positions[3 * t + x] - centre[x]);
 }
 
-void NativeModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces)
+void NativeModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces,
+                           std::vector<double> *virials)
 {
   Impl &impl = *impl_;
+  if (virials && impl.coordinates)
+    throw Error("There is no virial of single atoms for a network that sees coordinates (architecture: coordinates): its "
+                "energy is no function of the vectors between atoms. Use the virial of the whole.");
+  if (virials && !forces) throw Error("Virials of single atoms are made with the forces, which were not asked for.");
   const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
   const std::int64_t guests = request.exchange ? request.exchange->guests() : 0;
   impl.embed(request, positions);
-  impl.find_edges(request, positions);
+  impl.find_candidates(request, positions);
   impl.owner.resize(rows);
   for (std::size_t row = 0; row < rows; row++) {
     const auto self = static_cast<std::int64_t>(row);
@@ -286,9 +293,9 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
     impl.owned.assign(request.owned.begin(), request.owned.end());
 
   result.energies.resize(tokens);
-  impl.phases.resize(3 * rows);
-  impl.slopes.resize(impl.neighbour.size());
+  result.forces.resize(forces ? 3 * rows : 0);
   impl.token_gradient.resize(impl.coordinates ? tokens * impl.dim : 0);
+  if (virials) virials->resize(9 * tokens);
 
   native::Input input{};
   input.tokens = static_cast<std::int64_t>(tokens);
@@ -297,31 +304,24 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   input.positions = positions.data();
   input.owner = impl.owner.data();
   input.owned = impl.owned.data();
-  input.edges = {static_cast<std::int64_t>(impl.neighbour.size()), impl.first.data(), impl.neighbour.data(),
-                 impl.distances.data()};
+  if (impl.cutoff > 0.0) input.candidates = {impl.first.data(), request.neighbours.data()};
   input.exchange = request.exchange;
-  native::Output output{result.energies.data(), forces ? impl.phases.data() : nullptr, impl.slopes.data(),
-                        impl.coordinates ? impl.token_gradient.data() : nullptr};
-  impl.kernel->run(input, output);
+  input.workers = impl.workers();
+  const native::Output output{result.energies.data(), forces ? result.forces.data() : nullptr,
+                              impl.coordinates ? impl.token_gradient.data() : nullptr,
+                              virials ? virials->data() : nullptr};
+  const native::Fault fault = impl.kernel->run(input, output);
+  if (fault.kind != native::Fault::Kind::none) throw_fault(fault, rows);
 
   const double scale = impl.energy_scale;
   for (std::size_t t = 0; t < tokens; t++)
     if (impl.owned[t])
       result.energies[t] =
           result.energies[t] * scale + (*impl.reference_energies)[impl.index_of_species.at(request.species[t])];
-  if (!forces) {
-    result.forces.clear();
-    return;
-  }
-  result.forces.resize(3 * rows);
-  for (std::size_t i = 0; i < 3 * rows; i++) result.forces[i] = -scale * impl.phases[i];
-  for (std::size_t t = 0; t < tokens; t++)
-    for (auto e = static_cast<std::size_t>(impl.first[t]); e < static_cast<std::size_t>(impl.first[t + 1]); e++)
-      for (std::size_t x = 0; x < 3; x++) {
-        const double push = scale * impl.slopes[e] * impl.directions[3 * e + x];
-        result.forces[3 * t + x] += push;
-        result.forces[3 * static_cast<std::size_t>(impl.neighbour[e]) + x] -= push;
-      }
+  for (double &force : result.forces) force *= -scale;
+  if (virials)
+    for (double &virial : *virials) virial *= scale;
+  if (!forces) return;
   if (!impl.coordinates) return;
   const std::vector<double> &weight = *impl.coordinates;
   for (std::size_t x = 0; x < 3; x++) {
