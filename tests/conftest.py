@@ -182,6 +182,12 @@ def lammps_plugin() -> Path:
 
 
 @pytest.fixture(scope="session")
+def library() -> Path:
+    """The shared library behind the C API, built."""
+    return _built("library")
+
+
+@pytest.fixture(scope="session")
 def openmm_plugin() -> Path:
     if importlib.util.find_spec("openmm") is None:
         pytest.skip("OpenMM is not installed (pip install openmm)")

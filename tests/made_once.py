@@ -74,7 +74,6 @@ def built_by_cmake(tmp_path_factory) -> Path:
         str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
         f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
         "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
-        f"-DCMAKE_PROJECT_transip-md_INCLUDE={REPOSITORY / 'tests/cpp/precompiled.cmake'}",
     ]  # fmt: skip
     with FileLock(place / "cmake.lock"):
         for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
