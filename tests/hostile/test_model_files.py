@@ -175,7 +175,7 @@ def test_stamping_keeps_a_file_valid(loader, model, tmp_path):
 def test_the_two_lists_of_operators_are_equal(repository):
     from transip_md.modelfile.operators import ALLOWED_OPERATORS
 
-    header = (repository / "libtransip/src/operators.h").read_text()
+    header = (repository / "libtransip_torch/src/operators.h").read_text()
     assert set(re.findall(r'"((?:aten|prim)::\w+)"', header)) == ALLOWED_OPERATORS
 
 
