@@ -50,6 +50,8 @@ template <typename Real, int lanes> class Edges {
 
   std::int64_t first(std::int64_t token) const { return first_[token]; }
   std::int64_t end(std::int64_t token) const { return first_[token + 1]; }
+  /// Number of edges of a token that are no padding.
+  std::int64_t real(std::int64_t token) const { return found_[token] + 1; }
   const std::int32_t *row(std::int64_t edge) const { return row_ + edge; }
   /// Weight in the sums of the softmax, one for each edge.
   const Real *weight(std::int64_t edge) const { return weight_ + edge; }
