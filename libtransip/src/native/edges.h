@@ -182,6 +182,7 @@ void Edges<Real, lanes>::filter(std::int64_t part, std::int64_t start, std::int6
 template <typename Real, int lanes> void Edges<Real, lanes>::list_images()
 {
   const std::int64_t tokens = input_.tokens, owners = tokens + guests_;
+  if (input_.rows == tokens) return;
   for (std::int64_t owner = 0; owner <= owners; owner++) image_first_[owner] = 0;
   for (std::int64_t row = tokens; row < input_.rows; row++) image_first_[input_.owner[row]]++;
   std::int64_t sum = 0;

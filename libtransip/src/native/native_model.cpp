@@ -316,7 +316,10 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   if (impl.cutoff > 0.0) input.candidates = {impl.first.data(), request.neighbours.data()};
   input.exchange = request.exchange;
   input.workers = impl.workers();
-  const native::Output output{result.energies.data(), forces ? result.forces.data() : nullptr,
+  // A rank without rows takes part in the exchange of gradients all the same.
+  double of_no_row = 0.0;
+  double *gradient = rows ? result.forces.data() : &of_no_row;
+  const native::Output output{result.energies.data(), forces ? gradient : nullptr,
                               impl.coordinates ? impl.token_gradient.data() : nullptr,
                               virials ? virials->data() : nullptr};
   const native::Fault fault = impl.kernel->run(input, output);
