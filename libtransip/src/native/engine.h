@@ -27,7 +27,7 @@ constexpr std::int64_t large_layer = 1 << 20;
 /// Tokens of a part at least, for linear layers to be worth their while.
 constexpr std::int64_t fewest_tokens = 12;
 /// Parts for each thread, so that one whose parts take longer is helped out.
-constexpr std::int64_t parts_of_thread = 4;
+constexpr std::int64_t parts_of_thread = 8;
 /// Multiply-adds of an evaluation below which it takes longer to wake a thread than to do its share.
 constexpr double least_work = 1.0e7;
 
