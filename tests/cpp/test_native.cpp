@@ -185,6 +185,21 @@ Structure periodic(const Metadata &metadata, int n, bool row_for_edge = false)
   return made;
 }
 
+/// A piece of matter in vacuum: there are no images.
+Structure cluster(const Metadata &metadata, int n)
+{
+  Structure made = grid(metadata, n, n, n, 11);
+  if (!metadata.cutoff) return made;
+  std::vector<std::vector<std::int64_t>> lists(made.tokens());
+  const double far = 100.0 * spacing * n;
+  for_pairs(made, {far, far, far}, *metadata.cutoff,
+            [&](std::size_t i, std::size_t j, const std::array<double, 3> &, bool) {
+              lists[i].push_back(static_cast<std::int64_t>(j));
+            });
+  made.set_neighbours(lists);
+  return made;
+}
+
 /// A structure for a model: large enough to be shared by threads, or small.
 Structure structure(const Metadata &metadata, bool large)
 {
@@ -246,9 +261,12 @@ void test_same_bits(const File &file)
 {
   const bool virials = !file.coordinates();
   const auto one = file.model();
-  const std::vector<Structure> all = {structure(file.metadata, true), structure(file.metadata, false)};
+  const std::vector<Structure> all = {structure(file.metadata, true), structure(file.metadata, false),
+                                      cluster(file.metadata, 6), cluster(file.metadata, 1), Structure{}};
   for (const Structure &atoms : all) {
     const Answer wanted = evaluate(*one, atoms, virials);
+    check(std::all_of(wanted.result.forces.begin(), wanted.result.forces.end(), [](double f) { return std::abs(f) < 1e6; }),
+          file.path + ": forces that are not finite");
     check(wanted.result.energies.size() == atoms.tokens(), file.path + ": energies");
     for (const int threads : {2, 3, 5}) {
       const auto model = file.model(threads);
@@ -321,11 +339,10 @@ void test_virials(const File &file)
   check_close(answer.virials, wanted, file.exact() ? 1e-10 : 1e-4, file.path + ": virials against forces along edges");
 }
 
-void test_differences(const File &file)
+void test_differences(const File &file, Structure atoms)
 {
   if (!file.exact()) return;
   const auto model = file.model();
-  Structure atoms = structure(file.metadata, false);
   const Answer answer = evaluate(*model, atoms, false);
   std::vector<double> folded(3 * atoms.tokens());
   for (std::size_t row = 0; row < atoms.owner.size(); row++)
@@ -565,7 +582,8 @@ int main(int argc, char **argv)
       test_ends(file);
       if (!brief) {
         test_virials(file);
-        test_differences(file);
+        test_differences(file, structure(file.metadata, false));
+        test_differences(file, cluster(file.metadata, 2));
         // ThreadSanitizer starts no threads in a child of a process that has some.
         test_fork(file);
       }

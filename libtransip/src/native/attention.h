@@ -180,7 +180,7 @@ void Attention<Real, lanes>::forward(int l, std::int64_t token, Real *logits) co
     }
 
   Real *mixed = state_.mixed(l, token);
-  mix<fixed>(count, logits, state_.values(l), row, mixed);
+  mix<fixed>(edges_.real(token), logits, state_.values(l), row, mixed);
   // Turned back by the receiver's phase, so that values too depend on r_j - r_i only.
   if (shape_.rotary_values) rotary_.template turn<true>(l, token, mixed, mixed);
 }
@@ -219,7 +219,7 @@ void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rota
     }
   }
 
-  mix<fixed>(count, slope, keys, row, rotated);
+  mix<fixed>(edges_.real(token), slope, keys, row, rotated);
   rotary_.add_to_row(token, rotary_.along(l, state_.query(l, token), rotated));
   rotary_.template turn<true>(l, token, rotated, state_.three(token));
 }

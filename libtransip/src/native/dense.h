@@ -19,8 +19,8 @@ template <typename Real> class Matrix {
   static constexpr int size = L::size;
   // As many rows at a time as there are registers for their sums.
   static constexpr int most = TRANSIP_VECTOR_BYTES == 64 ? 12 : 6;
-  // Inputs at a time: a panel's part for them, some 48 kB, serves all rows before the next.
-  static constexpr int depth = 49152 / (2 * TRANSIP_VECTOR_BYTES);
+  // Inputs at a time: a panel's part for them, some 64 kB, serves all rows before the next.
+  static constexpr int depth = 65536 / (2 * TRANSIP_VECTOR_BYTES);
 
  public:
   /// element(i, o) gives the weights, bias(o) the bias.
@@ -110,23 +110,29 @@ template <typename Real> class Matrix {
     }
   }
 
+  /// Rows in nearly equal parts: 13 are better done as 6 and 7 than as 12 and 1.
+  struct Split {
+    int parts, least, longer;  // the last `longer` parts have one row more than `least`
+  };
+
   template <Start start, int columns>
-  static void all_rows(std::int64_t rows, int inner, const Real *from, int from_stride, const Real *panel,
+  static void all_rows(const Split &split, int inner, const Real *from, int from_stride, const Real *panel,
                        const Real *bias, Real *to, int to_stride)
   {
-    // Nearly equal parts: 13 rows are better done as 7 and 6 than as 12 and 1.
-    const std::int64_t parts = (rows + most - 1) / most;
-    for (std::int64_t part = 0, row = 0; part < parts; part++) {
-      const auto now = static_cast<int>((rows - row) / (parts - part));
-      some_rows<start, columns>(now, inner, from + row * from_stride, from_stride, panel, bias, to + row * to_stride,
-                                to_stride);
-      row += now;
+    for (int part = 0; part < split.parts; part++) {
+      const int now = split.least + (part >= split.parts - split.longer ? 1 : 0);
+      some_rows<start, columns>(now, inner, from, from_stride, panel, bias, to, to_stride);
+      from += std::int64_t(now) * from_stride;
+      to += std::int64_t(now) * to_stride;
     }
   }
 
   template <Start start>
   void product(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
   {
+    const int parts = (static_cast<int>(rows) + most - 1) / most;
+    if (parts == 0) return;
+    const Split split{parts, static_cast<int>(rows) / parts, static_cast<int>(rows) % parts};
     for (int vector = 0; vector < vectors_; vector += 2) {
       const int columns = vectors_ - vector > 1 ? 2 : 1;
       for (int first = 0; first < inner_; first += depth) {
@@ -135,13 +141,13 @@ template <typename Real> class Matrix {
         const Real *bias = bias_ + vector * size;
         Real *place = to + vector * size;
         if (columns == 2 && first == 0)
-          all_rows<start, 2>(rows, inner, from, from_stride, panel, bias, place, to_stride);
+          all_rows<start, 2>(split, inner, from, from_stride, panel, bias, place, to_stride);
         else if (columns == 2)
-          all_rows<Start::sum, 2>(rows, inner, from + first, from_stride, panel, bias, place, to_stride);
+          all_rows<Start::sum, 2>(split, inner, from + first, from_stride, panel, bias, place, to_stride);
         else if (first == 0)
-          all_rows<start, 1>(rows, inner, from, from_stride, panel, bias, place, to_stride);
+          all_rows<start, 1>(split, inner, from, from_stride, panel, bias, place, to_stride);
         else
-          all_rows<Start::sum, 1>(rows, inner, from + first, from_stride, panel, bias, place, to_stride);
+          all_rows<Start::sum, 1>(split, inner, from + first, from_stride, panel, bias, place, to_stride);
       }
     }
   }

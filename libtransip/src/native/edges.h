@@ -50,6 +50,8 @@ template <typename Real, int lanes> class Edges {
 
   std::int64_t first(std::int64_t token) const { return first_[token]; }
   std::int64_t end(std::int64_t token) const { return first_[token + 1]; }
+  /// Number of edges of a token that are no padding.
+  std::int64_t real(std::int64_t token) const { return found_[token] + 1; }
   const std::int32_t *row(std::int64_t edge) const { return row_ + edge; }
   /// Weight in the sums of the softmax, one for each edge.
   const Real *weight(std::int64_t edge) const { return weight_ + edge; }
@@ -103,7 +105,13 @@ template <typename Real, int lanes> class Edges {
     }
   }
   void fill_token(std::int64_t token, Fault &fault);
-  void fill_biases(std::int64_t edge, double distance, Real weight, Real fall);
+  /// Piece of the table that a distance lies in; its coefficients are null without a radial bias.
+  struct Piece {
+    const Real *coefficients;
+    Real t, stretch;  // place in the piece, 0 to 1; its derivative by the distance, times the weight
+  };
+  Piece find_piece(double distance, Real weight) const;
+  void fill_biases(std::int64_t edge, const Piece &piece, Real fall);
   void set_biases(std::int64_t edge, Real bias);
 
   const EngineWeights<Real, lanes> &weights_;
@@ -173,6 +181,7 @@ void Edges<Real, lanes>::filter(std::int64_t part, std::int64_t start, std::int6
 template <typename Real, int lanes> void Edges<Real, lanes>::list_images()
 {
   const std::int64_t tokens = input_.tokens, owners = tokens + guests_;
+  if (input_.rows == tokens) return;
   for (std::int64_t owner = 0; owner <= owners; owner++) image_first_[owner] = 0;
   for (std::int64_t row = tokens; row < input_.rows; row++) image_first_[input_.owner[row]]++;
   std::int64_t sum = 0;
@@ -265,11 +274,15 @@ template <typename Real, int lanes> void Edges<Real, lanes>::fill_token(std::int
       fall[i] = -168.0 * x2 * x2 * x * two * inverse_cutoff;
       square[i] = 1.0 / distance[i];
     }
+    // The pieces of all are asked for from memory before the first is used.
+    Piece piece[some];
+    for (int i = 0; i < now; i++)
+      piece[i] = weights_.bias.pieces ? find_piece(distance[i], Real(weight[i])) : Piece{nullptr, Real(0), Real(0)};
     for (int i = 0; i < now; i++) {
       const std::int64_t e = begin + start + i;
       stretch_[e] = square[i];
       weight_[e] = Real(weight[i]);
-      fill_biases(e, distance[i], Real(weight[i]), Real(fall[i]));
+      fill_biases(e, piece[i], Real(fall[i]));
     }
   }
 }
@@ -284,19 +297,27 @@ template <typename Real, int lanes> void Edges<Real, lanes>::set_biases(std::int
 }
 
 template <typename Real, int lanes>
-void Edges<Real, lanes>::fill_biases(std::int64_t edge, double distance, Real weight, Real fall)
+auto Edges<Real, lanes>::find_piece(double distance, Real weight) const -> Piece
 {
   const BiasTable<Real> &table = weights_.bias;
-  const int stride = weights_.shape.bias_stride;
+  const std::int64_t length = 6 * std::int64_t(weights_.shape.bias_stride);
+  const double place = distance * table.inverse_spacing;
+  // Beyond the table its last value; not a number goes through.
+  const bool within = !(place >= table.pieces);
+  const int piece = within && place == place ? static_cast<int>(place) : table.pieces - 1;
+  const Real *coefficients = table.coefficients + piece * length;
+  for (std::int64_t i = 0; i < length; i += 64 / std::int64_t(sizeof(Real))) __builtin_prefetch(coefficients + i);
+  return {coefficients, within ? Real(place - piece) : Real(1),
+          within ? Real(table.inverse_spacing) * weight : Real(0)};
+}
+
+template <typename Real, int lanes>
+void Edges<Real, lanes>::fill_biases(std::int64_t edge, const Piece &piece, Real fall)
+{
+  const int stride = weights_.shape.bias_stride, layers = weights_.shape.layers;
   Real bias[16 * 32 + 16], slope_here[16 * 32 + 16];
-  if (table.pieces) {
-    const double place = distance * table.inverse_spacing;
-    // Beyond the table its last value; not a number goes through.
-    const bool within = !(place >= table.pieces);
-    const int piece = within && place == place ? static_cast<int>(place) : table.pieces - 1;
-    const Real t = within ? Real(place - piece) : Real(1);
-    const Real stretched = within ? Real(table.inverse_spacing) * weight : Real(0);
-    const Real *c = table.coefficients + std::int64_t(piece) * 6 * stride;
+  if (piece.coefficients) {
+    const Real *c = piece.coefficients, t = piece.t;
     for (int i = 0; i < stride; i += size) {
       V value = L::load(c + 5 * stride + i), derivative = value * Real(5);
 #pragma GCC unroll 5
@@ -306,7 +327,7 @@ void Edges<Real, lanes>::fill_biases(std::int64_t edge, double distance, Real we
         if (power > 0) derivative = derivative * t + next * Real(power);
       }
       L::store(bias + i, value);
-      L::store(slope_here + i, derivative * stretched + fall);
+      L::store(slope_here + i, derivative * piece.stretch + fall);
     }
   } else {
     for (int i = 0; i < stride; i += size) {
@@ -314,9 +335,11 @@ void Edges<Real, lanes>::fill_biases(std::int64_t edge, double distance, Real we
       L::store(slope_here + i, L::all(fall));
     }
   }
-  for (int l = 0; l < weights_.shape.layers; l++) {
-    std::memcpy(share(l, edge), bias + l * lanes, lanes * sizeof(Real));
-    if (slope_) std::memcpy(slope(l, edge), slope_here + l * lanes, lanes * sizeof(Real));
+  const std::int64_t layer = count() * lanes;
+  Real *to = share(0, edge), *to_slope = slope_ ? slope(0, edge) : nullptr;
+  for (int l = 0; l < layers; l++) {
+    std::memcpy(to + l * layer, bias + l * lanes, lanes * sizeof(Real));
+    if (to_slope) std::memcpy(to_slope + l * layer, slope_here + l * lanes, lanes * sizeof(Real));
   }
 }
 

@@ -27,9 +27,9 @@ constexpr std::int64_t large_layer = 1 << 20;
 /// Tokens of a part at least, for linear layers to be worth their while.
 constexpr std::int64_t fewest_tokens = 12;
 /// Parts for each thread, so that one whose parts take longer is helped out.
-constexpr std::int64_t parts_of_thread = 4;
+constexpr std::int64_t parts_of_thread = 8;
 /// Multiply-adds of an evaluation below which it takes longer to wake a thread than to do its share.
-constexpr double least_work = 4.0e6;
+constexpr double least_work = 1.0e7;
 
 template <typename Real, int lanes> class Engine final : public Kernel {
   static constexpr int size = Lanes<Real>::size;
@@ -96,12 +96,17 @@ template <typename Real, int lanes> void Engine<Real, lanes>::cut(const Input &i
       input.candidates.first ? double(input.candidates.first[tokens]) : double(tokens) * double(tokens);
   const double work = shape.layers *
       (2.0 * double(tokens) * shape.wide * (4.0 * shape.features + 3.0 * shape.feedforward) + 6.0 * candidates * shape.features);
-  workers_ = input.workers && input.workers->count() > 1 && work >= least_work ? input.workers : nullptr;
+  workers_ = nullptr;
+  if (input.workers && input.workers->count() > 1 && work >= least_work && tokens > fewest_tokens)
+    workers_ = input.workers;
   const bool wide = weights_.bytes_of_layer() > large_layer;
   const auto parts_of = [&](std::int64_t most) { return (tokens + most - 1) / most; };
   std::int64_t parts = parts_of(wide ? most_tokens_wide : most_tokens);
   if (workers_) {
-    const std::int64_t wanted = workers_->count() * (wide ? 1 : parts_of_thread), possible = parts_of(fewest_tokens);
+    const std::int64_t threads = workers_->count(), wanted = threads * (wide ? 1 : parts_of_thread);
+    std::int64_t possible = parts_of(fewest_tokens);
+    // As many for each thread.
+    if (possible > threads) possible -= possible % threads;
     const std::int64_t more = wanted < possible ? wanted : possible;
     if (parts < more) parts = more;
     if (parts > workers_->most_parts() / 2) parts = workers_->most_parts() / 2;
@@ -175,7 +180,8 @@ void Engine<Real, lanes>::begin_tokens(const Input &input, const Output &output,
   const int dim = weights_.shape.dim, wide = weights_.shape.wide;
   for (std::int64_t t = start; t < start + count; t++) {
     Real *to = state_.token(t);
-    for (int i = 0; i < wide; i++) to[i] = i < dim ? Real(input.embedding[t * dim + i]) : Real(0);
+    const double *from = input.embedding + std::int64_t(input.kind[t]) * dim;
+    for (int i = 0; i < wide; i++) to[i] = i < dim ? Real(from[i]) : Real(0);
     if (output.virials) std::memset(output.virials + 9 * t, 0, 9 * sizeof(double));
     begin_rows(t);
   }

@@ -10,9 +10,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <map>
+#include <numeric>
 #include <optional>
-#include <unordered_map>
 
 namespace transip {
 
@@ -22,8 +21,8 @@ namespace {
 /// model, Angstrom; the twins of FIRST_RADIAL_CENTRE and DEFAULT_RADIAL_RANGE in python/transip_md/model/config.py.
 constexpr double first_radial_centre = 0.5, default_radial_range = 8.0;
 
-/// Threads of a model at most.
-constexpr int most_threads = 1024;
+/// Threads of a model at most, and the largest atomic number.
+constexpr int most_threads = 1024, most_elements = 118;
 
 struct Instructions {
   const char *name;
@@ -56,7 +55,7 @@ struct NativeModel::Impl {
   Weights weights;
   std::string instructions;
   std::unique_ptr<native::Kernel> kernel;
-  std::unordered_map<std::int64_t, std::size_t> index_of_species;
+  std::array<std::int32_t, most_elements + 1> index_of_species;  // -1: unknown
   const std::vector<double> *species_embedding = nullptr, *charge_embedding = nullptr, *multiplicity_embedding = nullptr,
                             *reference_energies = nullptr;
   const std::vector<double> *coordinates = nullptr;  // null: the network does not see them
@@ -70,6 +69,7 @@ struct NativeModel::Impl {
   // Of the evaluation at hand, kept for the next.
   std::vector<double> embedding, token_gradient;
   std::vector<std::int64_t> first, owner;
+  std::vector<std::int32_t> species, embedding_line;
   std::vector<std::uint8_t> owned;
 
   explicit Impl(Weights &&taken) : weights(std::move(taken)) {}
@@ -162,8 +162,9 @@ std::unique_ptr<NativeModel> NativeModel::make(Weights weights, const Metadata &
   impl.cutoff = metadata.cutoff.value_or(0.0);
   impl.lowest_charge = metadata.charge.lowest;
   impl.lowest_multiplicity = metadata.multiplicity.lowest;
+  impl.index_of_species.fill(-1);
   for (std::size_t place = 0; place < metadata.species.size(); place++)
-    impl.index_of_species[metadata.species[place]] = place;
+    impl.index_of_species.at(static_cast<std::size_t>(metadata.species[place])) = static_cast<std::int32_t>(place);
   const auto kinds = static_cast<std::int64_t>(metadata.species.size());
   const auto count = [](const Range &range) { return std::int64_t{range.highest} - range.lowest + 1; };
   impl.species_embedding = &impl.weights.get("model.species_embedding.weight", {kinds, shape.dim});
@@ -189,7 +190,7 @@ std::int64_t NativeModel::memory() const
   const auto bytes = [](const auto &values) { return static_cast<std::int64_t>(values.capacity() * sizeof(values[0])); };
   const Impl &impl = *impl_;
   return impl.kernel->memory() + bytes(impl.embedding) + bytes(impl.token_gradient) + bytes(impl.first) +
-         bytes(impl.owner) + bytes(impl.owned);
+         bytes(impl.owner) + bytes(impl.species) + bytes(impl.embedding_line) + bytes(impl.owned);
 }
 
 void NativeModel::set_threads(int threads)
@@ -243,16 +244,23 @@ void NativeModel::Impl::embed(const Request &request, std::span<const double> po
   };
   const double *charge = row(*charge_embedding, request.charge, lowest_charge, "charge");
   const double *spin = row(*multiplicity_embedding, request.multiplicity, lowest_multiplicity, "multiplicity");
-  const std::size_t tokens = request.species.size();
-  embedding.resize(tokens * dim);
+  const std::size_t tokens = request.species.size(), kinds = reference_energies->size();
+  species.resize(tokens);
   for (std::size_t t = 0; t < tokens; t++) {
-    const auto index = index_of_species.find(request.species[t]);
-    if (index == index_of_species.end())
-      throw Error("The model does not know atomic number " + std::to_string(request.species[t]) + ".");
+    const std::int64_t number = request.species[t];
+    species[t] = number < 0 || number > most_elements ? -1 : index_of_species[static_cast<std::size_t>(number)];
+    if (species[t] < 0) throw Error("The model does not know atomic number " + std::to_string(number) + ".");
+  }
+  const std::size_t lines = coordinates ? tokens : kinds;
+  embedding.resize(lines * dim);
+  for (std::size_t line = 0; line < lines; line++) {
+    const std::size_t kind = coordinates ? static_cast<std::size_t>(species[line]) : line;
     for (std::size_t i = 0; i < dim; i++)
-      embedding[t * dim + i] = (*species_embedding)[index->second * dim + i] + charge[i] + spin[i];
+      embedding[line * dim + i] = (*species_embedding)[kind * dim + i] + charge[i] + spin[i];
   }
   if (!coordinates) return;
+  embedding_line.resize(tokens);
+  std::iota(embedding_line.begin(), embedding_line.end(), 0);
   const std::vector<double> &weight = *coordinates;
   std::array<double, 3> centre{};
   for (std::size_t t = 0; t < tokens; t++)
@@ -299,13 +307,17 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   input.tokens = static_cast<std::int64_t>(tokens);
   input.rows = static_cast<std::int64_t>(rows);
   input.embedding = impl.embedding.data();
+  input.kind = impl.coordinates ? impl.embedding_line.data() : impl.species.data();
   input.positions = positions.data();
   input.owner = impl.owner.data();
   input.owned = impl.owned.data();
   if (impl.cutoff > 0.0) input.candidates = {request.first.empty() ? impl.first.data() : request.first.data(), request.neighbours.data()};
   input.exchange = request.exchange;
   input.workers = impl.workers();
-  const native::Output output{result.energies.data(), forces ? result.forces.data() : nullptr,
+  // A rank without rows takes part in the exchange of gradients all the same.
+  double of_no_row = 0.0;
+  double *gradient = rows ? result.forces.data() : &of_no_row;
+  const native::Output output{result.energies.data(), forces ? gradient : nullptr,
                               impl.coordinates ? impl.token_gradient.data() : nullptr,
                               virials ? virials->data() : nullptr};
   const native::Fault fault = impl.kernel->run(input, output);
@@ -315,7 +327,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   for (std::size_t t = 0; t < tokens; t++)
     if (impl.owned[t])
       result.energies[t] =
-          result.energies[t] * scale + (*impl.reference_energies)[impl.index_of_species.at(request.species[t])];
+          result.energies[t] * scale + (*impl.reference_energies)[static_cast<std::size_t>(impl.species[t])];
   for (double &force : result.forces) force *= -scale;
   if (virials)
     for (double &virial : *virials) virial *= scale;

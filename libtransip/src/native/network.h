@@ -70,7 +70,8 @@ class Workers {
 
 struct Input {
   std::int64_t tokens, rows;
-  const double *embedding;    ///< [T, dim], before the first block, without coordinates
+  const double *embedding;    ///< [kinds, dim], what tokens are before the first block
+  const std::int32_t *kind;   ///< [T], row of the embedding
   const double *positions;    ///< [I, 3], Angstrom
   const std::int64_t *owner;  ///< [I] token, or T + guest; of a token itself
   const std::uint8_t *owned;  ///< [T]
@@ -82,7 +83,7 @@ struct Input {
 struct Output {
   double *energies;   ///< [T], of the energy head: neither scaled nor referred to anything; zero where not owned
   double *gradient;   ///< [I, 3], of their sum by the positions; null: only energies are wanted
-  double *embedding;  ///< [T, dim], gradient by the embedding; may be null
+  double *embedding;  ///< [T, dim], gradient by each token's embedding; may be null
   double *virials;    ///< [T, 9], -sum over a token's edges of r_ij (x) gradient by r_ij; may be null
 };
 
