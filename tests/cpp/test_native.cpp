@@ -76,7 +76,7 @@ void check_error(const std::function<void()> &call, const std::string &words, co
 
 /// Structure with its rows: what a request points at. Units: Angstrom.
 struct Structure {
-  std::vector<std::int64_t> species, owner, neighbours;
+  std::vector<std::int64_t> species, owner, first, neighbours;
   std::vector<double> positions, shifts;  // [I*3]; positions of rows are those of their owners and shifts
   std::vector<std::uint8_t> owned;
   transip::Exchange *exchange = nullptr;
@@ -90,6 +90,7 @@ struct Structure {
     request.positions = positions;
     request.owner = owner;
     request.owned = owned;
+    request.first = first;
     request.neighbours = neighbours;
     request.exchange = exchange;
     return request;
@@ -109,11 +110,12 @@ struct Structure {
 
   void set_neighbours(const std::vector<std::vector<std::int64_t>> &lists)
   {
-    std::size_t slots = 0;
-    for (const auto &list : lists) slots = std::max(slots, list.size());
-    neighbours.assign(lists.size() * slots, -1);
-    for (std::size_t t = 0; t < lists.size(); t++)
-      std::copy(lists[t].begin(), lists[t].end(), neighbours.begin() + static_cast<std::ptrdiff_t>(t * slots));
+    first.assign(1, 0);
+    neighbours.clear();
+    for (const auto &list : lists) {
+      neighbours.insert(neighbours.end(), list.begin(), list.end());
+      first.push_back(static_cast<std::int64_t>(neighbours.size()));
+    }
   }
 };
 
@@ -326,15 +328,14 @@ void test_virials(const File &file)
   const Answer of_edges = evaluate(*model, edges);
   check_close(of_edges.virials, answer.virials, file.exact() ? 1e-10 : 1e-4, file.path + ": virials with other rows");
   std::vector<double> wanted(9 * edges.tokens());
-  const std::size_t slots = edges.neighbours.size() / edges.tokens();
-  for (std::size_t place = 0; place < edges.neighbours.size(); place++) {
-    if (edges.neighbours[place] < 0) continue;
-    const auto row = static_cast<std::size_t>(edges.neighbours[place]), t = place / slots;
-    for (std::size_t a = 0; a < 3; a++)
-      for (std::size_t b = 0; b < 3; b++)
-        wanted[9 * t + 3 * a + b] +=
-            (edges.positions[3 * row + a] - edges.positions[3 * t + a]) * of_edges.result.forces[3 * row + b];
-  }
+  for (std::size_t t = 0; t < edges.tokens(); t++)
+    for (auto e = static_cast<std::size_t>(edges.first[t]); e < static_cast<std::size_t>(edges.first[t + 1]); e++) {
+      const auto row = static_cast<std::size_t>(edges.neighbours[e]);
+      for (std::size_t a = 0; a < 3; a++)
+        for (std::size_t b = 0; b < 3; b++)
+          wanted[9 * t + 3 * a + b] +=
+              (edges.positions[3 * row + a] - edges.positions[3 * t + a]) * of_edges.result.forces[3 * row + b];
+    }
   check_close(answer.virials, wanted, file.exact() ? 1e-10 : 1e-4, file.path + ": virials against forces along edges");
 }
 
@@ -495,7 +496,7 @@ void test_ranks(const File &file)
   const Structure whole = periodic(file.metadata, brief ? 5 : 6);
   const auto model = file.model();
   const Answer wanted = evaluate(*model, whole);
-  const std::size_t count = whole.tokens(), slots = whole.neighbours.size() / count;
+  const std::size_t count = whole.tokens();
 
   // Every second atom each.
   TwoRanks ranks;
@@ -518,9 +519,8 @@ void test_ranks(const File &file)
     std::vector<std::vector<std::int64_t>> lists;
     for (std::size_t t = side; t < count; t += 2) {
       lists.emplace_back();
-      for (std::size_t slot = 0; slot < slots; slot++) {
-        if (whole.neighbours[t * slots + slot] < 0) continue;
-        const auto row = static_cast<std::size_t>(whole.neighbours[t * slots + slot]);
+      for (auto e = static_cast<std::size_t>(whole.first[t]); e < static_cast<std::size_t>(whole.first[t + 1]); e++) {
+        const auto row = static_cast<std::size_t>(whole.neighbours[e]);
         if (row_of[row] < 0) {
           const auto owner = static_cast<std::size_t>(whole.owner[row]);
           if (owner % 2 != side && guest_of[owner] < 0) {

@@ -163,8 +163,7 @@ void Edges<Real, lanes>::filter(std::int64_t part, std::int64_t start, std::int6
     std::int32_t count = 0;
     for (std::int64_t c = first[token]; c < first[token + 1]; c++) {
       const std::int64_t row = input_.candidates.row[c];
-      if (row < 0) continue;
-      if (row >= input_.rows) {
+      if (row < 0 || row >= input_.rows) {
         faults_[part] = {Fault::Kind::no_such_row, row};
         return;
       }

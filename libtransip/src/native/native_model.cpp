@@ -211,11 +211,9 @@ void NativeModel::Impl::find_candidates(const Request &request, std::span<const 
   const auto rows = static_cast<std::int64_t>(positions.size() / 3);
   if (rows > std::numeric_limits<std::int32_t>::max())
     throw Error("A structure has " + std::to_string(rows) + " position rows; 2147483647 are the most.");
-  const auto slots = tokens ? static_cast<std::int64_t>(request.neighbours.size()) / tokens : 0;
-  if (cutoff <= 0.0 && (rows != tokens || slots != 0))
+  if (cutoff <= 0.0 && (rows != tokens || !request.neighbours.empty()))
     throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
-  first.resize(static_cast<std::size_t>(tokens) + 1);
-  for (std::int64_t token = 0; token <= tokens; token++) first[static_cast<std::size_t>(token)] = token * slots;
+  if (request.first.empty()) first.assign(static_cast<std::size_t>(tokens) + 1, 0);
 }
 
 native::Workers *NativeModel::Impl::workers()
@@ -313,7 +311,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   input.positions = positions.data();
   input.owner = impl.owner.data();
   input.owned = impl.owned.data();
-  if (impl.cutoff > 0.0) input.candidates = {impl.first.data(), request.neighbours.data()};
+  if (impl.cutoff > 0.0) input.candidates = {request.first.empty() ? impl.first.data() : request.first.data(), request.neighbours.data()};
   input.exchange = request.exchange;
   input.workers = impl.workers();
   // A rank without rows takes part in the exchange of gradients all the same.
