@@ -1,4 +1,4 @@
-"""The native kernels by themselves: threads, virials of atoms, forked children, ranks; under ThreadSanitizer too."""
+"""The native kernels alone: threads, virials of single atoms, forked children, ranks; and under ThreadSanitizer."""
 
 from __future__ import annotations
 
