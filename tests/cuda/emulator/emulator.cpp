@@ -24,6 +24,7 @@ namespace {
 
 constexpr unsigned without_order = 1;  // ThreadSanitizer: changing fibers orders nothing
 constexpr std::size_t stack_bytes = 256 << 10, most_shared = 48 << 10;
+constexpr std::size_t most_sanitizers = 4096;  // ThreadSanitizer has room for 8,128 at a time
 constexpr int warp_width = 32, most_warps = 32;
 
 struct Barrier {
@@ -62,6 +63,7 @@ struct Launch {
   std::vector<std::unique_ptr<BlockState>> states;
   ucontext_t host;
   void *host_sanitizer = nullptr;
+  std::vector<void *> sanitizers;
   char started = 0, ended = 0;  // places that stand for the order of launches
 };
 Launch launch;
@@ -157,6 +159,13 @@ std::string stuck_message()
          std::to_string(launch.fibers.size()) + ") wait at a barrier that the others do not reach.";
 }
 
+/// Not after each block: ThreadSanitizer takes a new fiber that gets the number of one that has gone for the same.
+void forget_sanitizers()
+{
+  for (void *const fiber : launch.sanitizers) __tsan_destroy_fiber(fiber);
+  launch.sanitizers.clear();
+}
+
 void run_block(std::mt19937 &random)
 {
   launch.live = launch.size.x;
@@ -176,7 +185,7 @@ void run_block(std::mt19937 &random)
     fiber.context.uc_stack.ss_size = stack_bytes;
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, enter, 0);
-    if (__tsan_create_fiber) fiber.sanitizer = __tsan_create_fiber(0);
+    if (__tsan_create_fiber) launch.sanitizers.push_back(fiber.sanitizer = __tsan_create_fiber(0));
     launch.order[t] = t;
   }
   for (unsigned i = launch.size.x; i > 1; i--) std::swap(launch.order[i - 1], launch.order[random() % i]);
@@ -184,8 +193,6 @@ void run_block(std::mt19937 &random)
   launch.now = launch.order[0];
   if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(launch.fibers[launch.now].sanitizer, without_order);
   swapcontext(&launch.host, &launch.fibers[launch.now].context);
-  if (__tsan_destroy_fiber)
-    for (Fiber &fiber : launch.fibers) __tsan_destroy_fiber(fiber.sanitizer);
 }
 
 }  // namespace
@@ -272,9 +279,11 @@ void run(Index grid, unsigned threads, unsigned seed, const std::function<void()
     run_block(random);
     if (launch.stuck) launch.problem = stuck_message();
     if (!launch.problem.empty()) break;
+    if (launch.sanitizers.size() > most_sanitizers) forget_sanitizers();
   }
   acquire(&launch.ended);
   launch.states.clear();
+  forget_sanitizers();
   if (!launch.problem.empty()) throw BadKernel(launch.problem);
 }
 
