@@ -1,8 +1,8 @@
 // The CUDA kernels under the emulator: against the plain forward, array by array, and against the CPU's kernels.
 //
-// Usage: test_kernels [--small] [MODEL STRUCTURE]...
+// Usage: test_kernels [--few] [MODEL STRUCTURE]...
 // Without files, networks with random weights. Files are exported models, and structures as structures.h reads them.
-// --small: fewer and smaller cases, for sanitizers.
+// --few: three small cases, each evaluated once, for ThreadSanitizer; FEW_SHAPES are enough for them.
 
 #include "cuda/cuda_model.h"
 #include "cuda/lists.h"
@@ -16,8 +16,8 @@
 #include "transip/error.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -211,7 +211,8 @@ void compare_results(Report &report, const TestNetwork &network, const TestStruc
 
 bool same_bits(const std::vector<double> &a, const std::vector<double> &b)
 {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+  return std::ranges::equal(a, b, {}, [](double x) { return std::bit_cast<std::uint64_t>(x); },
+                            [](double x) { return std::bit_cast<std::uint64_t>(x); });
 }
 
 /// Derivative of the plain energy along a few directions against the forces, where the CPU has no kernels to compare.
@@ -246,8 +247,21 @@ void compare_differences(const TestNetwork &network, const TestStructure &struct
   }
 }
 
-/// One network and one structure: every array, energies and forces, two orders of threads.
-void run_case(const std::string &name, const TestNetwork &network, const TestStructure &structure)
+/// Compare an evaluation in another order of threads and blocks, and one of energies alone, with the first.
+void compare_orders(transip::CudaModel &model, const transip::Request &request, const Neighbourhood &around,
+                    const Result &one, const std::string &name)
+{
+  Result two, alone;
+  emulated::set_seed(1000);
+  model.evaluate(request, around.positions, two, true);
+  check(same_bits(one.energies, two.energies) && same_bits(one.forces, two.forces) && one.energy == two.energy,
+        name + ": the same bits in another order of threads and blocks");
+  model.evaluate(request, around.positions, alone, false);
+  check(same_bits(one.energies, alone.energies) && alone.forces.empty(), name + ": energies alone");
+}
+
+/// One network and one structure: every array, energies and forces and, unless `once`, two orders of threads.
+void run_case(const std::string &name, const TestNetwork &network, const TestStructure &structure, bool once = false)
 {
   const std::string dtype = network.metadata.dtype;
   Report report(name + ", " + structure.name + ", " + dtype, dtype);
@@ -255,7 +269,7 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
   const transip::Request request = around.request(structure);
   emulated::Device device;
   const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
-  Result one, two, alone;
+  Result one;
   emulated::set_seed(1);
   model->evaluate(request, around.positions, one, true);
   if (dtype == "float64")
@@ -274,12 +288,7 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
     compare_differences(network, structure, around, one);
   }
 
-  emulated::set_seed(1000);
-  model->evaluate(request, around.positions, two, true);
-  check(same_bits(one.energies, two.energies) && same_bits(one.forces, two.forces) && one.energy == two.energy,
-        name + ", " + structure.name + ": the same bits in another order of threads and blocks");
-  model->evaluate(request, around.positions, alone, false);
-  check(same_bits(one.energies, alone.energies) && alone.forces.empty(), name + ": energies alone");
+  if (!once) compare_orders(*model, request, around, one, name + ", " + structure.name);
   report.print();
 }
 
@@ -304,41 +313,59 @@ TestStructure molecule(int atoms)
   return random_structure(std::to_string(atoms) + " atoms in vacuum", atoms, {}, {1, 8}, 3);
 }
 
-void random_cases(const std::string &dtype, bool small)
+TestNetwork turned_network(const std::string &dtype)
 {
-  const TestStructure crystal =
-      random_structure("8 atoms in a triclinic cell smaller than the cutoff", 8, triclinic, {1, 8}, 1);
-  const TestStructure box = random_structure("50 atoms in a triclinic box smaller than the cutoff's sphere", 50,
-                                             {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2);
-  const TestStructure one_alone = random_structure("one atom alone", 1, {30, 0, 0, 0, 30, 0, 0, 0, 30}, {1, 8}, 1);
-  TestStructure nothing = crystal;
+  return random_network(architecture(32, 2, 44, true, true), 4.5, dtype);
+}
+
+TestNetwork odd_network(const std::string &dtype)
+{
+  return random_network(architecture(40, 5, 50, false, false), 4.5, dtype);
+}
+
+TestNetwork seeing_network(const std::string &dtype)
+{
+  transip::Architecture shape = architecture(128, 2, 100, false, false);
+  shape.coordinates = true;
+  return random_network(shape, 0.0, dtype);
+}
+
+TestStructure crystal()
+{
+  return random_structure("8 atoms in a triclinic cell smaller than the cutoff", 8, triclinic, {1, 8}, 1);
+}
+
+void few_cases()
+{
+  run_case("width 16", turned_network("float32"), crystal(), true);
+  run_case("width 8, 5 heads, no bias, values not turned", odd_network("float64"), crystal(), true);
+  run_case("width 64, all to all, coordinates", seeing_network("float64"), molecule(3), true);
+}
+
+void random_cases(const std::string &dtype)
+{
+  TestStructure nothing = crystal();
   nothing.name = "no atoms";
   nothing.species.clear();
   nothing.positions.clear();
-
-  const TestNetwork local = random_network(architecture(32, 2, 44, true, true), 4.5, dtype);
-  run_case("width 16", local, crystal);
-  run_case("width 16", local, one_alone);
+  const TestNetwork local = turned_network(dtype);
+  run_case("width 16", local, crystal());
+  run_case("width 16", local, random_structure("one atom alone", 1, {30, 0, 0, 0, 30, 0, 0, 0, 30}, {1, 8}, 1));
   run_case("width 16", local, nothing);
-  const TestNetwork odd = random_network(architecture(40, 5, 50, false, false), 4.5, dtype);
-  run_case("width 8, 5 heads, no bias, values not turned", odd, crystal);
-  transip::Architecture seen = architecture(128, 2, 100, false, false);
-  seen.coordinates = true;
-  const TestNetwork all = random_network(seen, 0.0, dtype);
-  run_case("width 64, all to all, coordinates", all, molecule(small ? 3 : 11));
-  run_case("width 64, all to all, coordinates", all, molecule(1));
-  if (small) return;
-  run_case("width 16", local, box);
-  const TestNetwork wide = random_network(architecture(96, 4, 64, true, false), 4.5, dtype);
-  run_case("width 24, values not turned", wide, crystal);
-  const TestNetwork large = random_network(architecture(768, 12, 250, true, true), 3.0, dtype);
-  run_case("width 64, 12 heads, dim 768", large, crystal);
+  run_case("width 16", local, random_structure("50 atoms in a triclinic box smaller than the cutoff's sphere", 50,
+                                               {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2));
+  run_case("width 8, 5 heads, no bias, values not turned", odd_network(dtype), crystal());
+  const TestNetwork seeing = seeing_network(dtype);
+  run_case("width 64, all to all, coordinates", seeing, molecule(11));
+  run_case("width 64, all to all, coordinates", seeing, molecule(1));
+  run_case("width 24, values not turned", random_network(architecture(96, 4, 64, true, false), 4.5, dtype), crystal());
+  run_case("width 64, 12 heads, dim 768", random_network(architecture(768, 12, 250, true, true), 3.0, dtype), crystal());
 }
 
 /// Rows without an order of their own, tokens whose energy does not count, charge and multiplicity.
 void test_request(const std::string &dtype)
 {
-  const TestNetwork network = random_network(architecture(32, 2, 44, true, true), 4.5, dtype);
+  const TestNetwork network = turned_network(dtype);
   const TestStructure structure = random_structure("half owned, charge -1, triplet", 8, triclinic, {1, 8}, 4);
   Neighbourhood around(structure, 4.5);
   for (std::size_t t = 0; t < around.owned.size(); t += 2) around.owned[t] = 0;
@@ -372,8 +399,8 @@ void check_error(const std::function<void()> &call, const std::string &words)
 
 void test_errors()
 {
-  const TestNetwork network = random_network(architecture(32, 2, 44, true, true), 4.5, "float64");
-  const TestStructure structure = random_structure("crystal", 8, triclinic, {1, 8}, 1);
+  const TestNetwork network = turned_network("float64");
+  const TestStructure structure = crystal();
   const Neighbourhood around(structure, 4.5);
   const transip::Request good = around.request(structure);
   emulated::Device device;
@@ -417,7 +444,7 @@ void test_errors()
 /// Structures of many sizes one after another: memory that grows, and what an earlier step left in it.
 void test_sizes()
 {
-  const TestNetwork network = random_network(architecture(32, 2, 44, true, true), 4.5, "float64");
+  const TestNetwork network = turned_network("float64");
   emulated::Device device;
   const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
   const auto cpu = transip::NativeModel::make(network.weights, network.metadata);
@@ -450,15 +477,15 @@ TestNetwork read_network(const std::string &path)
 
 int main(int count, char **arguments)
 {
-  std::vector<std::string> files(arguments + 1, arguments + count);
-  const bool small = !files.empty() && files.front() == "--small";
-  if (small) files.erase(files.begin());
+  const std::vector<std::string> files(arguments + 1, arguments + count);
+  const bool few = !files.empty() && files.front() == "--few";
   try {
+    if (few) few_cases();
     for (std::size_t i = 0; i + 1 < files.size(); i += 2)
       run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]));
     if (files.empty()) {
       for (const std::string dtype : {"float64", "float32"}) {
-        random_cases(dtype, small);
+        random_cases(dtype);
         test_request(dtype);
       }
       test_sizes();

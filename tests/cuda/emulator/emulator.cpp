@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <ucontext.h>
 #include <utility>
@@ -23,7 +24,7 @@ namespace emulator {
 namespace {
 
 constexpr unsigned without_order = 1;  // ThreadSanitizer: changing fibers orders nothing
-constexpr std::size_t stack_bytes = 256 << 10, most_shared = 48 << 10;
+constexpr std::size_t stack_bytes = 64 << 10, most_shared = 48 << 10;
 constexpr std::size_t most_sanitizers = 4096;  // ThreadSanitizer has room for 8,128 at a time
 constexpr int warp_width = 32, most_warps = 32;
 
@@ -64,6 +65,7 @@ struct Launch {
   ucontext_t host;
   void *host_sanitizer = nullptr;
   std::vector<void *> sanitizers;
+  std::vector<std::unique_ptr<char[]>> old_stacks;
   char started = 0, ended = 0;  // places that stand for the order of launches
 };
 Launch launch;
@@ -147,16 +149,15 @@ void enter()
 
 std::string stuck_message()
 {
-  std::string text = "Block (" + std::to_string(launch.block.x) + ", " + std::to_string(launch.block.y) + "): threads";
-  int told = 0;
-  unsigned waiting = 0;
-  for (std::size_t i = 0; i < launch.fibers.size(); i++) {
-    if (launch.fibers[i].done) continue;
-    waiting++;
-    if (told++ < 4) text += " " + std::to_string(i);
-  }
-  return text + (waiting > 4 ? " ..." : "") + " (" + std::to_string(waiting) + " of " +
-         std::to_string(launch.fibers.size()) + ") wait at a barrier that the others do not reach.";
+  constexpr std::size_t most_named = 4;
+  std::ostringstream text;
+  text << "Block (" << launch.block.x << ", " << launch.block.y << "): threads";
+  std::size_t waiting = 0;
+  for (std::size_t i = 0; i < launch.fibers.size(); i++)
+    if (!launch.fibers[i].done && waiting++ < most_named) text << ' ' << i;
+  text << (waiting > most_named ? " ..." : "") << " (" << waiting << " of " << launch.fibers.size()
+       << ") wait at a barrier that the others do not reach.";
+  return text.str();
 }
 
 /// Not after each block: ThreadSanitizer takes a new fiber that gets the number of one that has gone for the same.
@@ -164,6 +165,7 @@ void forget_sanitizers()
 {
   for (void *const fiber : launch.sanitizers) __tsan_destroy_fiber(fiber);
   launch.sanitizers.clear();
+  launch.old_stacks.clear();
 }
 
 void run_block(std::mt19937 &random)
@@ -177,7 +179,9 @@ void run_block(std::mt19937 &random)
   std::memset(launch.state->memory, 0xff, most_shared);
   for (unsigned t = 0; t < launch.size.x; t++) {
     Fiber &fiber = launch.fibers[t];
-    if (!fiber.stack) fiber.stack = std::make_unique<char[]>(stack_bytes);
+    // To ThreadSanitizer a stack that two blocks have in turn would be memory that they share.
+    if (fiber.stack && __tsan_create_fiber) launch.old_stacks.push_back(std::move(fiber.stack));
+    if (!fiber.stack) fiber.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
     fiber.exchanges = 0;
     fiber.waiting = fiber.done = false;
     getcontext(&fiber.context);
