@@ -4,7 +4,7 @@
 set(cuda_tests "${CMAKE_CURRENT_LIST_DIR}")
 set(host_sources ${cuda_sources} libtransip/src/modelfile/archive.cpp libtransip/src/modelfile/metadata.cpp
   libtransip/src/modelfile/sha256.cpp libtransip/src/modelfile/strict_json.cpp libtransip/src/modelfile/weights.cpp
-  libtransip/src/same_place.cpp libtransip/src/text.cpp libtransip/src/native/native_model.cpp
+  libtransip/src/same_place.cpp libtransip/src/text.cpp libtransip/src/trusted_path.cpp libtransip/src/native/native_model.cpp
   libtransip/src/native/network_reader.cpp libtransip/src/native/radial.cpp libtransip/src/native/store.cpp
   libtransip/src/native/kernel_baseline.cpp)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -41,3 +41,4 @@ add_cuda_test(test_kernels_thread "${kernel_test}" ${thread} -DFEW_SHAPES)
 add_cuda_test(test_kernels_undefined "${kernel_test}" ${undefined} -DFEW_SHAPES)
 add_cuda_test(test_kernels_race "${kernel_test}" ${thread} -DFEW_SHAPES -DPLANT_RACE)
 add_cuda_test(test_kernels_off_by_one "${kernel_test}" -O2 -DFEW_SHAPES -DPLANT_OFF_BY_ONE)
+add_cuda_test(test_gpu tests/cuda/test_gpu.cpp)

@@ -6,7 +6,7 @@
 using Network = TRANSIP_SHAPE;
 
 #define TRANSIP_KERNEL(name, threads)                                                                                  \
-  extern "C" __global__ void __launch_bounds__(transip::cuda::threads)                                                                \
+  extern "C" __global__ void __launch_bounds__(transip::cuda::threads, 1)                                                                \
       transip_##name(const transip::cuda::Step<Network::Real> step, const int layer)                                   \
   {                                                                                                                    \
     transip::cuda::name<Network>(step, layer);                                                                         \
