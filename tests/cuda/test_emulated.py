@@ -9,8 +9,8 @@ from pathlib import Path
 
 import ase
 import ase.io
-import nvrtc
 import numpy as np
+import nvrtc
 import pytest
 
 
@@ -46,7 +46,10 @@ def write_structure(path: Path, atoms: ase.Atoms) -> Path:
     """As tests/cuda/structures.h reads it."""
     cell = atoms.cell.array if atoms.pbc.all() else np.zeros((3, 3))
     lines = [str(len(atoms)), " ".join(repr(float(x)) for x in cell.ravel())]
-    lines += [f"{z} " + " ".join(repr(float(x)) for x in place) for z, place in zip(atoms.numbers, atoms.positions)]
+    lines += [
+        f"{z} " + " ".join(repr(float(x)) for x in place)
+        for z, place in zip(atoms.numbers, atoms.positions, strict=True)
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -60,6 +63,10 @@ def test_emulated_races_are_found(programs, kernel, line):
     result = run(programs / "test_emulator_thread", kernel)
     assert (result.returncode != 0) == bool(line)
     assert line in result.stderr
+
+
+def test_search_for_neighbours(programs):
+    assert run(programs / "test_search").returncode == 0
 
 
 def test_kernels_of_random_networks(programs):
@@ -86,6 +93,7 @@ def test_kernels_of_shipped_models(programs, repository, tmp_path, name, dtype):
 def test_no_races_and_no_undefined_behaviour(programs):
     for sanitizer in ("thread", "undefined"):
         assert run(programs / f"test_kernels_{sanitizer}", "--few").returncode == 0
+        assert run(programs / f"test_search_{sanitizer}", "--few").returncode == 0
 
 
 def test_planted_faults_are_found(programs):

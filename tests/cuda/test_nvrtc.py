@@ -53,9 +53,18 @@ def test_kernels_compile_without_spills_and_do_not_grow(shape, architecture):
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_120"])
+def test_search_compiles_without_spills(architecture):
+    _, usage = nvrtc.compile_kernels("search.cu", architecture)
+    assert "fill_edges" in usage
+    assert {name: found.spilled for name, found in usage.items() if found.spilled} == {}
+
+
+@needs_nvrtc
 def test_a_shape_that_does_not_fit_is_refused():
+    shape = "TRANSIP_SHAPE=transip::cuda::Shape<float,66,4,160,true,true,true,false>"
     with pytest.raises(nvrtc.CompilationError, match="a shape that the kernels are not made for"):
-        nvrtc.compile_kernels("step.cu", "sm_90", "TRANSIP_SHAPE=transip::cuda::Shape<float,66,4,160,true,true,true,false>")
+        nvrtc.compile_kernels("step.cu", "sm_90", shape)
 
 
 def _write_table() -> None:

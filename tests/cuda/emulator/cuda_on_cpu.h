@@ -53,6 +53,11 @@ inline int atomicAdd(int *place, int value)
   return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
 }
 
+inline int atomicExch(int *place, int value)
+{
+  return __atomic_exchange_n(place, value, __ATOMIC_RELAXED);
+}
+
 inline void sincospi(double x, double *sine, double *cosine)
 {
   *sine = std::sin(M_PI * x);
