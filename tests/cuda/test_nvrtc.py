@@ -42,12 +42,15 @@ needs_nvrtc = pytest.mark.skipif(
 @pytest.mark.parametrize(("shape", "architecture"), CASES)
 def test_kernels_compile_without_spills_and_do_not_grow(shape, architecture):
     usage = _compile(shape, architecture)
-    table = json.loads(TABLE.read_text())["registers"][f"{shape}, {architecture}"]
+    content = json.loads(TABLE.read_text())
+    table = content["registers"][f"{shape}, {architecture}"]
     print(f"{shape}, {architecture}, NVRTC {nvrtc.version()}")
     for name, found in usage.items():
         print(f"  {name:<24} {found.registers:4d} registers, {table.get(name)} in the table")
     assert usage.keys() == table.keys()
     assert {name: found.spilled for name, found in usage.items() if found.spilled} == {}
+    if nvrtc.version() != content["nvrtc"]:
+        pytest.skip(f"no spills; registers were counted by NVRTC {content['nvrtc']}, this is {nvrtc.version()}")
     grown = {name: found.registers for name, found in usage.items() if found.registers > ALLOWED_GROWTH * table[name]}
     assert grown == {}
 
