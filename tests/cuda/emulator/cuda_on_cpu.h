@@ -14,7 +14,7 @@
 #define blockDim (emulator::block_size())
 #define gridDim (emulator::grid_size())
 
-/// An array of the block's own memory.
+/// An array of the block's own memory, aligned for packed loads.
 #define TRANSIP_SHARED(type, name, count)                                                                              \
   static char name##_key;                                                                                              \
   type *const name = static_cast<type *>(emulator::shared(&name##_key, sizeof(type) * (count)))

@@ -257,7 +257,7 @@ void *shared(const void *key, std::size_t bytes)
     leave_for_host();
   }
   void *place = state.memory + state.used;
-  state.used += (bytes + 63) / 64 * 64;
+  state.used += (bytes + 15) / 16 * 16;
   state.pieces[key] = place;
   return place;
 }

@@ -5,8 +5,8 @@
 #include "step.h"
 
 #ifndef TRANSIP_EMULATED
-/// An array of the block's own memory.
-#define TRANSIP_SHARED(type, name, count) __shared__ type name[count]
+/// An array of the block's own memory, aligned for packed loads.
+#define TRANSIP_SHARED(type, name, count) __shared__ __align__(16) type name[count]
 #endif
 
 namespace transip::cuda {
