@@ -1,0 +1,19 @@
+// Where the arrays of a step lie in memory. Internal to libtransip.
+#pragma once
+
+#include "plan.h"
+
+#include <cstddef>
+
+namespace transip::cuda {
+
+/// Point to arrays that lie one after another from `start`, each at a multiple of 256 bytes, and return the bytes that
+/// they take. With null for `start` nothing but the bytes is of use.
+std::size_t place_inputs(Inputs &inputs, const Capacity &capacity, std::byte *start);
+std::size_t place_results(Results &results, const Capacity &capacity, std::byte *start);
+/// The arrays that kernels use among themselves; without forces not those of the backward. Sets the capacity in the step.
+template <typename Real>
+std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capacity &capacity, bool forces,
+                       std::byte *start);
+
+}  // namespace transip::cuda

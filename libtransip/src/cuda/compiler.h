@@ -1,0 +1,19 @@
+// Kernels compiled by NVRTC for one network and one kind of GPU, and kept. Internal to libtransip.
+#pragma once
+
+#include "plan.h"
+
+#include <string>
+
+namespace transip::cuda {
+
+/// Machine code (a cubin) of the kernels for a network. architecture: "sm_90".
+///
+/// It is taken from the cache ($TRANSIP_MD_CACHE, or transip-md in the user's cache folder), where it lies under a key of
+/// the kernels' source, the architecture and the shape; if it is not there, NVRTC compiles it in a few seconds and it is
+/// put there. NVRTC is the library that the environment variable TRANSIP_NVRTC names, or the loader's libnvrtc.so.
+///
+/// Throws Error: no NVRTC, a source that does not compile, a cache that other users may write.
+std::string compiled_kernels(const NetworkShape &shape, const std::string &architecture);
+
+}  // namespace transip::cuda

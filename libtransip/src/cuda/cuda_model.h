@@ -1,0 +1,42 @@
+// A TransIP network evaluated by the project's own CUDA kernels. Internal to libtransip.
+#pragma once
+
+#include "../modelfile/weights.h"
+#include "device.h"
+#include "transip/metadata.h"
+#include "transip/model.h"
+
+#include <memory>
+#include <span>
+
+namespace transip {
+
+class CudaModel {
+ public:
+  /// Make the kernels ready for a TransIP network on a device, which must live longer than the model.
+  ///
+  /// Null: its forces are no gradient, or it has a shape that the kernels are not made for (cuda/kernels/tiles.h).
+  /// Throws Error: weights are missing or have other shapes than the metadata asks for, kernels that do not compile, not
+  /// enough memory.
+  static std::unique_ptr<CudaModel> make(Weights weights, const Metadata &metadata, cuda::Device &device);
+  ~CudaModel();
+
+  /// Energies, and forces unless they are not wanted, of a request whose positions are these.
+  ///
+  /// Throws Error: shapes, rows or owners that do not fit, species, charge or multiplicity that the model does not know,
+  /// features that other ranks have to bring (`Request::exchange`), atoms in one place, a device that fails.
+  void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces);
+
+  /// Bytes on the device that are kept from one evaluation to the next.
+  std::int64_t memory() const;
+
+  /// Arrays of the last step on the device, a cuda::Step of the file's precision: for tests.
+  const void *step() const;
+
+ private:
+  CudaModel();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace transip

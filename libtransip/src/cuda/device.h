@@ -1,0 +1,53 @@
+// Where steps run: a GPU through its driver or, in tests, the CPU under an emulator. Internal to libtransip.
+#pragma once
+
+#include "plan.h"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace transip::cuda {
+
+/// Memory of a device; given back when it goes.
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  virtual std::byte *data() = 0;
+  virtual std::size_t bytes() const = 0;
+};
+
+/// Launches that are made again and again with the same arguments.
+class Program {
+ public:
+  virtual ~Program() = default;
+  /// Have the device run the launches, in their order; does not wait. Throws Error: it cannot.
+  virtual void run() = 0;
+};
+
+/// The kernels of one network, compiled.
+class Kernels {
+ public:
+  virtual ~Kernels() = default;
+  /// A program of these launches with a step of `bytes` bytes, which is copied.
+  virtual std::unique_ptr<Program> program(const std::vector<Launch> &launches, const void *step, std::size_t bytes) = 0;
+};
+
+/// One device; copies and programs follow one another in the order of the calls.
+class Device {
+ public:
+  virtual ~Device() = default;
+  /// What the device is, for the log.
+  virtual std::string name() const = 0;
+  /// Memory of at least so many bytes. Throws Error: there is not so much.
+  virtual std::unique_ptr<Memory> allocate(std::size_t bytes) = 0;
+  /// Memory of the host that copies to and from the device are fast with.
+  virtual std::unique_ptr<Memory> allocate_host(std::size_t bytes) = 0;
+  virtual void upload(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
+  /// Copy back, and wait until that and everything before is done. Throws Error: a kernel failed, the device is lost.
+  virtual void download(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
+  virtual std::unique_ptr<Kernels> compile(const NetworkShape &shape) = 0;
+};
+
+}  // namespace transip::cuda

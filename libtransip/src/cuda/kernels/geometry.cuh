@@ -1,0 +1,205 @@
+// Where a step begins and ends: distances, embeddings and phases before the first layer, energies and forces after the
+// last.
+#pragma once
+
+#include "attention.cuh"
+
+namespace transip::cuda {
+
+/// Displacement of an edge from its token to its row, Angstrom.
+template <typename Real>
+__device__ __forceinline__ void displacement(const Step<Real> &step, int token, int row, double (&to)[3])
+{
+#pragma unroll
+  for (int x = 0; x < 3; x++)
+    to[x] = step.in.positions[3 * static_cast<long long>(row) + x] - step.in.positions[3 * static_cast<long long>(token) + x];
+}
+
+__device__ __forceinline__ double length(const double (&x)[3])
+{
+  return sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]);
+}
+
+/// Lengths of a token's edges, and whether an atom lies where the token is. A warp takes a token.
+template <class S> __device__ __forceinline__ void distances(const Step<typename S::Real> &step, int)
+{
+  const int t = warp_here();
+  if (t >= step.in.counts->tokens) return;
+  int clash = -1;
+  for (int e = step.in.first[t] + lane_here(); e < step.in.first[t + 1]; e += warp_size) {
+    double along[3];
+    displacement(step, t, step.in.row[e], along);
+    const double r = length(along);
+    if (!(r > 0.0)) clash = step.in.row[e];
+    step.distance[e] = typename S::Real(r);
+  }
+#pragma unroll
+  for (int bit = 1; bit < warp_size; bit *= 2) {
+    const int other = __shfl_xor_sync(all_lanes, clash, bit);
+    clash = other > clash ? other : clash;
+  }
+  if (lane_here() == 0) step.clash[t] = clash;
+}
+
+/// Tokens before the first layer: element, charge, multiplicity and, if the network sees it, the place from the middle
+/// of the molecule. A warp takes a token.
+template <class S> __device__ __forceinline__ void embed(const Step<typename S::Real> &step, int)
+{
+  const int t = warp_here();
+  if (t >= step.in.counts->tokens) return;
+  double place[3] = {0.0, 0.0, 0.0};
+  if constexpr (S::coordinates) {
+    const int begin = step.in.begin[t], end = step.in.end[t];
+    for (int x = 0; x < 3; x++) {
+      double sum = 0.0;
+      for (int i = begin + lane_here(); i < end; i += warp_size) sum += step.in.positions[3 * i + x];
+      place[x] = step.in.positions[3 * t + x] - sum_warp(sum) / (end - begin);
+    }
+  }
+  const double *species = step.weights.species + step.in.species[t] * S::dim;
+  const double *charge = step.weights.charge + step.in.charge[t] * S::dim;
+  const double *multiplicity = step.weights.multiplicity + step.in.multiplicity[t] * S::dim;
+  for (int i = lane_here(); i < S::dim; i += warp_size) {
+    double sum = species[i] + charge[i] + multiplicity[i];
+    if constexpr (S::coordinates)
+      for (int x = 0; x < 3; x++) sum += step.weights.coordinates[3 * i + x] * place[x];
+    step.token[static_cast<long long>(t) * S::dim + i] = typename S::Real(sum);
+  }
+}
+
+/// Cosines and sines of all phases. Angles are formed and reduced in float64, so that float32 loses no digits far from
+/// the origin. A thread takes a pair of a row in one layer; the grid's second dimension is layers.
+template <class S> __device__ __forceinline__ void phases(const Step<typename S::Real> &step, int)
+{
+  using Real = typename S::Real;
+  const long long place = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int row = static_cast<int>(place / S::pairs), pair = static_cast<int>(place % S::pairs), layer = blockIdx.y;
+  if (row >= step.in.counts->rows) return;
+  const double *w = step.weights.exact_frequencies + 3 * (static_cast<long long>(layer) * S::pairs + pair);
+  double along[3];
+#pragma unroll
+  for (int x = 0; x < 3; x++) along[x] = step.in.positions[3 * static_cast<long long>(row) + x];
+  if (row >= step.in.counts->tokens) {
+    const double *owner = step.in.positions + 3 * static_cast<long long>(step.in.owner[row]);
+#pragma unroll
+    for (int x = 0; x < 3; x++) along[x] -= owner[x];
+  }
+  double halves = (along[0] * w[0] + along[1] * w[1] + along[2] * w[2]) * 0.31830988618379067154;
+  halves -= 2.0 * rint(0.5 * halves);
+  Real sine, cosine;
+  sine_cosine_pi(Real(halves), sine, cosine);
+  Real *to = of_layer(step.phase, layer, step.most_rows, S::dim) + static_cast<long long>(row) * S::dim + 2 * pair;
+  to[0] = cosine;
+  to[1] = sine;
+}
+
+/// Energies of the tokens that count, zero for the others. A warp takes a token.
+template <class S> __device__ __forceinline__ void energies(const Step<typename S::Real> &step, int)
+{
+  using Real = typename S::Real;
+  const int t = warp_here();
+  if (t >= step.in.counts->tokens) return;
+  const Real *hidden = step.hidden + static_cast<long long>(t) * S::dim;
+  Real sum = Real(0);
+  for (int i = lane_here(); i < S::dim; i += warp_size)
+    sum += hidden[i] * sigmoid(hidden[i]) * step.weights.energy_output[i];
+  sum = sum_warp(sum) + step.energy_shift;
+  if (lane_here() == 0)
+    step.out.energies[t] =
+        step.in.owned[t] ? double(sum) * step.energy_scale + step.weights.reference[step.in.species[t]] : 0.0;
+}
+
+/// Sum of the energies, and whether atoms lie in one place. One block.
+template <class S> __device__ __forceinline__ void energy_sum(const Step<typename S::Real> &step, int)
+{
+  TRANSIP_SHARED(double, sums, sum_threads / warp_size);
+  TRANSIP_SHARED(int, clashes, sum_threads / warp_size);
+  double sum = 0.0;
+  int clash = -1;
+  for (int t = threadIdx.x; t < step.in.counts->tokens; t += sum_threads) {
+    sum += step.out.energies[t];
+    clash = step.clash[t] > clash ? step.clash[t] : clash;
+  }
+  sum = sum_warp(sum);
+#pragma unroll
+  for (int bit = 1; bit < warp_size; bit *= 2) {
+    const int other = __shfl_xor_sync(all_lanes, clash, bit);
+    clash = other > clash ? other : clash;
+  }
+  const int warp = threadIdx.x / warp_size;
+  if (lane_here() == 0) {
+    sums[warp] = sum;
+    clashes[warp] = clash;
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int other = 1; other < sum_threads / warp_size; other++) {
+    sum += sums[other];
+    clash = clashes[other] > clash ? clashes[other] : clash;
+  }
+  *step.out.energy = sum;
+  *step.out.clash = clash;
+}
+
+/// Gradient by the place that a token sees of itself, before the molecule's mean is taken off. A warp takes a token.
+template <class S> __device__ __forceinline__ void pull(const Step<typename S::Real> &step, int)
+{
+  using Real = typename S::Real;
+  const int t = warp_here();
+  if (t >= step.in.counts->tokens) return;
+  const NormBack<Real, S::dim> source = {step.gradient_between, step.pending, step.normal_one, step.deviation_one,
+                                         nullptr};
+  Real two[2];
+  source.prepare(t, two);
+  double sum[3] = {0.0, 0.0, 0.0};
+  for (int i = 4 * lane_here(); i < S::dim; i += 4 * warp_size) {
+    Real gradient[4];
+    source.four(t, i, two, gradient);
+    for (int j = 0; j < 4; j++)
+      for (int x = 0; x < 3; x++) sum[x] += step.weights.coordinates[3 * (i + j) + x] * double(gradient[j]);
+  }
+  for (int x = 0; x < 3; x++) {
+    const double whole = sum_warp(sum[x]);
+    if (lane_here() == 0) step.pull[3 * t + x] = whole;
+  }
+}
+
+/// Forces on all rows: by way of distances, from both ends of every edge, of phases and of coordinates. A warp takes a
+/// row.
+template <class S> __device__ __forceinline__ void forces(const Step<typename S::Real> &step, int)
+{
+  const int row = warp_here();
+  if (row >= step.in.counts->rows) return;
+  double sum[3] = {0.0, 0.0, 0.0};
+  const auto add = [&](int e, int token, int to, double sign) {
+    const typename S::Real r = step.distance[e];
+    if (!counts<S>(step, r)) return;
+    typename S::Real slope = 0;
+    for (int group = 0; group < Split<S>::groups; group++)
+      slope += step.slopes[static_cast<long long>(group) * step.most_edges + e];
+    double along[3];
+    displacement(step, token, to, along);
+    const double push = sign * double(slope) / length(along);
+#pragma unroll
+    for (int x = 0; x < 3; x++) sum[x] += push * along[x];
+  };
+  const bool is_token = row < step.in.counts->tokens;
+  if (is_token)
+    for (int e = step.in.first[row] + lane_here(); e < step.in.first[row + 1]; e += warp_size)
+      add(e, row, step.in.row[e], 1.0);
+  for (int n = step.in.back_first[row] + lane_here(); n < step.in.back_first[row + 1]; n += warp_size)
+    add(step.in.back_edge[n], step.in.back_token[n], row, -1.0);
+#pragma unroll
+  for (int x = 0; x < 3; x++) {
+    double whole = sum_warp(sum[x]) - double(step.phase_gradient[3 * static_cast<long long>(row) + x]);
+    if constexpr (S::coordinates) {
+      const int begin = step.in.begin[row], end = step.in.end[row];
+      double mean = 0.0;
+      for (int i = begin + lane_here(); i < end; i += warp_size) mean += step.pull[3 * i + x];
+      whole -= step.pull[3 * row + x] - sum_warp(mean) / (end - begin);
+    }
+    if (lane_here() == 0) step.out.forces[3 * static_cast<long long>(row) + x] = whole * step.energy_scale;
+  }
+}
+
+}  // namespace transip::cuda

@@ -1,0 +1,27 @@
+// The kernels of a step by name.
+#pragma once
+
+/// X(name, threads of a block): each is a template `name<Shape>(step, layer)`, in the order of their first launch.
+#define TRANSIP_STEP_KERNELS(X) \
+  X(distances, plain_threads) \
+  X(embed, plain_threads) \
+  X(phases, plain_threads) \
+  X(project, dense_threads) \
+  X(spread, plain_threads) \
+  X(attend, plain_threads) \
+  X(attention_output, dense_threads) \
+  X(gate, dense_threads) \
+  X(feedforward_output, dense_threads) \
+  X(energy_hidden, dense_threads) \
+  X(energies, plain_threads) \
+  X(energy_sum, sum_threads) \
+  X(energy_hidden_back, dense_threads) \
+  X(feedforward_output_back, dense_threads) \
+  X(gate_back, dense_threads) \
+  X(attention_output_back, dense_threads) \
+  X(attend_back_tokens, plain_threads) \
+  X(attend_back_rows, plain_threads) \
+  X(fold, plain_threads) \
+  X(project_back, dense_threads) \
+  X(pull, plain_threads) \
+  X(forces, plain_threads)

@@ -1,0 +1,118 @@
+// All arrays of one step: what every kernel is given, and what the host fills. Sizes in brackets, row-major.
+//
+// Features of a token are [head][pair][2]: the two of a rotary pair lie side by side, so that whoever holds one holds the
+// other. Of the feed-forward's gate and value, a feature's two numbers lie side by side for the same reason.
+#pragma once
+
+#include "tiles.h"
+
+namespace transip::cuda {
+
+/// What is fixed when the kernels are compiled.
+template <typename Real_, int dim_, int heads_, int feedforward_, bool local_, bool radial_, bool rotary_values_,
+          bool coordinates_>
+struct Shape {
+  using Real = Real_;
+  static constexpr int dim = dim_, heads = heads_, width = dim_ / heads_, pairs = dim_ / 2;
+  static constexpr int feedforward = padded_feedforward(feedforward_);
+  static constexpr bool local = local_;                  ///< neighbours within a cutoff, not all atoms
+  static constexpr bool radial = radial_;                ///< a bias of the logits that depends on the distance
+  static constexpr bool rotary_values = rotary_values_;  ///< values are turned too
+  static constexpr bool coordinates = coordinates_;      ///< tokens see their place
+
+  static_assert(fits(dim, heads), "a shape that the kernels are not made for");
+};
+
+/// Sizes of one step. They are on the device: grids are sized by capacity, so that a launch holds for any step that fits.
+struct Counts {
+  int tokens, rows, edges;
+};
+
+/// What the host, or the search for neighbours, gives.
+struct Inputs {
+  Counts *counts;
+  double *positions;       ///< [rows, 3] Angstrom
+  int *owner;              ///< [rows] token of a row; row t < tokens is token t itself
+  int *image_first;        ///< [tokens + 1] where a token's images begin in image_row
+  int *image_row;          ///< [rows - tokens], ascending for each token
+  int *species, *charge, *multiplicity;  ///< [tokens] places in the embeddings
+  int *begin, *end;        ///< [tokens] the tokens of its molecule
+  unsigned char *owned;    ///< [tokens] 1 if the energy counts
+  int *first;              ///< [tokens + 1] where a token's edges begin
+  int *row;                ///< [edges] the row at an edge's end; those beyond the cutoff have no effect
+  int *back_first;         ///< [rows + 1] where the edges to a row begin in the two below
+  int *back_edge;          ///< [edges] the edge, ascending for each row
+  int *back_token;         ///< [edges] its token
+};
+
+struct Results {
+  double *energies;  ///< [tokens] eV, zero where not owned
+  double *forces;    ///< [rows, 3] eV/Angstrom
+  double *energy;    ///< their sum, eV
+  int *clash;        ///< a row that lies where another does, or -1
+};
+
+/// A matrix [inner, outer], padded with zeros to the tiles of dense.cuh, and the bias [outer]; null: none.
+template <typename Real> struct Dense {
+  const Real *weight, *bias;
+};
+
+/// Weights; arrays over layers have one layer after the other. A norm's scale and shift are in the matrix behind it,
+/// and 1 / sqrt(width) is in the queries.
+template <typename Real> struct DeviceWeights {
+  Dense<Real> query_key_value, attention_output, gate_and_value, feedforward_output, energy_hidden;
+  /// The transposed ones, for the gradient.
+  Dense<Real> query_key_value_back, attention_output_back, gate_and_value_back, feedforward_output_back,
+      energy_hidden_back;
+  const double *exact_frequencies;  ///< [layers, pairs of all heads, 3], rad/Angstrom
+  const Real *frequencies;          ///< the same
+  const Real *radial;               ///< [layers, pieces, 6, heads]: powers of (r - start) / spacing
+  const Real *energy_output;        ///< [dim]
+  const double *species, *charge, *multiplicity;  ///< embeddings [kinds, dim]
+  const double *coordinates;                      ///< [dim, 3], 1/Angstrom; null: the network does not see them
+  const double *reference;                        ///< [kinds] eV
+};
+
+/// One step. Arrays [layers, tokens, ...] have room for `most_tokens` in each layer, likewise rows and edges.
+template <typename Real> struct Step {
+  int layers, pieces, most_tokens, most_rows, most_edges;
+  Real cutoff, inverse_cutoff;  ///< Angstrom, 1/Angstrom; only of local models
+  Real inverse_spacing;         ///< of the radial table, 1/Angstrom
+  Real energy_shift;            ///< bias of the energy head's last layer
+  double energy_scale;          ///< eV
+  DeviceWeights<Real> weights;
+  Inputs in;
+  Results out;
+
+  // Of the forward, kept for the backward.
+  Real *distance;     ///< [edges] Angstrom
+  int *clash;         ///< [tokens] a row in the same place, or -1
+  Real *phase;        ///< [layers, rows, pairs, 2] cosine and sine: of w.r for a token, of w.(r - r_owner) for an image
+  Real *token;        ///< [tokens, dim]
+  Real *normal_one, *normal_two;        ///< [layers, tokens, dim]
+  Real *deviation_one, *deviation_two;  ///< [layers, tokens], the inverse
+  Real *normal_last, *deviation_last;   ///< [tokens, dim], [tokens]
+  Real *query;        ///< [layers, tokens, dim], turned
+  Real *key, *value;  ///< [layers, rows, dim], turned
+  Real *mixed;        ///< [layers, tokens, dim], before they are turned back
+  Real *lse;          ///< [layers, tokens, heads] logarithm of the sum of the exponentials
+  Real *gate;         ///< [layers, tokens, feedforward, 2]
+  Real *hidden;       ///< [tokens, dim] of the energy head, before its activation
+
+  // Of the backward.
+  Real *pending;           ///< [tokens, dim] gradient by a normal, not yet taken through its norm
+  // Two buffers: blocks that share a token must not see what another of them has written already.
+  Real *gradient_between;  ///< [tokens, dim] gradient by the tokens between two layers, without what is pending
+  Real *gradient_inside;   ///< [tokens, dim] between attention and feed-forward, without what is pending
+  Real *gradient_gate;     ///< [tokens, feedforward, 2]
+  Real *gradient_mixed;    ///< [tokens, dim], turned
+  Real *along;             ///< [tokens, heads] scalar product of mixed and its gradient
+  Real *gradient_query;    ///< [tokens, dim], turned
+  Real *gradient_key, *gradient_value;  ///< [rows, dim], turned
+  Real *gradient_three;    ///< [tokens, 3 dim] of queries, keys and values before they are turned
+  Real *slopes;            ///< [groups of heads, edges] derivative by the distance
+  Real *phase_gradient;    ///< [rows, 3] by way of the phases
+  double *pull;            ///< [tokens, 3] by way of the coordinates
+};
+
+}  // namespace transip::cuda

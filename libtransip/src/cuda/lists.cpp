@@ -1,0 +1,98 @@
+#include "lists.h"
+
+#include "../same_place.h"
+#include "transip/error.h"
+
+#include <limits>
+#include <numeric>
+#include <string>
+
+namespace transip::cuda {
+
+namespace {
+
+constexpr auto most = static_cast<std::size_t>(std::numeric_limits<int>::max());
+
+}  // namespace
+
+void Lists::make(const Request &request, std::span<const double> positions, double cutoff)
+{
+  const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
+  if (rows > most) throw Error("A structure has " + std::to_string(rows) + " position rows; 2147483647 are the most.");
+  if (rows < tokens)
+    throw Error("A structure has " + std::to_string(tokens) + " tokens and only " + std::to_string(rows) +
+                " position rows.");
+  if (cutoff <= 0.0 && (rows != tokens || !request.neighbours.empty()))
+    throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
+  take_owners(request, tokens, rows);
+  take_edges(request, positions, cutoff);
+  turn_round(tokens, rows);
+}
+
+void Lists::take_owners(const Request &request, std::size_t tokens, std::size_t rows)
+{
+  owner.resize(rows);
+  image_first.assign(tokens + 1, 0);
+  for (std::size_t i = 0; i < rows; i++) {
+    const auto self = static_cast<std::int64_t>(i);
+    const std::int64_t found = request.owner.empty() ? self : request.owner[i];
+    if (found < 0 || static_cast<std::size_t>(found) >= tokens || (i < tokens && found != self))
+      throw Error("Row " + std::to_string(i) + " of a structure has owner " + std::to_string(found) + "; there are " +
+                  std::to_string(tokens) + " tokens, and each owns itself.");
+    owner[i] = static_cast<int>(found);
+    if (i >= tokens) image_first[static_cast<std::size_t>(found) + 1]++;
+  }
+  std::partial_sum(image_first.begin(), image_first.end(), image_first.begin());
+  image_row.resize(rows - tokens);
+  std::vector<int> next(image_first.begin(), image_first.end() - 1);
+  for (std::size_t i = tokens; i < rows; i++)
+    image_row[static_cast<std::size_t>(next[static_cast<std::size_t>(owner[i])]++)] = static_cast<int>(i);
+}
+
+void Lists::take_edges(const Request &request, std::span<const double> positions, double cutoff)
+{
+  const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
+  first.assign(1, 0);
+  row.clear();
+  const auto add = [&](std::size_t token, std::size_t other) {
+    const double x = positions[3 * other] - positions[3 * token], y = positions[3 * other + 1] - positions[3 * token + 1],
+                 z = positions[3 * other + 2] - positions[3 * token + 2], square = x * x + y * y + z * z;
+    if (cutoff > 0.0 && square >= cutoff * cutoff) return;
+    if (square == 0.0) throw_same_place(other);
+    row.push_back(static_cast<int>(other));
+  };
+  for (std::size_t token = 0; token < tokens; token++) {
+    if (cutoff > 0.0) {
+      if (!request.first.empty())
+        for (std::int64_t n = request.first[token]; n < request.first[token + 1]; n++) {
+          const std::int64_t other = request.neighbours[static_cast<std::size_t>(n)];
+          if (other < 0 || other >= static_cast<std::int64_t>(rows))
+            throw Error("A neighbour is row " + std::to_string(other) + " of " + std::to_string(rows) + ".");
+          add(token, static_cast<std::size_t>(other));
+        }
+    } else {
+      for (std::size_t other = 0; other < tokens; other++)
+        if (other != token) add(token, other);
+    }
+    if (row.size() > most) throw Error("A structure has more than 2147483647 pairs of neighbours.");
+    first.push_back(static_cast<int>(row.size()));
+  }
+}
+
+void Lists::turn_round(std::size_t tokens, std::size_t rows)
+{
+  back_first.assign(rows + 1, 0);
+  for (const int to : row) back_first[static_cast<std::size_t>(to) + 1]++;
+  std::partial_sum(back_first.begin(), back_first.end(), back_first.begin());
+  back_edge.resize(row.size());
+  back_token.resize(row.size());
+  std::vector<int> next(back_first.begin(), back_first.end() - 1);
+  for (std::size_t token = 0; token < tokens; token++)
+    for (int e = first[token]; e < first[token + 1]; e++) {
+      const auto place = static_cast<std::size_t>(next[static_cast<std::size_t>(row[static_cast<std::size_t>(e)])]++);
+      back_edge[place] = e;
+      back_token[place] = static_cast<int>(token);
+    }
+}
+
+}  // namespace transip::cuda

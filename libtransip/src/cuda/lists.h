@@ -1,0 +1,32 @@
+// Edges of a request as the kernels want them: lists by token and by row. Internal to libtransip.
+#pragma once
+
+#include "plan.h"
+#include "transip/model.h"
+
+#include <span>
+#include <vector>
+
+namespace transip::cuda {
+
+/// Edges from tokens to rows, and the same edges by the rows at their ends; images by their tokens.
+struct Lists {
+  std::vector<int> owner, image_first, image_row, first, row, back_first, back_edge, back_token;
+
+  /// Lists of a request. cutoff: Angstrom, rows farther away are left out; 0: all rows, of an isolated molecule.
+  ///
+  /// positions: [I*3] Angstrom. Throws Error: rows, owners or sizes that do not fit; two atoms in one place.
+  void make(const Request &request, std::span<const double> positions, double cutoff);
+
+  Counts counts(std::size_t tokens) const
+  {
+    return {static_cast<int>(tokens), static_cast<int>(owner.size()), static_cast<int>(row.size())};
+  }
+
+ private:
+  void take_owners(const Request &request, std::size_t tokens, std::size_t rows);
+  void take_edges(const Request &request, std::span<const double> positions, double cutoff);
+  void turn_round(std::size_t tokens, std::size_t rows);
+};
+
+}  // namespace transip::cuda

@@ -1,0 +1,110 @@
+#include "plan.h"
+
+#include <algorithm>
+
+namespace transip::cuda {
+
+std::string NetworkShape::type() const
+{
+  const auto flag = [](bool value) { return value ? ",true" : ",false"; };
+  return std::string("transip::cuda::Shape<") + (single ? "float," : "double,") + std::to_string(dim) + "," +
+         std::to_string(heads) + "," + std::to_string(feedforward) + flag(local) + flag(radial) + flag(rotary_values) +
+         flag(coordinates) + ">";
+}
+
+const std::vector<std::string> &step_kernel_names()
+{
+#define TRANSIP_NAME(name, threads) #name,
+  static const std::vector<std::string> names = {TRANSIP_STEP_KERNELS(TRANSIP_NAME)};
+#undef TRANSIP_NAME
+  return names;
+}
+
+namespace {
+
+/// Launches one after another; how many blocks, for each kind of kernel.
+class Planner {
+ public:
+  Planner(const NetworkShape &shape, const Capacity &capacity) : shape_(shape), capacity_(capacity) {}
+
+  /// A warp for each of so many items.
+  void warps(StepKernel kernel, long long items, int layer = 0)
+  {
+    add(kernel, layer, blocks(items * warp_size, plain_threads), 1, plain_threads);
+  }
+  /// A linear layer with so many outputs.
+  void dense(StepKernel kernel, int outer, int layer = 0)
+  {
+    add(kernel, layer, blocks(capacity_.tokens, tile_tokens), blocks(outer, tile_outer), dense_threads);
+  }
+  void forward();
+  void backward();
+
+  std::vector<Launch> launches;
+
+ private:
+  static unsigned blocks(long long items, int each)
+  {
+    return static_cast<unsigned>(std::max(1LL, (items + each - 1) / each));
+  }
+  void add(StepKernel kernel, int layer, unsigned x, unsigned y, int threads)
+  {
+    launches.push_back({kernel, layer, x, y, static_cast<unsigned>(threads)});
+  }
+
+  const NetworkShape &shape_;
+  const Capacity &capacity_;
+};
+
+void Planner::forward()
+{
+  using enum StepKernel;
+  const long long tokens = capacity_.tokens, rows = capacity_.rows, groups = shape_.split().groups;
+  const int dim = shape_.dim;
+  warps(distances, tokens);
+  warps(embed, tokens);
+  add(phases, 0, blocks(rows * (dim / 2), plain_threads), static_cast<unsigned>(shape_.layers), plain_threads);
+  for (int layer = 0; layer < shape_.layers; layer++) {
+    dense(project, 3 * dim, layer);
+    // Any row may be an image: the counts are known to the device alone.
+    if (shape_.local) warps(spread, rows, layer);
+    warps(attend, tokens * groups, layer);
+    dense(attention_output, dim, layer);
+    dense(gate, 2 * padded_feedforward(shape_.feedforward), layer);
+    dense(feedforward_output, dim, layer);
+  }
+  dense(energy_hidden, dim);
+  warps(energies, tokens);
+  add(energy_sum, 0, 1, 1, sum_threads);
+}
+
+void Planner::backward()
+{
+  using enum StepKernel;
+  const long long tokens = capacity_.tokens, rows = capacity_.rows, groups = shape_.split().groups;
+  const int dim = shape_.dim;
+  dense(energy_hidden_back, dim);
+  for (int layer = shape_.layers - 1; layer >= 0; layer--) {
+    dense(feedforward_output_back, padded_feedforward(shape_.feedforward), layer);
+    dense(gate_back, dim, layer);
+    dense(attention_output_back, dim, layer);
+    warps(attend_back_tokens, tokens * groups, layer);
+    warps(attend_back_rows, rows * groups, layer);
+    warps(fold, tokens, layer);
+    if (layer > 0 || shape_.coordinates) dense(project_back, dim, layer);
+  }
+  if (shape_.coordinates) warps(pull, tokens);
+  warps(StepKernel::forces, rows);
+}
+
+}  // namespace
+
+std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces)
+{
+  Planner planner(shape, capacity);
+  planner.forward();
+  if (forces) planner.backward();
+  return planner.launches;
+}
+
+}  // namespace transip::cuda

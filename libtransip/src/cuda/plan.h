@@ -1,0 +1,58 @@
+// The launches of one step, in their order: for the driver and, in tests, for the emulator. Internal to libtransip.
+#pragma once
+
+#include "kernels/list.h"
+#include "kernels/step.h"
+
+#include <string>
+#include <vector>
+
+namespace transip::cuda {
+
+/// Shape of a network, as far as kernels are compiled for it, and its number of layers.
+struct NetworkShape {
+  int dim = 0, layers = 0, heads = 0, feedforward = 0;
+  bool single = false;         ///< float32; else float64
+  bool local = false;          ///< attention over neighbours within a cutoff
+  bool radial = false;         ///< radial bias
+  bool rotary_values = false;
+  bool coordinates = false;
+
+  int bytes() const { return single ? 4 : 8; }
+  HeadSplit split() const { return split_heads(dim / heads, heads, bytes()); }
+  /// The template that kernels are compiled for: "transip::cuda::Shape<float,64,4,160,true,true,true,false>".
+  std::string type() const;
+
+  bool operator==(const NetworkShape &) const = default;
+};
+
+/// The most tokens, rows and edges of a step.
+struct Capacity {
+  int tokens = 0, rows = 0, edges = 0;
+
+  bool holds(const Counts &counts) const
+  {
+    return counts.tokens <= tokens && counts.rows <= rows && counts.edges <= edges;
+  }
+  bool operator==(const Capacity &) const = default;
+};
+
+enum class StepKernel {
+#define TRANSIP_NAME(name, threads) name,
+  TRANSIP_STEP_KERNELS(TRANSIP_NAME)
+#undef TRANSIP_NAME
+};
+
+/// Names of the kernels as `StepKernel` numbers them; "transip_" stands before them in compiled code.
+const std::vector<std::string> &step_kernel_names();
+
+struct Launch {
+  StepKernel kernel;
+  int layer;
+  unsigned grid_x, grid_y, threads;
+};
+
+/// Launches of a step that fits the capacity; without forces the forward alone. Grids have one block at least.
+std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces);
+
+}  // namespace transip::cuda

@@ -1,0 +1,104 @@
+#include "emulated_device.h"
+
+#include "emulated_kernels.h"
+#include "emulator.h"
+#include "transip/error.h"
+
+#include <cstring>
+#include <new>
+
+namespace emulated {
+
+namespace {
+
+using namespace transip::cuda;
+
+unsigned seed = 1;
+
+/// Exactly as long as asked, so that AddressSanitizer sees what reads beyond, and aligned as the driver aligns.
+class HostMemory final : public Memory {
+ public:
+  explicit HostMemory(std::size_t bytes)
+      : bytes_(bytes), data_(static_cast<std::byte *>(::operator new(bytes ? bytes : 1, alignment)))
+  {
+    std::memset(data_, 0xff, bytes);
+  }
+  ~HostMemory() override { ::operator delete(data_, alignment); }
+  std::byte *data() override { return data_; }
+  std::size_t bytes() const override { return bytes_; }
+
+ private:
+  static constexpr std::align_val_t alignment{256};
+  std::size_t bytes_;
+  std::byte *data_;
+};
+
+class EmulatedProgram final : public Program {
+ public:
+  EmulatedProgram(Thread thread, const std::vector<Launch> &launches, const void *step, std::size_t bytes)
+      : thread_(thread), launches_(launches), step_(bytes)
+  {
+    std::memcpy(step_.data(), step, bytes);
+  }
+  void run() override
+  {
+    for (const Launch &launch : launches_)
+      emulator::run({launch.grid_x, launch.grid_y, 1}, launch.threads, seed++,
+                    [&] { thread_(launch.kernel, step_.data(), launch.layer); });
+  }
+
+ private:
+  Thread thread_;
+  std::vector<Launch> launches_;
+  std::vector<char> step_;
+};
+
+class EmulatedKernels final : public Kernels {
+ public:
+  explicit EmulatedKernels(Thread thread) : thread_(thread) {}
+  std::unique_ptr<Program> program(const std::vector<Launch> &launches, const void *step, std::size_t bytes) override
+  {
+    return std::make_unique<EmulatedProgram>(thread_, launches, step, bytes);
+  }
+
+ private:
+  Thread thread_;
+};
+
+}  // namespace
+
+void set_seed(unsigned to)
+{
+  seed = to;
+}
+
+std::unique_ptr<Memory> Device::allocate(std::size_t bytes)
+{
+  return std::make_unique<HostMemory>(bytes);
+}
+
+std::unique_ptr<Memory> Device::allocate_host(std::size_t bytes)
+{
+  return std::make_unique<HostMemory>(bytes);
+}
+
+void Device::upload(std::byte *to, const std::byte *from, std::size_t bytes)
+{
+  std::memcpy(to, from, bytes);
+}
+
+void Device::download(std::byte *to, const std::byte *from, std::size_t bytes)
+{
+  std::memcpy(to, from, bytes);
+}
+
+std::unique_ptr<Kernels> Device::compile(const NetworkShape &shape)
+{
+  NetworkShape padded = shape;
+  padded.feedforward = padded_feedforward(shape.feedforward);
+  const Thread thread = find_kernels(padded.type());
+  if (!thread) throw transip::Error("The emulated device has no kernels for " + padded.type() + ".");
+  return std::make_unique<EmulatedKernels>(thread);
+}
+
+}  // namespace emulated

@@ -1,0 +1,23 @@
+// A CUDA device that is this CPU, under the emulator, for networks of the shapes in emulated_kernels.cpp.
+#pragma once
+
+#include "cuda/device.h"
+
+namespace emulated {
+
+/// Seed of the order of threads and blocks in all launches from now on.
+void set_seed(unsigned seed);
+
+/// A device whose memory starts filled with bits that are not a number.
+class Device final : public transip::cuda::Device {
+ public:
+  std::string name() const override { return "emulated on the CPU"; }
+  std::unique_ptr<transip::cuda::Memory> allocate(std::size_t bytes) override;
+  std::unique_ptr<transip::cuda::Memory> allocate_host(std::size_t bytes) override;
+  void upload(std::byte *to, const std::byte *from, std::size_t bytes) override;
+  void download(std::byte *to, const std::byte *from, std::size_t bytes) override;
+  /// Throws Error: the shape is none of emulated_kernels.cpp.
+  std::unique_ptr<transip::cuda::Kernels> compile(const transip::cuda::NetworkShape &shape) override;
+};
+
+}  // namespace emulated

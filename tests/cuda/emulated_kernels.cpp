@@ -1,0 +1,67 @@
+// Kernels for the shapes that the tests use.
+
+#include "cuda_on_cpu.h"
+
+#include "cuda/kernels/kernels.cuh"
+#include "emulated_kernels.h"
+
+#include <map>
+
+namespace emulated {
+
+namespace {
+
+using transip::cuda::Shape;
+
+template <class S> void thread_of(transip::cuda::StepKernel kernel, const void *arrays, int layer)
+{
+  auto step = *static_cast<const transip::cuda::Step<typename S::Real> *>(arrays);
+#ifdef PLANT_OFF_BY_ONE
+  // Rows of the arrays of all layers are one shorter than the host thinks: for a test of what finds that.
+  step.most_rows--;
+#endif
+  switch (kernel) {
+#define TRANSIP_CASE(name, threads) \
+  case transip::cuda::StepKernel::name: return transip::cuda::name<S>(step, layer);
+    TRANSIP_STEP_KERNELS(TRANSIP_CASE)
+#undef TRANSIP_CASE
+  }
+}
+
+template <class S> void add(std::map<std::string, Thread> &kernels)
+{
+  const transip::cuda::NetworkShape shape{S::dim,   1,         S::heads,         S::feedforward, sizeof(typename S::Real) == 4,
+                                          S::local, S::radial, S::rotary_values, S::coordinates};
+  kernels[shape.type()] = thread_of<S>;
+}
+
+}  // namespace
+
+Thread find_kernels(const std::string &type)
+{
+  static const std::map<std::string, Thread> kernels = [] {
+    std::map<std::string, Thread> all;
+    // dim, heads, feed-forward; local, radial, rotary values, coordinates
+    add<Shape<double, 32, 2, 48, true, true, true, false>>(all);
+    add<Shape<float, 32, 2, 48, true, true, true, false>>(all);
+    add<Shape<double, 40, 5, 64, true, false, false, false>>(all);
+    add<Shape<float, 40, 5, 64, true, false, false, false>>(all);
+    add<Shape<double, 128, 2, 112, false, false, false, true>>(all);
+    add<Shape<float, 128, 2, 112, false, false, false, true>>(all);
+#ifndef FEW_SHAPES
+    add<Shape<double, 64, 4, 160, false, true, true, false>>(all);  // ethanol
+    add<Shape<float, 64, 4, 160, false, true, true, false>>(all);
+    add<Shape<double, 64, 4, 160, true, true, true, false>>(all);  // water
+    add<Shape<float, 64, 4, 160, true, true, true, false>>(all);
+    add<Shape<double, 96, 4, 64, true, true, false, false>>(all);
+    add<Shape<float, 96, 4, 64, true, true, false, false>>(all);
+    add<Shape<double, 768, 12, 256, true, true, true, false>>(all);
+    add<Shape<float, 768, 12, 256, true, true, true, false>>(all);
+#endif
+    return all;
+  }();
+  const auto found = kernels.find(type);
+  return found == kernels.end() ? nullptr : found->second;
+}
+
+}  // namespace emulated

@@ -1,0 +1,140 @@
+"""The CUDA kernels without a GPU: every thread emulated on the CPU, against the CPU's own kernels."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+import nvrtc
+import pytest
+
+
+@pytest.fixture(scope="module")
+def programs(repository, tmp_path_factory) -> Path:
+    """A folder with the programs of tests.cmake; only this file's tests use them.
+
+    The environment variable TRANSIP_MD_CUDA_TEST_BUILD names a folder that is kept: the next run builds what changed.
+    """
+    from transip_md.build import find_tool
+
+    kept = os.environ.get("TRANSIP_MD_CUDA_TEST_BUILD")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("cuda-programs")
+    configure = [
+        str(find_tool("cmake")), "-S", str(repository), "-B", str(folder), "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
+        "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
+    ]  # fmt: skip
+    for command in (configure, [str(find_tool("cmake")), "--build", str(folder), "--target", "cuda_tests"]):
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def run(program: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    command = [str(program), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    print(result.stdout, result.stderr)
+    return result
+
+
+def write_structure(path: Path, atoms: ase.Atoms) -> Path:
+    """As tests/cuda/structures.h reads it."""
+    cell = atoms.cell.array if atoms.pbc.all() else np.zeros((3, 3))
+    lines = [str(len(atoms)), " ".join(repr(float(x)) for x in cell.ravel())]
+    lines += [
+        f"{z} " + " ".join(repr(float(x)) for x in place)
+        for z, place in zip(atoms.numbers, atoms.positions, strict=True)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_emulator(programs):
+    assert run(programs / "test_emulator").returncode == 0
+
+
+@pytest.mark.parametrize(("kernel", "line"), [("threads", "sum_block"), ("blocks", "count_blocks"), ("none", "")])
+def test_emulated_races_are_found(programs, kernel, line):
+    result = run(programs / "test_emulator_thread", kernel)
+    assert (result.returncode != 0) == bool(line)
+    assert line in result.stderr
+
+
+def test_search_for_neighbours(programs):
+    assert run(programs / "test_search").returncode == 0
+
+
+def test_kernels_of_random_networks(programs):
+    result = run(programs / "test_kernels")
+    assert result.returncode == 0
+    assert result.stdout.endswith("passed\n")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["ethanol", "water"])
+def test_kernels_of_shipped_models(programs, repository, tmp_path, name, dtype):
+    import transip_md
+    from transip_md.export import export
+
+    structures = {"ethanol": "examples/ethanol.xyz", "water": "examples/openmm/water.pdb"}
+    atoms = ase.io.read(repository / structures[name])
+    assert len(atoms) == {"ethanol": 9, "water": 192}[name]
+    model = tmp_path / f"{name}.pt"
+    export(transip_md.pretrained(name), model, dtype)
+    result = run(programs / "test_kernels", model, write_structure(tmp_path / f"{name}.txt", atoms))
+    assert result.returncode == 0
+
+
+def test_no_races_and_no_undefined_behaviour(programs):
+    for sanitizer in ("thread", "undefined"):
+        assert run(programs / f"test_kernels_{sanitizer}", "--few").returncode == 0
+        assert run(programs / f"test_search_{sanitizer}", "--few").returncode == 0
+
+
+def test_planted_faults_are_found(programs):
+    race = run(programs / "test_kernels_race", "--few")
+    assert race.returncode != 0
+    assert "data race" in race.stderr and "dense.cuh" in race.stderr
+    assert run(programs / "test_kernels_off_by_one", "--few").returncode == 1
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a GPU")
+def test_without_a_driver_an_error_says_so(programs):
+    result = run(programs / "test_gpu")
+    assert result.returncode == 3
+    assert "This machine has no CUDA driver" in result.stderr
+    assert "use the device cpu" in result.stderr
+
+
+def test_compiled_kernels_are_kept(programs, tmp_path):
+    program, environment = programs / "test_gpu", {"TRANSIP_MD_CACHE": str(tmp_path / "cache")}
+    absent = run(program, "compile", "sm_90", **environment, TRANSIP_NVRTC="/nowhere/libnvrtc.so")
+    assert absent.returncode == 3
+    assert "pip install nvidia-cuda-nvrtc" in absent.stderr
+    if nvrtc.library() is None:
+        pytest.skip("NVRTC is not installed (pip install nvidia-cuda-nvrtc)")
+    first = run(program, "compile", "sm_90", **environment, TRANSIP_NVRTC=str(nvrtc.path()))
+    assert first.returncode == 0
+    (kept,) = (tmp_path / "cache").iterdir()
+    again = run(program, "compile", "sm_90", **environment, TRANSIP_NVRTC="/nowhere/libnvrtc.so")
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    # What is not what was written is compiled anew.
+    kept.write_bytes(kept.read_bytes()[:-100])
+    assert run(program, "compile", "sm_90", **environment, TRANSIP_NVRTC="/nowhere/libnvrtc.so").returncode == 3
+
+
+def test_a_cache_that_others_may_write_is_refused(programs, tmp_path):
+    if nvrtc.library() is None:
+        pytest.skip("NVRTC is not installed (pip install nvidia-cuda-nvrtc)")
+    cache = tmp_path / "cache"
+    environment = {"TRANSIP_MD_CACHE": str(cache), "TRANSIP_NVRTC": str(nvrtc.path())}
+    assert run(programs / "test_gpu", "compile", "sm_90", **environment).returncode == 0
+    cache.chmod(0o777)
+    refused = run(programs / "test_gpu", "compile", "sm_90", **environment)
+    assert refused.returncode == 3
+    assert "chmod" in refused.stderr

@@ -1,0 +1,501 @@
+// The CUDA kernels under the emulator: against the plain forward, array by array, and against the CPU's kernels.
+//
+// Usage: test_kernels [--few] [MODEL STRUCTURE]...
+// Without files, networks with random weights. Files are exported models, and structures as structures.h reads them.
+// --few: three small cases, each evaluated once, for ThreadSanitizer; FEW_SHAPES are enough for them.
+
+#include "cuda/cuda_model.h"
+#include "cuda/lists.h"
+#include "emulated_device.h"
+#include "modelfile/archive.h"
+#include "native/native_model.h"
+#include "native/network_reader.h"
+#include "networks.h"
+#include "plain_network.h"
+#include "structures.h"
+#include "transip/error.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+namespace {
+
+using transip::Result;
+
+int failures = 0;
+
+void check(bool good, const std::string &what)
+{
+  if (good) return;
+  failures++;
+  std::cout << "FAILED: " << what << '\n';
+}
+
+/// What arrays may differ by, as a part of the largest number in them.
+double allowed(const std::string &dtype)
+{
+  return dtype == "float64" ? 1e-10 : 5e-6;
+}
+
+/// Largest difference over the largest number, or over `size` if that is larger; NaN if there is any.
+template <typename Real> double difference(const Real *got, const std::vector<double> &wanted, double size = 0.0)
+{
+  double most = 0.0;
+  for (std::size_t i = 0; i < wanted.size(); i++) {
+    const double off = std::abs(static_cast<double>(got[i]) - wanted[i]);
+    if (!(off <= most)) most = off;
+    size = std::max(size, std::abs(wanted[i]));
+  }
+  return size > 0.0 ? most / size : most;
+}
+
+/// A case: what is compared, and the largest difference of each kind.
+class Report {
+ public:
+  Report(const std::string &name, const std::string &dtype) : name_(name), bar_(allowed(dtype)) {}
+
+  template <typename Real>
+  void compare(const std::string &what, const Real *got, const std::vector<double> &wanted, double size = 0.0)
+  {
+    const double off = difference(got, wanted, size);
+    check(off <= bar_, name_ + ": " + what + " differs by " + std::to_string(off / bar_) + " of what is allowed");
+    if (!(off <= worst_)) {
+      worst_ = off;
+      where_ = what;
+    }
+  }
+  void print() const
+  {
+    std::ostringstream line;
+    line << "  " << name_ << ": largest difference " << worst_ << " (" << where_ << ")";
+    std::cout << line.str() << '\n';
+  }
+
+ private:
+  std::string name_, where_;
+  double bar_, worst_ = -1.0;
+};
+
+/// The kernels' order of features: the two of a rotary pair side by side.
+std::vector<double> by_pairs(const std::vector<double> &from, int width)
+{
+  std::vector<double> to(from.size());
+  for (std::size_t i = 0; i < from.size(); i++) {
+    const std::size_t within = i % width, head = i - within;
+    to[i] = from[head + within % 2 * (width / 2) + within / 2];
+  }
+  return to;
+}
+
+/// Gates and values side by side, padded with zeros.
+std::vector<double> by_gates(const std::vector<double> &from, int feedforward)
+{
+  const int padded = transip::cuda::padded_feedforward(feedforward);
+  std::vector<double> to(from.size() / feedforward * padded);
+  for (std::size_t t = 0; t < from.size() / (2 * feedforward); t++)
+    for (int i = 0; i < feedforward; i++)
+      for (int two = 0; two < 2; two++)
+        to[(t * padded + i) * 2 + two] = from[t * 2 * feedforward + two * feedforward + i];
+  return to;
+}
+
+std::vector<double> embedding(const TestNetwork &network, const TestStructure &structure)
+{
+  const auto &shape = *network.metadata.architecture;
+  const auto &metadata = network.metadata;
+  const auto kinds = static_cast<std::int64_t>(metadata.species.size());
+  const auto count = [](const transip::Range &range) { return std::int64_t{range.highest} - range.lowest + 1; };
+  const std::size_t dim = static_cast<std::size_t>(shape.dim), atoms = structure.species.size();
+  const auto &species = network.weights.get("model.species_embedding.weight", {kinds, shape.dim});
+  const auto &charge = network.weights.get("model.charge_embedding.weight", {count(metadata.charge), shape.dim});
+  const auto &spin =
+      network.weights.get("model.multiplicity_embedding.weight", {count(metadata.multiplicity), shape.dim});
+  std::vector<double> tokens;
+  for (std::size_t t = 0; t < atoms; t++)
+    for (std::size_t i = 0; i < dim; i++) {
+      const auto found = std::find(metadata.species.begin(), metadata.species.end(), structure.species[t]);
+      double sum = species[static_cast<std::size_t>(found - metadata.species.begin()) * dim + i] +
+                   charge[static_cast<std::size_t>(-metadata.charge.lowest) * dim + i] +
+                   spin[static_cast<std::size_t>(1 - metadata.multiplicity.lowest) * dim + i];
+      if (shape.coordinates) {
+        const auto &weight = network.weights.get("model.coordinates.weight", {shape.dim, 3});
+        for (std::size_t x = 0; x < 3; x++) {
+          double mean = 0.0;
+          for (std::size_t a = 0; a < atoms; a++) mean += structure.positions[3 * a + x] / static_cast<double>(atoms);
+          sum += weight[3 * i + x] * (structure.positions[3 * t + x] - mean);
+        }
+      }
+      tokens.push_back(sum);
+    }
+  return tokens;
+}
+
+/// Compare everything that the forward leaves in the arrays of a step.
+template <typename Real>
+void compare_arrays(Report &report, const TestNetwork &network, const TestStructure &structure,
+                    const Neighbourhood &around, const transip::cuda::Step<Real> &step)
+{
+  const double cutoff = network.metadata.cutoff.value_or(0.0);
+  transip::NetworkReader reader(network.weights, *network.metadata.architecture, cutoff);
+  const auto table = reader.radial_table(sizeof(Real) == 4);
+  const auto shape = reader.network();
+  transip::cuda::Lists lists;
+  lists.make(around.request(structure), around.positions, cutoff);
+  const PlainInput input{embedding(network, structure), around.positions, lists.owner, lists.first, lists.row};
+  const PlainStep truth =
+      plain_step(shape, table ? table->pieces() : transip::native::RadialPieces{1.0, 0, nullptr}, input);
+  const int width = shape.dim / shape.heads, gates = 2 * transip::cuda::padded_feedforward(shape.feedforward);
+  const auto tokens = structure.species.size();
+  const auto of_layer = [](const Real *array, int layer, int most, int stride) {
+    return array + static_cast<std::size_t>(layer) * most * stride;
+  };
+  report.compare("distance", step.distance, truth.distance);
+  for (int l = 0; l < shape.layers; l++) {
+    const PlainLayer &layer = truth.layers[static_cast<std::size_t>(l)];
+    const std::string of = " of layer " + std::to_string(l);
+    const auto by_tokens = [&](const char *what, const Real *array, int stride, const std::vector<double> &wanted) {
+      report.compare(what + of, of_layer(array, l, step.most_tokens, stride), wanted);
+    };
+    std::vector<double> phase;
+    for (std::size_t i = 0; i < tokens * static_cast<std::size_t>(shape.dim / 2); i++)
+      phase.insert(phase.end(), {layer.cosine[i], layer.sine[i]});
+    report.compare("phase" + of, of_layer(step.phase, l, step.most_rows, shape.dim), phase);
+    by_tokens("normal_one", step.normal_one, shape.dim, layer.normal_one);
+    by_tokens("deviation_one", step.deviation_one, 1, layer.deviation_one);
+    by_tokens("query", step.query, shape.dim, by_pairs(layer.query, width));
+    report.compare("key" + of, of_layer(step.key, l, step.most_rows, shape.dim), by_pairs(layer.key, width));
+    report.compare("value" + of, of_layer(step.value, l, step.most_rows, shape.dim), by_pairs(layer.value, width));
+    by_tokens("mixed", step.mixed, shape.dim, by_pairs(layer.mixed, width));
+    by_tokens("lse", step.lse, shape.heads, layer.lse);
+    by_tokens("normal_two", step.normal_two, shape.dim, layer.normal_two);
+    by_tokens("deviation_two", step.deviation_two, 1, layer.deviation_two);
+    by_tokens("gate", step.gate, gates, by_gates(layer.gate, shape.feedforward));
+  }
+  report.compare("token", step.token, truth.tokens);
+  report.compare("normal_last", step.normal_last, truth.normal_last);
+  report.compare("deviation_last", step.deviation_last, truth.deviation_last);
+  report.compare("hidden", step.hidden, truth.hidden);
+}
+
+/// Energy without what the elements have by themselves, so that the comparison is about the network, and forces.
+void compare_results(Report &report, const TestNetwork &network, const TestStructure &structure, const Result &got,
+                     const std::vector<double> &energies, const std::vector<double> &forces)
+{
+  const auto &reference = network.weights.get("model.reference_energies",
+                                              {static_cast<std::int64_t>(network.metadata.species.size())});
+  std::vector<double> bare_got, bare;
+  double sum = 0.0;
+  for (std::size_t t = 0; t < energies.size(); t++) {
+    const auto &species = network.metadata.species;
+    const double own =
+        reference[static_cast<std::size_t>(std::find(species.begin(), species.end(), structure.species[t]) - species.begin())];
+    bare_got.push_back(got.energies[t] - own);
+    bare.push_back(energies[t] - own);
+    sum += got.energies[t];
+  }
+  report.compare("energies", bare_got.data(), bare);
+  check(std::abs(got.energy - sum) <= 1e-12 * (1.0 + std::abs(sum)), "the sum of the energies");
+  if (forces.size() != got.forces.size()) {
+    check(false, "number of forces");
+    return;
+  }
+  // Of one atom they are zero to rounding.
+  report.compare("forces", got.forces.data(), forces, 1.0);
+}
+
+bool same_bits(const std::vector<double> &a, const std::vector<double> &b)
+{
+  return std::ranges::equal(a, b, {}, [](double x) { return std::bit_cast<std::uint64_t>(x); },
+                            [](double x) { return std::bit_cast<std::uint64_t>(x); });
+}
+
+/// Derivative of the plain energy along a few directions against the forces, where the CPU has no kernels to compare.
+void compare_differences(const TestNetwork &network, const TestStructure &structure, const Neighbourhood &around,
+                         const Result &got)
+{
+  const double cutoff = network.metadata.cutoff.value_or(0.0), scale = network.weights.get("model.energy_scale", {})[0];
+  transip::NetworkReader reader(network.weights, *network.metadata.architecture, cutoff);
+  const auto table = reader.radial_table(false);
+  const auto shape = reader.network();
+  transip::cuda::Lists lists;
+  lists.make(around.request(structure), around.positions, cutoff);
+  for (unsigned direction = 1; direction <= 2; direction++) {
+    const auto energy = [&](double by) {
+      std::vector<double> moved = around.positions;
+      for (std::size_t i = 0; i < moved.size(); i++) moved[i] += by * std::sin(direction * (1.0 + static_cast<double>(i)));
+      const PlainInput input{embedding(network, structure), moved, lists.owner, lists.first, lists.row};
+      const PlainStep step =
+          plain_step(shape, table ? table->pieces() : transip::native::RadialPieces{1.0, 0, nullptr}, input);
+      double sum = 0.0;
+      for (const double one : step.energies) sum += scale * one;
+      return sum;
+    };
+    double along = 0.0, size = 0.0;
+    for (std::size_t i = 0; i < got.forces.size(); i++) {
+      along -= got.forces[i] * std::sin(direction * (1.0 + static_cast<double>(i)));
+      size += std::abs(got.forces[i]);
+    }
+    const double h = 1e-4, slope = (8.0 * (energy(h) - energy(-h)) - (energy(2 * h) - energy(-2 * h))) / (12.0 * h);
+    check(std::abs(along - slope) <= (network.metadata.dtype == "float64" ? 1e-8 : 1e-5) * size,
+          "forces against differences of the plain energy: " + std::to_string(along) + " and " + std::to_string(slope));
+  }
+}
+
+/// Compare an evaluation in another order of threads and blocks, and one of energies alone, with the first.
+void compare_orders(transip::CudaModel &model, const transip::Request &request, const Neighbourhood &around,
+                    const Result &one, const std::string &name)
+{
+  Result two, alone;
+  emulated::set_seed(1000);
+  model.evaluate(request, around.positions, two, true);
+  check(same_bits(one.energies, two.energies) && same_bits(one.forces, two.forces) && one.energy == two.energy,
+        name + ": the same bits in another order of threads and blocks");
+  model.evaluate(request, around.positions, alone, false);
+  check(same_bits(one.energies, alone.energies) && alone.forces.empty(), name + ": energies alone");
+}
+
+/// One network and one structure: every array, energies and forces and, unless `once`, two orders of threads.
+void run_case(const std::string &name, const TestNetwork &network, const TestStructure &structure, bool once = false)
+{
+  const std::string dtype = network.metadata.dtype;
+  Report report(name + ", " + structure.name + ", " + dtype, dtype);
+  const Neighbourhood around(structure, network.metadata.cutoff.value_or(0.0));
+  const transip::Request request = around.request(structure);
+  emulated::Device device;
+  const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
+  Result one;
+  emulated::set_seed(1);
+  model->evaluate(request, around.positions, one, true);
+  if (dtype == "float64")
+    compare_arrays(report, network, structure, around, *static_cast<const transip::cuda::Step<double> *>(model->step()));
+  else
+    compare_arrays(report, network, structure, around, *static_cast<const transip::cuda::Step<float> *>(model->step()));
+
+  // The truth is float64 in both cases: the weights are float32 numbers where the file is float32.
+  transip::Metadata exact = network.metadata;
+  exact.dtype = "float64";
+  if (const auto cpu = transip::NativeModel::make(network.weights, exact)) {
+    Result wanted;
+    cpu->evaluate(request, around.positions, wanted, true);
+    compare_results(report, network, structure, one, wanted.energies, wanted.forces);
+  } else {
+    compare_differences(network, structure, around, one);
+  }
+
+  if (!once) compare_orders(*model, request, around, one, name + ", " + structure.name);
+  report.print();
+}
+
+transip::Architecture architecture(int dim, int heads, int feedforward, bool radial, bool rotary_values)
+{
+  transip::Architecture shape;
+  shape.dim = dim;
+  shape.layers = 2;
+  shape.heads = heads;
+  shape.feedforward = feedforward;
+  shape.radial_bias = radial;
+  shape.rotary_values = rotary_values;
+  shape.radial_functions = 12;
+  shape.radial_hidden = 8;
+  return shape;
+}
+
+const std::array<double, 9> triclinic{5.0, 0.0, 0.0, 1.5, 4.5, 0.0, -0.7, 0.9, 4.0};
+
+TestStructure molecule(int atoms)
+{
+  return random_structure(std::to_string(atoms) + " atoms in vacuum", atoms, {}, {1, 8}, 3);
+}
+
+TestNetwork turned_network(const std::string &dtype)
+{
+  return random_network(architecture(32, 2, 44, true, true), 4.5, dtype);
+}
+
+TestNetwork odd_network(const std::string &dtype)
+{
+  return random_network(architecture(40, 5, 50, false, false), 4.5, dtype);
+}
+
+TestNetwork seeing_network(const std::string &dtype)
+{
+  transip::Architecture shape = architecture(128, 2, 100, false, false);
+  shape.coordinates = true;
+  return random_network(shape, 0.0, dtype);
+}
+
+TestStructure crystal()
+{
+  return random_structure("8 atoms in a triclinic cell smaller than the cutoff", 8, triclinic, {1, 8}, 1);
+}
+
+void few_cases()
+{
+  const TestStructure pair =
+      random_structure("2 atoms in a triclinic cell", 2, {6.0, 0, 0, 1.5, 5.5, 0, -0.7, 0.9, 5.0}, {1, 8}, 1);
+  run_case("width 16", turned_network("float32"), pair, true);
+  run_case("width 8, 5 heads, no bias, values not turned", odd_network("float64"), pair, true);
+  run_case("width 64, all to all, coordinates", seeing_network("float64"), molecule(3), true);
+}
+
+void random_cases(const std::string &dtype)
+{
+  TestStructure nothing = crystal();
+  nothing.name = "no atoms";
+  nothing.species.clear();
+  nothing.positions.clear();
+  const TestNetwork local = turned_network(dtype);
+  run_case("width 16", local, crystal());
+  run_case("width 16", local, random_structure("one atom alone", 1, {30, 0, 0, 0, 30, 0, 0, 0, 30}, {1, 8}, 1));
+  run_case("width 16", local, nothing);
+  run_case("width 16", local, random_structure("50 atoms in a triclinic box smaller than the cutoff's sphere", 50,
+                                               {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2));
+  run_case("width 8, 5 heads, no bias, values not turned", odd_network(dtype), crystal());
+  const TestNetwork seeing = seeing_network(dtype);
+  run_case("width 64, all to all, coordinates", seeing, molecule(11));
+  run_case("width 64, all to all, coordinates", seeing, molecule(1));
+  run_case("width 24, values not turned", random_network(architecture(96, 4, 64, true, false), 4.5, dtype), crystal());
+  run_case("width 64, 12 heads, dim 768", random_network(architecture(768, 12, 250, true, true), 3.0, dtype), crystal());
+}
+
+/// Rows without an order of their own, tokens whose energy does not count, charge and multiplicity.
+void test_request(const std::string &dtype)
+{
+  const TestNetwork network = turned_network(dtype);
+  const TestStructure structure = random_structure("half owned, charge -1, triplet", 8, triclinic, {1, 8}, 4);
+  Neighbourhood around(structure, 4.5);
+  for (std::size_t t = 0; t < around.owned.size(); t += 2) around.owned[t] = 0;
+  transip::Request request = around.request(structure);
+  request.charge = -1;
+  request.multiplicity = 3;
+  emulated::Device device;
+  const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
+  transip::Metadata exact = network.metadata;
+  exact.dtype = "float64";
+  const auto cpu = transip::NativeModel::make(network.weights, exact);
+  Result got, wanted;
+  model->evaluate(request, around.positions, got, true);
+  cpu->evaluate(request, around.positions, wanted, true);
+  check(got.energies[0] == 0.0 && wanted.energies[0] == 0.0, "energies that do not count are zero");
+  check(difference(got.energies.data(), wanted.energies) <= allowed(dtype), structure.name + ": energies");
+  check(difference(got.forces.data(), wanted.forces) <= allowed(dtype), structure.name + ": forces");
+}
+
+void check_error(const std::function<void()> &call, const std::string &words)
+{
+  try {
+    call();
+  } catch (const transip::Error &problem) {
+    const std::string message = problem.what();
+    check(message.find(words) != std::string::npos, "an error that says '" + words + "', not '" + message + "'");
+    return;
+  }
+  check(false, "an error that says " + words);
+}
+
+void test_errors()
+{
+  const TestNetwork network = turned_network("float64");
+  const TestStructure structure = crystal();
+  const Neighbourhood around(structure, 4.5);
+  const transip::Request good = around.request(structure);
+  emulated::Device device;
+  const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
+  Result result;
+  const auto evaluate = [&](const transip::Request &request, std::span<const double> positions) {
+    return [&, request, positions] { model->evaluate(request, positions, result, true); };
+  };
+  transip::Request bad = good;
+  const std::vector<std::int64_t> uranium(8, 92), owners(around.owner.size(), 7), far(around.neighbours.size(), 1000);
+  bad.species = uranium;
+  check_error(evaluate(bad, around.positions), "does not know atomic number 92");
+  bad = good;
+  bad.owner = owners;
+  check_error(evaluate(bad, around.positions), "has owner 7");
+  bad = good;
+  bad.neighbours = far;
+  check_error(evaluate(bad, around.positions), "A neighbour is row 1000");
+  bad = good;
+  bad.charge = 5;
+  check_error(evaluate(bad, around.positions), "does not know charge 5");
+  bad = good;
+  bad.multiplicity = 4;
+  check_error(evaluate(bad, around.positions), "does not know multiplicity 4");
+  std::vector<double> positions = around.positions;
+  std::copy_n(positions.begin(), 3, positions.begin() + 3 * good.neighbours[0]);
+  check_error(evaluate(good, positions), "Two atoms are in one place");
+  check_error(evaluate(good, std::span(positions).first(9)), "8 tokens and only 3 position rows");
+
+  transip::Metadata other = network.metadata;
+  other.conservative = false;
+  check(!transip::CudaModel::make(network.weights, other, device), "no kernels for forces that are no gradient");
+  transip::Architecture unfit = architecture(64, 2, 32, true, true);
+  unfit.dim = 132;
+  unfit.heads = 1;
+  other = network.metadata;
+  other.architecture = unfit;
+  check(!transip::CudaModel::make(network.weights, other, device), "no kernels for a head of 132 features");
+}
+
+/// Structures of many sizes one after another: memory that grows, and what an earlier step left in it.
+void test_sizes()
+{
+  const TestNetwork network = turned_network("float64");
+  emulated::Device device;
+  const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
+  const auto cpu = transip::NativeModel::make(network.weights, network.metadata);
+  for (const int atoms : {3, 8, 2, 5}) {
+    const TestStructure structure = random_structure("", atoms, triclinic, {1, 8}, static_cast<unsigned>(atoms));
+    const Neighbourhood around(structure, 4.5);
+    Result got, wanted;
+    model->evaluate(around.request(structure), around.positions, got, true);
+    cpu->evaluate(around.request(structure), around.positions, wanted, true);
+    check(difference(got.forces.data(), wanted.forces) <= allowed("float64"), "forces after structures of other sizes");
+  }
+}
+
+TestNetwork read_network(const std::string &path)
+{
+  const transip::Archive archive(path);
+  for (const auto &entry : archive.entries())
+    if (entry.name.ends_with("transip.json")) {
+      const auto bytes = archive.contents(entry);
+      const std::string text(bytes.begin(), bytes.end());
+      TestNetwork network;
+      network.metadata = transip::parse_metadata(text, path);
+      network.weights = transip::Weights(archive, network.metadata);
+      return network;
+    }
+  throw transip::Error(path + " has no transip.json");
+}
+
+}  // namespace
+
+int main(int count, char **arguments)
+{
+  const std::vector<std::string> files(arguments + 1, arguments + count);
+  const bool few = !files.empty() && files.front() == "--few";
+  try {
+    if (few) few_cases();
+    for (std::size_t i = 0; i + 1 < files.size(); i += 2)
+      run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]));
+    if (files.empty()) {
+      for (const std::string dtype : {"float64", "float32"}) {
+        random_cases(dtype);
+        test_request(dtype);
+      }
+      test_sizes();
+      test_errors();
+    }
+  } catch (const std::exception &problem) {
+    check(false, problem.what());
+  }
+  std::cout << (failures ? std::to_string(failures) + " failed" : "passed") << '\n';
+  return failures ? 1 : 0;
+}

@@ -1,0 +1,216 @@
+// The search for neighbours under the emulator, against a look at every pair.
+//
+// --few: two small structures, for ThreadSanitizer.
+
+#include "cuda_on_cpu.h"
+
+#include "cuda/kernels/search.cuh"
+#include "cuda/arrays.h"
+#include "cuda/search_plan.h"
+#include "structures.h"
+#include "transip/error.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <tuple>
+
+namespace {
+
+using namespace transip::cuda;
+
+int failures = 0;
+
+void check(bool good, const std::string &what)
+{
+  if (good) return;
+  failures++;
+  std::cout << "FAILED: " << what << '\n';
+}
+
+void thread_of(SearchKernel kernel, const Search &search, int part)
+{
+  switch (kernel) {
+#define TRANSIP_CASE(name) \
+  case SearchKernel::name: return name(search, part);
+    TRANSIP_SEARCH_KERNELS(TRANSIP_CASE)
+#undef TRANSIP_CASE
+  }
+}
+
+void run(const Search &search, const std::vector<SearchLaunch> &launches, unsigned seed)
+{
+  for (const SearchLaunch &launch : launches)
+    emulator::run({launch.blocks, 1, 1}, launch.threads, seed++, [&] { thread_of(launch.kernel, search, launch.part); });
+}
+
+/// A search with its memory.
+struct Arrays {
+  Arrays(const TestStructure &structure, double cutoff, double skin, const Capacity &capacity)
+      : atoms(structure.positions),
+        search(make_search(cutoff, skin, structure.cell, structure.periodic(), structure.positions))
+  {
+    search.most_rows = capacity.rows;
+    search.most_edges = capacity.edges;
+    search.atom = atoms.data();
+    own = fresh(place_search(search, nullptr));
+    place_search(search, own.get());
+    lists = fresh(place_inputs(search.lists, capacity, nullptr));
+    place_inputs(search.lists, capacity, lists.get());
+  }
+  static std::unique_ptr<std::byte[]> fresh(std::size_t bytes)
+  {
+    auto memory = std::make_unique<std::byte[]>(bytes + 1);
+    std::memset(memory.get(), 0xff, bytes);
+    return memory;
+  }
+
+  std::vector<double> atoms;
+  Search search;
+  std::unique_ptr<std::byte[]> own, lists;
+};
+
+/// Owner and displacement of every neighbour of a token, sorted.
+using Neighbours = std::vector<std::array<double, 4>>;
+
+Neighbours sorted(Neighbours all)
+{
+  for (auto &one : all)
+    for (double &x : one) x = std::round(x * 1e9) * 1e-9;
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+void check_lists(const TestStructure &structure, const Neighbourhood &truth, const Search &search)
+{
+  const Inputs &lists = search.lists;
+  const auto atoms = structure.species.size();
+  std::size_t edges = 0;
+  bool good = true, back = true;
+  for (std::size_t t = 0; t < atoms; t++) {
+    Neighbours found, wanted;
+    for (int e = lists.first[t]; e < lists.first[t + 1]; e++) {
+      const int row = lists.row[e];
+      std::array<double, 4> one{static_cast<double>(lists.owner[row])};
+      for (std::size_t x = 0; x < 3; x++) one[x + 1] = lists.positions[3 * row + x] - lists.positions[3 * t + x];
+      found.push_back(one);
+    }
+    for (std::int64_t n = truth.first[t]; n < truth.first[t + 1]; n++) {
+      const std::int64_t row = truth.neighbours[static_cast<std::size_t>(n)];
+      std::array<double, 4> one{static_cast<double>(truth.owner[static_cast<std::size_t>(row)])};
+      for (std::size_t x = 0; x < 3; x++)
+        one[x + 1] = truth.positions[3 * static_cast<std::size_t>(row) + x] - truth.positions[3 * t + x];
+      wanted.push_back(one);
+    }
+    edges += wanted.size();
+    const Neighbours a = sorted(found), b = sorted(wanted);
+    good = good && a.size() == b.size();
+    for (std::size_t n = 0; good && n < a.size(); n++)
+      for (std::size_t x = 0; x < 4; x++) good = good && std::abs(a[n][x] - b[n][x]) < 1e-8;
+  }
+  check(good, structure.name + ": neighbours");
+  const Counts &counts = *lists.counts;
+  check(static_cast<std::size_t>(counts.edges) == edges && static_cast<std::size_t>(counts.tokens) == atoms,
+        structure.name + ": counts");
+  for (int row = 0; row < counts.rows; row++)
+    for (int n = lists.back_first[row]; n < lists.back_first[row + 1]; n++) {
+      const int e = lists.back_edge[n], t = lists.back_token[n];
+      back = back && lists.row[e] == row && lists.first[t] <= e && e < lists.first[t + 1];
+      back = back && (n == lists.back_first[row] || lists.back_edge[n - 1] < e);
+    }
+  check(back && lists.back_first[counts.rows] == counts.edges, structure.name + ": edges by their rows");
+  bool images = lists.image_first[0] == 0 && lists.image_first[atoms] == counts.rows - counts.tokens;
+  for (std::size_t t = 0; t < atoms; t++)
+    for (int n = lists.image_first[t]; n < lists.image_first[t + 1]; n++)
+      images = images && lists.owner[lists.image_row[n]] == static_cast<int>(t) &&
+               (n == lists.image_first[t] || lists.image_row[n - 1] < lists.image_row[n]);
+  check(images, structure.name + ": images by their owners");
+}
+
+/// Places of the rows after atoms have moved, and the watch that is kept on them.
+void check_moves(const TestStructure &structure, Arrays &arrays)
+{
+  const Search &search = arrays.search;
+  const Inputs &lists = search.lists;
+  if (structure.species.empty()) return;
+  const std::vector<double> before(lists.positions, lists.positions + 3 * lists.counts->rows);
+  for (std::size_t i = 0; i < arrays.atoms.size(); i++) arrays.atoms[i] += 0.1 * std::sin(static_cast<double>(i));
+  run(search, plan_move(search), 5);
+  bool good = true;
+  for (int row = 0; row < lists.counts->rows; row++)
+    for (int x = 0; x < 3; x++)
+      good = good && std::abs(lists.positions[3 * row + x] - before[3 * row + x] -
+                              0.1 * std::sin(static_cast<double>(3 * lists.owner[row] + x))) < 1e-9;
+  check(good, structure.name + ": rows move with their owners");
+  check(*search.moved == 0, structure.name + ": a small move leaves the lists");
+  arrays.atoms[0] += 0.5;
+  run(search, plan_move(search), 6);
+  check(*search.moved == 1, structure.name + ": a large move is seen");
+}
+
+void test_structure(const TestStructure &structure)
+{
+  constexpr double cutoff = 4.0, skin = 1.0;
+  const Neighbourhood truth(structure, cutoff + skin);
+  // Rows of one atom differ between the two: those here are counted from the box.
+  const Capacity capacity{static_cast<int>(structure.species.size()), static_cast<int>(truth.owner.size()) + 3000, 20000};
+  Arrays one(structure, cutoff, skin, capacity), two(structure, cutoff, skin, capacity);
+  run(one.search, plan_search(one.search), 1);
+  run(two.search, plan_search(two.search), 1000);
+  check_lists(structure, truth, one.search);
+  const std::size_t bytes = place_inputs(one.search.lists, capacity, one.lists.get());
+  check(std::memcmp(one.lists.get(), two.lists.get(), bytes) == 0, structure.name + ": the same lists in any order");
+  check_moves(structure, one);
+}
+
+void test_room()
+{
+  const TestStructure structure = random_structure("8 atoms", 8, {5.0, 0, 0, 1.5, 4.5, 0, -0.7, 0.9, 4.0}, {1, 8}, 1);
+  Arrays small(structure, 4.0, 0.0, {8, 10, 20});
+  run(small.search, plan_search(small.search), 1);
+  const Neighbourhood truth(structure, 4.0);
+  check(small.search.needed->edges == static_cast<std::int64_t>(truth.neighbours.size()), "lists that have no room say how much they want");
+}
+
+void test_bad_boxes()
+{
+  const std::vector<double> atoms(3, 0.0);
+  for (const auto &box : {std::array<double, 9>{1, 0, 0, 1, 0, 0, 0, 0, 1},
+                          std::array<double, 9>{0.01, 0, 0, 0, 0.01, 0, 0, 0, 0.01}}) {
+    try {
+      make_search(4.0, 1.0, box, true, atoms);
+      check(false, "a bad box is refused");
+    } catch (const transip::Error &) {
+    }
+  }
+}
+
+}  // namespace
+
+int main(int count, char **)
+{
+  const bool few = count > 1;
+  const std::array<double, 9> tiny{2.6, 0, 0, 0.9, 2.4, 0, -0.7, 0.9, 2.5}, skew{9, 0, 0, 5, 8, 0, -4, 6, 11};
+  TestStructure nothing = random_structure("no atoms", 1, tiny, {1}, 1);
+  nothing.species.clear();
+  nothing.positions.clear();
+  try {
+    test_structure(random_structure("2 atoms in a tiny triclinic cell", 2, tiny, {1, 8}, 1));
+    test_structure(random_structure("12 atoms in vacuum", 12, {}, {1, 8}, 2));
+    if (!few) {
+      test_structure(nothing);
+      test_structure(random_structure("one atom in a tiny cell", 1, tiny, {1}, 1));
+      test_structure(random_structure("40 atoms in a skew box", 40, skew, {1, 8}, 3));
+      test_structure(random_structure("60 atoms in a long box", 60, {27, 0, 0, 0, 5.5, 0, 3, 0, 6}, {1, 8}, 4));
+      test_room();
+      test_bad_boxes();
+    }
+  } catch (const std::exception &problem) {
+    check(false, problem.what());
+  }
+  std::cout << (failures ? "FAILED" : "passed") << '\n';
+  return failures ? 1 : 0;
+}
