@@ -2,6 +2,7 @@
 // structures that must be refused. Usage: random_structures MODEL COUNT ELEMENT...
 #include <transip.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
