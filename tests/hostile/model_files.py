@@ -116,6 +116,7 @@ METADATA_CASES: dict[str, tuple[Change, str]] = {
     "weights-huge": (_set("weights", "model.energy_scale", "shape", to=[2**40, 2**40]), "model.energy_scale"),
     "weights-entry": (_set("weights", "model.energy_scale", "entry", to="../../etc/passwd"), "model.energy_scale"),
     "network-version": (_set("network", to={"name": "TransIP"}), "version"),
+    "network-with-a-repulsion": (_set("network", "version", to=2), "short_range"),
 }  # fmt: skip
 
 #: transip.json whose architecture contradicts the weights.

@@ -7,11 +7,11 @@ import itertools
 import ase
 import numpy as np
 import pytest
-from test_local_pair import frames, run, section
+from test_local_pair import LAMMPS_BAR, frames, run, section
 
 from many_structures import many_structures
 from networks import crystal, small_checkpoint
-from transip_md.engines.lammps_engine import read_thermo, write_data
+from transip_md.engines.lammps_engine import is_rectangular, read_thermo, write_data
 from transip_md.export import export
 from transip_md.runtime import ExportedModel
 from transip_md.tolerances import PARITY_RELATIVE
@@ -37,14 +37,15 @@ def pressed() -> list[ase.Atoms]:
     return [*pairs, dense, *many_structures()[::10]]
 
 
+@pytest.mark.parametrize("kernels", ["native", "torch"])
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_parity_with_python(file, tmp_path, ranks):
+def test_parity_with_python(file, tmp_path, ranks, kernels):
     model, structures = ExportedModel(file, "cpu"), pressed()
     tolerance = PARITY_RELATIVE[model.metadata.dtype]
     deck = []
     for index, atoms in enumerate(structures):
         write_data(tmp_path / f"s{index}.data", atoms)
-        deck.append(section(file, atoms, f"s{index}"))
+        deck.append(section(file, atoms, f"s{index}", style=f"kernels {kernels}"))
     result = run(tmp_path, "clear\n".join(deck), ranks)
     assert result.returncode == 0, result.stdout
     table = read_thermo(tmp_path / "test.log")
@@ -55,6 +56,11 @@ def test_parity_with_python(file, tmp_path, ranks):
         energy = wanted.energies.sum()
         assert abs(thermo[2] - energy) <= tolerance * max(1.0, abs(energy)), index
         assert np.abs(forces - wanted.forces).max() <= tolerance * max(1.0, np.abs(wanted.forces).max()), index
+        if not (atoms.pbc.any() and not is_rectangular(atoms)):
+            xx, yy, zz, xy, xz, yz = thermo[6:12] * thermo[12] / LAMMPS_BAR
+            upper = np.triu(wanted.virial)
+            virial = np.array([[xx, xy, xz], [0, yy, yz], [0, 0, zz]])
+            assert np.abs(virial - upper).max() <= tolerance * max(1.0, np.abs(upper).max()), index
         if len(atoms) == 2:
             # Pushed apart along the line between them.
             assert forces[1] @ (atoms.positions[1] - atoms.positions[0]) > 0.3 * 10
@@ -74,3 +80,24 @@ def test_forces_against_fix_numdiff(tmp_path, ranks):
     forces, differences = np.split(frames(tmp_path / "n.dump")[0], 2, axis=1)
     assert np.abs(forces).max() > 10
     assert np.abs(forces - differences).max() <= 1e-6 * np.abs(forces).max()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_molecules(dtype, tmp_path):
+    """All-to-all: every pair of atoms."""
+    file = tmp_path / "model.pt"
+    export(small_checkpoint(short_range="zbl"), file, dtype)
+    model, tolerance = ExportedModel(file, "cpu"), PARITY_RELATIVE[dtype]
+    structures = [atoms for atoms in pressed() if not atoms.pbc.any()]
+    assert len(structures) > 6
+    deck = []
+    for index, atoms in enumerate(structures):
+        write_data(tmp_path / f"s{index}.data", atoms)
+        deck.append(section(file, atoms, f"s{index}", style="kernels native"))
+    result = run(tmp_path, "clear\n".join(deck))
+    assert result.returncode == 0, result.stdout
+    for index, (atoms, thermo) in enumerate(zip(structures, read_thermo(tmp_path / "test.log"), strict=True)):
+        wanted = model.evaluate(atoms.numbers, atoms.positions, cell=atoms.cell.array, periodic=atoms.pbc)
+        forces = frames(tmp_path / f"s{index}.dump")[0, :, 3:]
+        assert abs(thermo[2] - wanted.energies.sum()) <= tolerance * max(1.0, abs(thermo[2])), index
+        assert np.abs(forces - wanted.forces).max() <= tolerance * max(1.0, np.abs(wanted.forces).max()), index

@@ -22,9 +22,12 @@ def test_cpp_twin_has_the_same_numbers(repository):
         "kj_per_mol_per_ev",
         "kcal_per_mol_per_ev",
         "angstrom_per_nm",
+        "bohr",
+        "hartree",
     }
     assert twin["kj_per_mol_per_ev"] == units.KJ_PER_MOL_PER_EV
     assert twin["kcal_per_mol_per_ev"] == pytest.approx(units.KCAL_PER_MOL_PER_EV, rel=1e-15)
+    assert (twin["bohr"], twin["hartree"]) == (units.BOHR, units.HARTREE)
     assert twin["angstrom_per_nm"] == units.ANGSTROM_PER_NM
 
 

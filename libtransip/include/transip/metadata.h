@@ -34,6 +34,7 @@ struct Architecture {
   int radial_functions = 0, radial_hidden = 0;
   std::optional<double> radial_range;  ///< Angstrom; none: the cutoff, or 8
   bool coordinates = false;
+  bool short_range = false;            ///< Ziegler-Biersack-Littmark repulsion beside the network
 };
 
 struct Metadata {

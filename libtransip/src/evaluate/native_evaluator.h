@@ -3,8 +3,10 @@
 
 #include "../native/native_model.h"
 #include "evaluator.h"
+#include "short_range.h"
 
 #include <memory>
+#include <optional>
 
 namespace transip {
 
@@ -23,9 +25,10 @@ class NativeEvaluator : public Evaluator {
   std::int64_t memory() const override;
 
  private:
-  NativeEvaluator(std::unique_ptr<NativeModel> model, bool exchanges);
+  NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion, bool exchanges);
 
   std::unique_ptr<NativeModel> model_;
+  std::optional<ShortRange> repulsion_;
   bool exchanges_;
 };
 

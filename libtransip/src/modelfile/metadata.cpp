@@ -17,6 +17,8 @@ constexpr int first_format = 1, last_format = 2, indexed_format = 2;
 constexpr int largest_atomic_number = 118, largest_charge = 100, largest_multiplicity = 101;
 constexpr double longest_cutoff = 100.0, longest_range = 10000.0;  // Angstrom
 constexpr int widest = 1 << 20;
+/// Versions of the network that the kernels know: without and with a repulsion.
+constexpr int plain_version = 1, repulsive_version = 2;
 constexpr std::int64_t most_elements = std::int64_t{1} << 40;
 constexpr const char *upgrade = "Type `pip install --upgrade transip-md` and `transip-md build`.";
 constexpr std::array<std::string_view, 15> known_keys = {
@@ -26,10 +28,10 @@ constexpr std::array<std::string_view, 15> known_keys = {
 };
 constexpr std::array<std::string_view, 2> indexed_keys = {"weights", "network"};
 /// Of a network that native kernels know: a key more may change what it computes. Fields of ModelConfig in Python.
-constexpr std::array<std::string_view, 18> architecture_keys = {
+constexpr std::array<std::string_view, 19> architecture_keys = {
     "name",          "species",          "dim",           "layers",       "heads",  "feedforward", "rotary_values",
     "min_frequency", "max_frequency",    "radial_bias",   "radial_functions", "radial_hidden", "radial_range", "cutoff",
-    "coordinates",   "force_head",       "charge",        "multiplicity",
+    "coordinates",   "force_head",       "charge",        "multiplicity", "short_range",
 };
 constexpr std::array<std::string_view, 3> known_symmetries = {"average", "frame", "random"};
 constexpr std::array<std::string_view, 9> known_dtypes = {"float64", "float32", "float16", "bfloat16", "int64",
@@ -115,14 +117,16 @@ WeightEntry weight_of(const std::string &name, const Json &value, const std::str
 std::optional<Architecture> architecture_of(const JsonReader &values, bool indexed)
 {
   const JsonReader given = values.object("architecture");
-  bool known = given.has("name") && given.member("name") == "TransIP";
+  bool known = given.has("name") && given.member("name") == "TransIP", repulsive = false;
   if (indexed) {
     known = false;
     if (!values.member("network").is_null()) {
       const JsonReader network = values.object("network");
       constexpr std::array<std::string_view, 2> keys = {"name", "version"};
       network.only(keys, upgrade);
-      known = network.text("name") == "TransIP" && network.integer("version", 1, widest) == 1;
+      const int version = network.integer("version", 1, widest);
+      repulsive = version == repulsive_version;
+      known = network.text("name") == "TransIP" && (version == plain_version || repulsive);
     }
   }
   // Files of format 1 may be older than a key; torch evaluates those.
@@ -143,6 +147,10 @@ std::optional<Architecture> architecture_of(const JsonReader &values, bool index
   found.radial_hidden = given.integer("radial_hidden", 1, widest);
   if (given.has("radial_range")) found.radial_range = length_or_null(given, "radial_range", 0.5, longest_range);
   found.coordinates = given.boolean("coordinates");
+  found.short_range = given.has("short_range") && !given.member("short_range").is_null();
+  if (found.short_range != repulsive || (repulsive && given.member("short_range") != "zbl"))
+    given.expected("short_range", repulsive ? "zbl, as version 2 of the network has it" : "null, as version 1 of the network has it",
+                   given.has("short_range") ? given.member("short_range") : Json());
   return found;
 }
 
