@@ -157,8 +157,9 @@ void test_structure(const TestStructure &structure)
 {
   constexpr double cutoff = 4.0, skin = 1.0;
   const Neighbourhood truth(structure, cutoff + skin);
-  // Rows of one atom differ between the two: those here are counted from the box.
-  const Capacity capacity{static_cast<int>(structure.species.size()), static_cast<int>(truth.owner.size()) + 3000, 20000};
+  // Images differ in number between the two: those here are counted from the box.
+  const Capacity capacity{static_cast<int>(structure.species.size()), 2 * static_cast<int>(truth.owner.size()) + 50,
+                          static_cast<int>(truth.neighbours.size()) + 50};
   Arrays one(structure, cutoff, skin, capacity), two(structure, cutoff, skin, capacity);
   run(one.search, plan_search(one.search), 1);
   run(two.search, plan_search(two.search), 1000);
