@@ -7,11 +7,12 @@ TORCHFORCE := .venv-torchforce
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 JOBS ?= 2
+FOLDER ?= recipes/organic/data/broad
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test fresh test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle clean
+.PHONY: help install build demo test fresh test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -23,6 +24,8 @@ help:
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
 	@echo "make train-NAME     train ethanol, organic or water by its recipe (one to three hours on one core)"
+	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
+	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
 	@echo "make symmetry       what exact symmetry costs and what it does: tables and plots (an hour on one core)"
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
@@ -58,9 +61,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Files of tests go to two processes; the slowest tests are printed.
+# Two processes; one that has nothing left takes tests from the other. What tests compile is kept in build/tests. The
+# slowest tests are printed.
+test: export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 test: lint build
-	$(BIN)/pytest -m "not long" -n $(JOBS) --dist loadfile --durations 25
+	$(BIN)/pytest -m "not long" -n $(JOBS) --dist worksteal --durations 25
 
 # What a stranger would see: a fresh clone, an empty home, pip as it comes. Options of pip go into FRESH, as in
 #   make fresh FRESH='PIP_EXTRA_INDEX_URL=https://... PIP_INDEX_URL=https://...'
@@ -115,6 +120,13 @@ train-organic: $(INSTALLED)
 	$(BIN)/transip-md train recipes/organic/second.yaml -o recipes/organic/data/second.ckpt
 	$(BIN)/transip-md train recipes/organic/third.yaml -o recipes/organic/data/third.ckpt
 	$(BIN)/transip-md train recipes/organic/fourth.yaml -o python/transip_md/shipped/organic.ckpt
+
+# The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
+organic-molecules: $(INSTALLED)
+	$(BIN)/python recipes/organic/molecules.py
+
+organic-data: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/organic/label.sh $(FOLDER) $(JOBS)
 
 # WATER is deepmd-kit's example set of liquid water as extended XYZ, 400 frames; recipes/water/README.md says where it
 # comes from.

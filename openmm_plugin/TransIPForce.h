@@ -45,7 +45,8 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   void set_device(const std::string &device);
   const std::string &device() const { return device_; }
 
-  /// CPU threads that torch uses, for the whole process; 0 leaves torch's own setting.
+  /// CPU threads of one evaluation. 0: of native kernels as many as OpenMM's CPU platform takes (all cores, or what
+  /// OPENMM_CPU_THREADS says), of torch its own setting. torch's number is the whole process's.
   void set_threads(int threads);
   int threads() const { return threads_; }
 

@@ -15,10 +15,13 @@
 #include <openmm/VariableLangevinIntegrator.h>
 #include <openmm/internal/ContextImpl.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <set>
 #include <string>
+#include <thread>
 
 namespace TransIPPlugin {
 
@@ -77,6 +80,14 @@ bool has_thermostat(OpenMM::ContextImpl &context)
   return false;
 }
 
+/// Threads of OpenMM's own CPU platform.
+int cpu_threads()
+{
+  const char *preset = std::getenv("OPENMM_CPU_THREADS");
+  const int wanted = preset ? std::atoi(preset) : 0;
+  return wanted > 0 ? wanted : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
 std::array<double, 9> box_of(OpenMM::ContextImpl &context)
 {
   Vec3 vectors[3];
@@ -97,8 +108,9 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
   check_particles(owner_, context.getSystem());
   species_.assign(owner_.atomic_numbers().begin(), owner_.atomic_numbers().end());
   try {
-    if (owner_.threads() > 0) transip::set_threads(owner_.threads());
     model_.emplace(find_model(owner_.file(), owner_.sha256()), owner_.device());
+    if (owner_.threads() > 0 || model_->is_native())
+      model_->set_threads(owner_.threads() > 0 ? owner_.threads() : cpu_threads());
     if (const auto cutoff = model_->metadata().cutoff)
       neighbours_.emplace(*cutoff, skin);
     else {
@@ -191,9 +203,11 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::v
     if (!checked_) model_->check_reference();
     checked_ = true;
     if (neighbours_) {
-      neighbours_->find(positions_, box_of(context), owner_.usesPeriodicBoundaryConditions());
+      const bool periodic = owner_.usesPeriodicBoundaryConditions();
+      neighbours_->find(positions_, box_of(context), {periodic, periodic, periodic});
       request.positions = neighbours_->positions;
       request.owner = neighbours_->owner;
+      request.first = neighbours_->first;
       request.neighbours = neighbours_->neighbours;
     }
     model_->evaluate(request, result_, forces_wanted_);

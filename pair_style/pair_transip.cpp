@@ -90,7 +90,7 @@ PairTransIP::PairTransIP(LAMMPS *lmp) : Pair(lmp), impl(std::make_unique<Impl>(l
   restartinfo = 0;
   one_coeff = 1;
   manybody_flag = 1;
-  centroidstressflag = CENTROID_NOTAVAIL;
+  centroidstressflag = CENTROID_AVAIL;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -179,9 +179,9 @@ void PairTransIP::settings(int narg, char **arg)
                symmetry.text());
 
   try {
-    transip::set_threads(threads);
     impl->path = transip_path(arg[0]);
     impl->model.emplace(impl->path, device, node_rank(world), kernels);
+    impl->model->set_threads(threads);
     impl->calls = 0;
     impl->seconds = 0.0;
     impl->model->check_charge(impl->charge, impl->multiplicity);
@@ -376,10 +376,6 @@ double PairTransIP::init_one(int i, int j)
 void PairTransIP::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  if (vflag_atom)
-    error->all(FLERR,
-               "pair_style transip has no per-atom virial: the energy of an atom depends on all "
-               "others. Use the global virial (compute pressure) instead");
   const double start = platform::walltime();
   if (impl->model->metadata().cutoff)
     compute_local();
@@ -426,6 +422,7 @@ void PairTransIP::compute_local()
   if (exchanged) request.exchange = &impl->exchange;
   request.owner = rows.owner;
   request.owned = rows.owned;
+  request.first = rows.first;
   request.neighbours = rows.neighbours;
   evaluate(request, [&rows, this](std::size_t row) { return atom->tag[rows.atom_of_row[row]]; });
 
@@ -433,6 +430,9 @@ void PairTransIP::compute_local()
   const std::vector<double> &forces = impl->result.forces;
   for (std::size_t row = 0; row < rows.atom_of_row.size(); row++)
     add_force(rows.atom_of_row[row], &forces[3 * row]);
+  const std::vector<double> &virials = impl->result.virials;
+  for (std::size_t t = 0; 9 * t < virials.size(); t++)
+    add_virial(rows.atom_of_row[t], &virials[9 * t]);
   if (eflag_global) eng_vdwl += unit * impl->result.energy;
   if (eflag_atom)
     for (std::size_t t = 0; t < rows.species.size(); t++)
@@ -456,7 +456,9 @@ void PairTransIP::compute_molecule()
     if (impl->model->needs_reference()) take_reference(molecule);
     evaluate(request, [&molecule](std::size_t place) { return molecule.tags[place]; });
   }
-  molecule.share(result.energies, result.forces);
+  molecule.share(result.energies, 1);
+  molecule.share(result.forces, 3);
+  if (wants_virials()) molecule.share(result.virials, 9);
 
   const double unit = impl->energy_unit;
   for (std::size_t place = 0; place < molecule.atom_of_place.size(); place++) {
@@ -465,6 +467,7 @@ void PairTransIP::compute_molecule()
     add_force(i, &result.forces[3 * place]);
     if (eflag_global) eng_vdwl += unit * result.energies[place];
     if (eflag_atom) eatom[i] += unit * result.energies[place];
+    if (wants_virials()) add_virial(i, &result.virials[9 * place]);
   }
 }
 
@@ -519,6 +522,27 @@ void PairTransIP::add_force(int i, const double *force)
 }
 
 /* ----------------------------------------------------------------------
+   add an atom's virial W_ab = -sum r_a dE/dr_b over its edges r; the symmetric form has its upper
+   triangle, so that the atoms' sum is the virial that LAMMPS forms of positions and forces
+------------------------------------------------------------------------- */
+
+void PairTransIP::add_virial(int i, const double *w)
+{
+  static constexpr int PLACE[9] = {0, 4, 8, 1, 2, 5, 3, 6, 7};    // of xx yy zz xy xz yz yx zx zy
+  if (vflag_atom)
+    for (int k = 0; k < 6; k++) vatom[i][k] += impl->energy_unit * w[PLACE[k]];
+  if (cvflag_atom)
+    for (int k = 0; k < 9; k++) cvatom[i][k] += impl->energy_unit * w[PLACE[k]];
+}
+
+/* ---------------------------------------------------------------------- */
+
+bool PairTransIP::wants_virials() const
+{
+  return vflag_atom || cvflag_atom;
+}
+
+/* ----------------------------------------------------------------------
    once a run and rank: atoms closer than the model has ever seen
 ------------------------------------------------------------------------- */
 
@@ -543,6 +567,7 @@ void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row
   request.charge = impl->charge;
   request.multiplicity = impl->multiplicity;
   request.step = update->ntimestep;
+  request.virials = wants_virials();
   const double start = platform::walltime();
   try {
     impl->model->evaluate(request, impl->result);
@@ -577,5 +602,6 @@ double PairTransIP::memory_usage()
   const double in_model = impl->model ? static_cast<double>(impl->model->memory()) : 0.0;
   return in_model + impl->molecule.memory_usage() + impl->exchange.memory_usage() + impl->rows.memory_usage() +
       static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +
-                                            impl->result.forces.capacity()));
+                                            impl->result.forces.capacity() +
+                                            impl->result.virials.capacity()));
 }

@@ -55,6 +55,8 @@ class PairTransIP : public Pair {
   void compute_molecule();
   void tell_time(double);
   void add_force(int, const double *);
+  void add_virial(int, const double *);
+  bool wants_virials() const;
   void warn_if_close(const struct Closest &);
   template <typename TagOfRow> void evaluate(transip::Request &, const TagOfRow &);
 };

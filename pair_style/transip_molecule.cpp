@@ -85,13 +85,11 @@ Closest TransIPMolecule::closest() const
 
 /* ---------------------------------------------------------------------- */
 
-void TransIPMolecule::share(std::vector<double> &energies, std::vector<double> &forces)
+void TransIPMolecule::share(std::vector<double> &values, int width)
 {
   if (comm->nprocs == 1) return;
-  energies.resize(species.size());
-  forces.resize(3 * species.size());
-  MPI_Bcast(energies.data(), static_cast<int>(energies.size()), MPI_DOUBLE, 0, world);
-  MPI_Bcast(forces.data(), static_cast<int>(forces.size()), MPI_DOUBLE, 0, world);
+  values.resize(width * species.size());
+  MPI_Bcast(values.data(), static_cast<int>(values.size()), MPI_DOUBLE, 0, world);
 }
 
 /* ---------------------------------------------------------------------- */

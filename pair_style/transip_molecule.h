@@ -31,8 +31,8 @@ class TransIPMolecule : protected Pointers {
 
   Closest closest() const;
 
-  // rank 0's energies and forces to all ranks; meant to be called by all
-  void share(std::vector<double> &energies, std::vector<double> &forces);
+  // rank 0's values, so many for each atom, to all ranks; meant to be called by all
+  void share(std::vector<double> &values, int width);
 
   std::vector<std::int64_t> species;    // [N] of the whole molecule
   std::vector<double> positions;        // [N*3]

@@ -17,8 +17,6 @@
 #include "lmptype.h"
 #include "neigh_list.h"
 
-#include <algorithm>
-
 using namespace LAMMPS_NS;
 
 /* ---------------------------------------------------------------------- */
@@ -56,7 +54,7 @@ int TransIPRows::owner_of_ghost(int j)
 }
 
 /* ----------------------------------------------------------------------
-   the list may hold atoms beyond the cutoff: only those within take a slot
+   the list may hold atoms beyond the cutoff: only those within are handed on
 ------------------------------------------------------------------------- */
 
 void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
@@ -72,8 +70,8 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
   owned.clear();
   positions.clear();
   owner.clear();
-  found.clear();
-  counts.clear();
+  neighbours.clear();
+  first.assign(1, 0);
   closest = Closest();
   row_of_atom.assign(nall, -1);
 
@@ -94,7 +92,6 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
   // then images, as they are met
 
   const double cutsq = cutoff * cutoff;
-  counts.assign(tokens, 0);
   for (std::size_t t = 0; t < tokens; t++) {
     const int i = atom_of_row[t];
     const int *jlist = list->firstneigh[i];
@@ -111,17 +108,9 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
       if (row_of_atom[j] < 0)
         add_row(j, ghosts == TransIPGhosts::IMAGES ? row_of_atom[owner_of_ghost(j)]
                                                    : exchange.owner(j));
-      found.push_back(row_of_atom[j]);
-      counts[t]++;
+      neighbours.push_back(row_of_atom[j]);
     }
-  }
-
-  const int slots = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
-  neighbours.assign(tokens * slots, -1);
-  auto next = found.begin();
-  for (std::size_t t = 0; t < tokens; t++) {
-    std::copy(next, next + counts[t], neighbours.begin() + t * slots);
-    next += counts[t];
+    first.push_back(static_cast<std::int64_t>(neighbours.size()));
   }
 }
 
@@ -130,8 +119,8 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
 double TransIPRows::memory_usage() const
 {
   return static_cast<double>(
-      sizeof(std::int64_t) * (species.capacity() + owner.capacity() + neighbours.capacity() +
-                              row_of_atom.capacity() + found.capacity()) +
-      sizeof(double) * positions.capacity() +
-      sizeof(int) * (atom_of_row.capacity() + counts.capacity()) + owned.capacity());
+      sizeof(std::int64_t) * (species.capacity() + owner.capacity() + first.capacity() +
+                              neighbours.capacity() + row_of_atom.capacity()) +
+      sizeof(double) * positions.capacity() + sizeof(int) * atom_of_row.capacity() +
+      owned.capacity());
 }

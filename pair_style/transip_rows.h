@@ -8,7 +8,7 @@
    see LICENSE in this directory.
 ------------------------------------------------------------------------- */
 
-// Atoms of this rank as tokens, rows and neighbour slots of a local model (docs/conventions.md).
+// Atoms of this rank as tokens, rows and neighbour lists of a local model (docs/conventions.md).
 
 #ifndef LMP_TRANSIP_ROWS_H
 #define LMP_TRANSIP_ROWS_H
@@ -47,7 +47,8 @@ class TransIPRows : protected Pointers {
   std::vector<std::uint8_t> owned;         // [T]
   std::vector<double> positions;           // [I*3]
   std::vector<std::int64_t> owner;         // [I] token, or number of tokens + guest
-  std::vector<std::int64_t> neighbours;    // [T*K]
+  std::vector<std::int64_t> first;         // [T+1] where the neighbours of a token begin
+  std::vector<std::int64_t> neighbours;    // [E] rows
   Closest closest;                         // pair of a token and a neighbour
 
   double memory_usage() const;
@@ -55,8 +56,6 @@ class TransIPRows : protected Pointers {
  private:
   std::unordered_map<tagint, int> local_of_tag;
   std::vector<std::int64_t> row_of_atom;    // [nall], -1 for atoms without a row
-  std::vector<std::int64_t> found;          // neighbour rows of all tokens, one token after another
-  std::vector<int> counts;                  // [T]
 
   void add_row(int i, std::int64_t token);
   int owner_of_ghost(int j);

@@ -8,7 +8,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,6 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -26,6 +24,37 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
+
+
+@pytest.fixture
+def transip_md(capfd, monkeypatch) -> Callable[..., subprocess.CompletedProcess]:
+    """The command ``transip-md`` in the test's own process, which has imported torch once.
+
+    Call with the command's words: exit code, and what it and its children wrote. What the command does not catch is
+    raised.
+    """
+    from transip_md.cli.console import console, errors
+    from transip_md.cli.main import run
+    from transip_md.validation import certificate
+
+    # A console that was made while COLUMNS was set keeps that width.
+    monkeypatch.setattr(console, "_width", None)
+    monkeypatch.setattr(errors, "_width", None)
+
+    def call(*words: object) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["transip-md", *map(str, words)])
+        # Once for each command, and a command is a process.
+        monkeypatch.setattr(certificate, "_told", set())
+        capfd.readouterr()
+        try:
+            run()
+        except SystemExit as ended:
+            code = ended.code or 0
+        else:
+            code = 0
+        return subprocess.CompletedProcess(sys.argv, code, *capfd.readouterr())
+
+    return call
 
 
 @pytest.fixture
@@ -83,22 +112,8 @@ def toy_file(tmp_path_factory) -> Path:
     return write_toy(tmp_path_factory.mktemp("toys") / "springs.pt")
 
 
-def _made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that takes long to make, made by the first of the test processes that wants it."""
-    base = tmp_path_factory.getbasetemp()
-    # Processes of pytest-xdist have folders of their own in one.
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            unfinished = folder.with_suffix(".unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            make(unfinished)
-            unfinished.rename(folder)
-    return folder
-
-
 def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
+    from made_once import compiler_key, made_once
     from networks import small_checkpoint
     from transip_md.export import export
 
@@ -108,25 +123,25 @@ def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
         for form, file in files.items():
             export(small_checkpoint(**shape), folder / file, form=form)
 
-    folder = _made_once(tmp_path_factory, name, make)
+    folder = made_once(tmp_path_factory, name, compiler_key(shape), make)
     return {form: folder / file for form, file in files.items()}
 
 
 @pytest.fixture(scope="session")
 def all_to_all_files(tmp_path_factory) -> dict[str, Path]:
-    """A small untrained all-to-all model, scripted and compiled."""
-    return _both_forms(tmp_path_factory, "all-to-all")
+    """A small untrained all-to-all model, scripted and compiled. One layer: each takes half a minute to compile."""
+    return _both_forms(tmp_path_factory, "all-to-all", layers=1)
 
 
 @pytest.fixture(scope="session")
 def local_files(tmp_path_factory) -> dict[str, Path]:
     """A small untrained model with a cutoff of 3 Angstrom, scripted and compiled."""
-    return _both_forms(tmp_path_factory, "local", cutoff=3.0)
+    return _both_forms(tmp_path_factory, "local", layers=1, cutoff=3.0)
 
 
 @pytest.fixture(scope="session")
 def local_checkpoint():
-    """The same before it is exported."""
+    """A small untrained model with a cutoff of 3 Angstrom and two layers, before it is exported."""
     from networks import small_checkpoint
 
     return small_checkpoint(cutoff=3.0)
@@ -167,6 +182,12 @@ def lammps_plugin() -> Path:
 
 
 @pytest.fixture(scope="session")
+def library() -> Path:
+    """The shared library behind the C API, built."""
+    return _built("library")
+
+
+@pytest.fixture(scope="session")
 def openmm_plugin() -> Path:
     if importlib.util.find_spec("openmm") is None:
         pytest.skip("OpenMM is not installed (pip install openmm)")
@@ -175,23 +196,7 @@ def openmm_plugin() -> Path:
 
 @pytest.fixture(scope="session")
 def cpp_build(tmp_path_factory) -> Path:
-    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too.
+    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too."""
+    from made_once import built_by_cmake
 
-    The environment variable TRANSIP_MD_TEST_BUILD names a folder that is kept: the next run builds what changed.
-    """
-    from transip_md.build import find_tool
-
-    def make(folder: Path) -> None:
-        configure = [
-            str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
-            f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
-            "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
-        ]  # fmt: skip
-        for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
-            result = subprocess.run(command, capture_output=True, text=True)
-            assert result.returncode == 0, result.stdout + result.stderr
-
-    if kept := os.environ.get("TRANSIP_MD_TEST_BUILD"):
-        make(Path(kept))
-        return Path(kept)
-    return _made_once(tmp_path_factory, "cmake", make)
+    return built_by_cmake(tmp_path_factory)

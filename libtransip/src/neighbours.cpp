@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace transip {
@@ -18,16 +20,16 @@ using Shift = std::array<int, 3>;
 /// All pairs within a radius, from vesin; freed when it goes.
 class Pairs {
  public:
-  Pairs(std::span<const double> atoms, const double (*vectors)[3], bool periodic, double radius)
+  Pairs(std::span<const double> atoms, const double (*vectors)[3], const std::array<bool, 3> &periodic, double radius)
   {
     VesinOptions options{};
     options.cutoff = radius;
     options.full = true;
-    options.sorted = true;
+    options.sorted = false;
     options.algorithm = VesinAutoAlgorithm;
     options.n_threads = 1;
     options.return_shifts = true;
-    const bool along[3] = {periodic, periodic, periodic};
+    const bool along[3] = {periodic[0], periodic[1], periodic[2]};
     const char *problem = nullptr;
     if (vesin_neighbors(reinterpret_cast<const double(*)[3]>(atoms.data()), atoms.size() / 3, vectors, along,
                         {VesinCPU, 0}, options, &list, &problem))
@@ -43,18 +45,35 @@ class Pairs {
   VesinNeighborList list;
 };
 
+Shift shift_of(const VesinNeighborList &list, std::size_t pair)
+{
+  return {list.shifts[pair][0], list.shifts[pair][1], list.shifts[pair][2]};
+}
+
+/// Pairs by atom, neighbour and shift, so that sums over neighbours do not depend on when the list was made.
+std::vector<std::size_t> ordered(const VesinNeighborList &list)
+{
+  std::vector<std::size_t> order(list.length);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto key = [&list](std::size_t pair) {
+    return std::tuple(list.pairs[pair][0], list.pairs[pair][1], shift_of(list, pair));
+  };
+  std::sort(order.begin(), order.end(), [&key](std::size_t a, std::size_t b) { return key(a) < key(b); });
+  return order;
+}
+
 }  // namespace
 
 struct Neighbours::Impl {
   Impl(double cutoff, double skin) : cutoff(cutoff), skin(skin) {}
 
-  bool outdated(std::span<const double> atoms, const std::array<double, 9> &box, bool periodic) const;
-  void search(std::span<const double> atoms, const std::array<double, 9> &box, bool periodic);
+  bool outdated(std::span<const double> atoms, const std::array<double, 9> &box, const std::array<bool, 3> &periodic) const;
+  void search(std::span<const double> atoms, const std::array<double, 9> &box, const std::array<bool, 3> &periodic);
 
   double cutoff, skin;  // Angstrom
   std::vector<double> atoms_then{};
   std::array<double, 9> box_then{};
-  bool periodic_then = false;
+  std::array<bool, 3> periodic_then{};
   // Of the last search: places are the atoms and those images that are within cutoff and skin of any.
   std::vector<std::int64_t> owner{};
   std::vector<double> offset{};            // [places*3] Angstrom, from the owner
@@ -63,13 +82,13 @@ struct Neighbours::Impl {
   // Of the last call.
   std::vector<double> places{};
   std::vector<std::int64_t> row{};  // of a place; -1: it is within the cutoff of no atom
-  std::vector<std::int64_t> found{};
-  std::vector<std::size_t> end{};  // [N+1] where an atom's part of `found` ends
 };
 
-bool Neighbours::Impl::outdated(std::span<const double> atoms, const std::array<double, 9> &box, bool periodic) const
+bool Neighbours::Impl::outdated(std::span<const double> atoms, const std::array<double, 9> &box,
+                                const std::array<bool, 3> &periodic) const
 {
-  if (atoms.size() != atoms_then.size() || periodic != periodic_then || (periodic && box != box_then)) return true;
+  const bool any = periodic[0] || periodic[1] || periodic[2];
+  if (atoms.size() != atoms_then.size() || periodic != periodic_then || (any && box != box_then)) return true;
   const double allowed = 0.25 * skin * skin;
   for (std::size_t i = 0; i < atoms.size(); i += 3) {
     double moved = 0.0;
@@ -80,13 +99,14 @@ bool Neighbours::Impl::outdated(std::span<const double> atoms, const std::array<
   return false;
 }
 
-void Neighbours::Impl::search(std::span<const double> atoms, const std::array<double, 9> &box, bool periodic)
+void Neighbours::Impl::search(std::span<const double> atoms, const std::array<double, 9> &box,
+                              const std::array<bool, 3> &periodic)
 {
   const std::size_t count = atoms.size() / 3;
   atoms_then.clear();  // if the search throws, nothing is kept of it
   double vectors[3][3] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
-  if (periodic)
-    for (int line = 0; line < 3; line++)
+  for (int line = 0; line < 3; line++)
+    if (periodic[line])
       for (int d = 0; d < 3; d++) vectors[line][d] = box[3 * line + d];
   const Pairs pairs(atoms, vectors, periodic, cutoff + skin);
   const VesinNeighborList &list = pairs.list;
@@ -97,9 +117,10 @@ void Neighbours::Impl::search(std::span<const double> atoms, const std::array<do
   first.assign(count + 1, 0);
   candidates.resize(list.length);
   std::vector<std::vector<std::pair<Shift, std::int64_t>>> images(count);
+  const std::vector<std::size_t> order = ordered(list);
   for (std::size_t pair = 0; pair < list.length; pair++) {
-    const std::size_t i = list.pairs[pair][0], j = list.pairs[pair][1];
-    const Shift shift{list.shifts[pair][0], list.shifts[pair][1], list.shifts[pair][2]};
+    const std::size_t from = order[pair], i = list.pairs[from][0], j = list.pairs[from][1];
+    const Shift shift = shift_of(list, from);
     first[i + 1]++;
     candidates[pair] = static_cast<std::int64_t>(j);
     if (shift == Shift{}) continue;
@@ -126,13 +147,15 @@ Neighbours::~Neighbours() = default;
 Neighbours::Neighbours(Neighbours &&) noexcept = default;
 Neighbours &Neighbours::operator=(Neighbours &&) noexcept = default;
 
-void Neighbours::find(std::span<const double> atoms, const std::array<double, 9> &box, bool periodic)
+void Neighbours::find(std::span<const double> atoms, const std::array<double, 9> &box,
+                      const std::array<bool, 3> &periodic)
 {
   const std::size_t count = atoms.size() / 3;
   Impl &last = *impl_;
   owner.clear();
   positions.assign(atoms.begin(), atoms.end());
   neighbours.clear();
+  first.assign(1, 0);
   if (count == 0) return;
   if (last.outdated(atoms, box, periodic)) last.search(atoms, box, periodic);
 
@@ -146,33 +169,28 @@ void Neighbours::find(std::span<const double> atoms, const std::array<double, 9>
   std::copy(owner.begin(), owner.end(), last.row.begin());
 
   const double within = last.cutoff * last.cutoff;
-  last.found.resize(last.candidates.size());
-  last.end.assign(count + 1, 0);
-  std::size_t slots = 0, filled = 0;
+  neighbours.resize(last.candidates.size());
+  std::size_t filled = 0;
   for (std::size_t i = 0; i < count; i++) {
     const double *here = &last.places[3 * i];
     for (std::size_t pair = last.first[i]; pair < last.first[i + 1]; pair++) {
       const double *there = &last.places[3 * static_cast<std::size_t>(last.candidates[pair])];
       const double x = there[0] - here[0], y = there[1] - here[1], z = there[2] - here[2];
-      last.found[filled] = last.candidates[pair];
+      neighbours[filled] = last.candidates[pair];
       // Without a branch, which could not be foreseen: what is too far is written over by the next.
       filled += x * x + y * y + z * z < within;
     }
-    last.end[i + 1] = filled;
-    slots = std::max(slots, filled - last.end[i]);
+    first.push_back(static_cast<std::int64_t>(filled));
   }
-  neighbours.assign(count * slots, -1);
-  for (std::size_t i = 0; i < count; i++) {
-    std::int64_t *slot = &neighbours[i * slots];
-    for (std::size_t pair = last.end[i]; pair < last.end[i + 1]; pair++) {
-      const auto place = static_cast<std::size_t>(last.found[pair]);
-      if (last.row[place] < 0) {
-        last.row[place] = static_cast<std::int64_t>(owner.size());
-        owner.push_back(last.owner[place]);
-        positions.insert(positions.end(), &last.places[3 * place], &last.places[3 * place] + 3);
-      }
-      *slot++ = last.row[place];
+  neighbours.resize(filled);
+  for (std::int64_t &neighbour : neighbours) {
+    const auto place = static_cast<std::size_t>(neighbour);
+    if (last.row[place] < 0) {
+      last.row[place] = static_cast<std::int64_t>(owner.size());
+      owner.push_back(last.owner[place]);
+      positions.insert(positions.end(), &last.places[3 * place], &last.places[3 * place] + 3);
     }
+    neighbour = last.row[place];
   }
 }
 

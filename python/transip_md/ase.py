@@ -12,30 +12,39 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from transip_md.electronic_state import ElectronicState, state_of
+from transip_md.evaluators.choose import load_evaluator
+from transip_md.evaluators.evaluation import Model, Symmetrised
 from transip_md.metadata import NOT_CONSERVATIVE
-from transip_md.runtime import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.symmetry.turning import Turning
 
 
 class TransIPCalculator(Calculator):
     """Energies (eV) and forces (eV/Angstrom), and for periodic structures stress (eV/Angstrom^3).
 
     A model without a cutoff takes isolated molecules only. Stress is -virial / volume, in ase's sign and order (xx, yy,
-    zz, yz, xz, xy).
+    zz, yz, xz, xy). `stresses` are the atoms' shares of it (docs/conventions.md), by native kernels: they sum to it.
 
     Example:
         >>> atoms.calc = TransIPCalculator("model.pt")
         >>> atoms.get_potential_energy()
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+        "stresses",
+    ]
 
     def __init__(
         self,
-        model: Path | str | ExportedModel,
+        model: Path | str | Model,
         *,
         device: str = "auto",
+        kernels: str = "auto",
+        threads: int = 0,
         charge: int | None = None,
         multiplicity: int | None = None,
         symmetry: str = "none",
@@ -47,6 +56,10 @@ class TransIPCalculator(Calculator):
         Args:
             model: a file made by ``transip-md export``, or one already loaded.
             device: "auto", "cpu", "cuda" or "cuda:N".
+            kernels: "native": the project's own kernels, on the CPU (`transip-md build library`). "torch": TorchScript.
+                "auto": the kernels where they are built and know the network.
+            threads: CPU threads of one evaluation by the kernels; the numbers do not depend on it. 0: what
+                OMP_NUM_THREADS says, or all cores; small molecules stay on one.
             charge: total charge, e; None: what each structure states, or 0. See docs/conventions.md.
             multiplicity: spin multiplicity; None: what each structure states, or 1.
             symmetry: "none", "average N", "average N inversion", "frame", or "random SEED" for runs with a thermostat;
@@ -61,11 +74,11 @@ class TransIPCalculator(Calculator):
             CheckFailedError: the file does not give the numbers here that it gave where it was exported.
         """
         super().__init__(**kwargs)
-        if isinstance(model, ExportedModel):
-            self.exported = model
-        else:
-            self.exported = ExportedModel(model, device)
+        if isinstance(model, (str, Path)):
+            self.exported = load_evaluator(model, device=device, kernels=kernels, threads=threads)
             self.exported.check_reference()
+        else:
+            self.exported = model
         if charge is not None or multiplicity is not None:
             known = self.exported.metadata
             known.check_charge(
@@ -79,9 +92,9 @@ class TransIPCalculator(Calculator):
         self.symmetry = SymmetryRequest.parse(symmetry)
         self.symmetry.check_offered(self.exported.metadata.symmetry, self.exported.path)
         self.reference = reference.positions if isinstance(reference, ase.Atoms) else reference
-        self._turning: Turning | None = None
+        self._symmetrised: Symmetrised | None = None
         if self.symmetry.mode != "frame":
-            self._turning = Turning(self.exported, self.symmetry)
+            self._symmetrised = self.exported.with_symmetry(self.symmetry)
 
     def _state(self, atoms: ase.Atoms) -> ElectronicState:
         """Charge and multiplicity of a structure. Raises UsageError: the model does not know them."""
@@ -109,22 +122,29 @@ class TransIPCalculator(Calculator):
             UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite, a
                 charge or multiplicity that the model does not know, or that is not the one asked for.
         """
-        super().calculate(atoms, properties or ["energy"], system_changes)
+        properties = properties or ["energy"]
+        super().calculate(atoms, properties, system_changes)
         atoms = self.atoms
-        if self._turning is None:
+        if self._symmetrised is None:
             self.reference = atoms.positions.copy() if self.reference is None else self.reference
-            self._turning = Turning(self.exported, self.symmetry, atoms.numbers.copy(), self.reference)
+            self._symmetrised = self.exported.with_symmetry(self.symmetry, atoms.numbers.copy(), self.reference)
         state = self._state(atoms)
-        result = self.exported.evaluate(
+        result = self._symmetrised.evaluate(
             atoms.numbers,
             atoms.positions,
             *state,
             cell=atoms.cell.array,
             periodic=atoms.pbc,
-            symmetry=self._turning,
+            virials="stresses" in properties,
         )
         total = float(result.energies.sum())
         self.results = {"energy": total, "free_energy": total, "energies": result.energies, "forces": result.forces}
         if atoms.pbc.all() and result.virial is not None:
-            symmetric = -0.5 * (result.virial + result.virial.T) / atoms.get_volume()
-            self.results["stress"] = full_3x3_to_voigt_6_stress(symmetric)
+            self.results["stress"] = _stress(result.virial, atoms.get_volume())
+            if result.virials is not None:
+                self.results["stresses"] = _stress(result.virials, atoms.get_volume())
+
+
+def _stress(virial: np.ndarray, volume: float) -> np.ndarray:
+    """Stress of virials [..., 3, 3], eV, in a volume, Angstrom^3: [..., 6], eV/Angstrom^3, in ase's order."""
+    return full_3x3_to_voigt_6_stress(-0.5 * (virial + np.swapaxes(virial, -1, -2)) / volume)

@@ -1,4 +1,4 @@
-"""Build the plugins against the installed torch, LAMMPS and OpenMM, and load each once as a smoke test."""
+"""Build the plugins and libraries against what is installed, and load each once as a smoke test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from transip_md.trusted_paths import why_untrusted
 #: Lines of a failed build that are shown; the rest is in the log.
 SHOWN_LINES = 15
 
-#: A model file that is not there: to say so, the plugin must have been loaded, and torch with it.
+#: A model file that is not there: to say so, the plugin must have been loaded.
 ABSENT_MODEL = "smoke-test-of-the-build.pt"
 EXPECTED_ANSWER = f"No such model file: {ABSENT_MODEL}"
 
@@ -48,6 +48,22 @@ system.addParticle(1.0)
 system.addForce(openmm.XmlSerializer.deserialize(xml))
 openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
 """
+
+#: Each of them answers what is expected where it loads.
+LIBRARY_SMOKE_TEST = f"""
+import ctypes
+import sys
+library = ctypes.CDLL(sys.argv[1])
+library.transip_message.restype = ctypes.c_char_p
+library.transip_load({ABSENT_MODEL.encode()!r}, None, ctypes.byref(ctypes.c_void_p()))
+print(library.transip_message().decode())
+"""
+TORCH_SMOKE_TEST = f"""
+import ctypes
+import sys
+print({EXPECTED_ANSWER!r} if ctypes.CDLL(sys.argv[1]).transip_torch_functions else "")
+"""
+SMOKE_TESTS = {"openmm": OPENMM_SMOKE_TEST, "library": LIBRARY_SMOKE_TEST, "torch": TORCH_SMOKE_TEST}
 
 #: The plugin lies beside the deck: the name of its folder may hold what LAMMPS would take for a command.
 LAMMPS_SMOKE_TEST = f"plugin load ./{{name}}\npair_style transip {ABSENT_MODEL}\n"
@@ -84,7 +100,7 @@ def smoke_test(kind: PluginKind, library: Path) -> None:
             deck.write_text(LAMMPS_SMOKE_TEST.format(name=kind.library))
             command = [str(find_tool("lmp")), "-log", "none", "-in", deck.name]
         else:
-            command = [sys.executable, "-c", OPENMM_SMOKE_TEST, str(library)]
+            command = [sys.executable, "-c", SMOKE_TESTS[kind.name], str(library)]
         # An empty cache: the plugin that LAMMPS would load by itself must not be there beside this one.
         environment = {**os.environ, "TRANSIP_MD_CACHE": folder, "LAMMPS_PLUGIN_PATH": ""}
         result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
@@ -92,7 +108,7 @@ def smoke_test(kind: PluginKind, library: Path) -> None:
     if EXPECTED_ANSWER not in answer:
         said = "\n".join(answer.strip().splitlines()[-SHOWN_LINES:])
         raise EnvironmentFaultError(
-            f"The {kind.title} plugin was compiled but does not load (exit {result.returncode}):\n{said}"
+            f"The {kind.title} was compiled but does not load (exit {result.returncode}):\n{said}"
         )
 
 
@@ -110,7 +126,7 @@ def build(names: list[str], *, force: bool = False, say: Callable[[str], None] =
     """Build plugins that are missing or stale.
 
     Args:
-        names: keys of `transip_md.plugins.KINDS`.
+        names: keys of `transip_md.plugins.KINDS`; with a plugin comes the torch library, where torch is installed.
         force: build even what is there.
         say: takes one line at a time.
 
@@ -120,7 +136,7 @@ def build(names: list[str], *, force: bool = False, say: Callable[[str], None] =
     Raises:
         EnvironmentFaultError: no compiler, an engine that is not installed, a build or a smoke test that fails.
     """
-    kinds = [KINDS[name] for name in names]
+    kinds = [KINDS[name] for name in _with_torch(names)]
     wanted = [kind for kind in kinds if force or not is_built(kind)]
     for kind in kinds:
         if kind not in wanted:
@@ -134,6 +150,13 @@ def build(names: list[str], *, force: bool = False, say: Callable[[str], None] =
             wanted = [kind for kind in wanted if force or not is_built(kind)]
             _build_and_keep(wanted, say)
     return {kind.name: folder_of(kind) / kind.library for kind in kinds}
+
+
+def _with_torch(names: list[str]) -> list[str]:
+    """The same with the torch library, which every other uses for files that native kernels do not know."""
+    if "torch" in names or locate.version_of("torch") is None:
+        return names
+    return [*names, "torch"]
 
 
 @contextlib.contextmanager
@@ -165,7 +188,7 @@ def _build_and_keep(kinds: list[PluginKind], say: Callable[[str], None]) -> None
 
 def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[str], None]) -> None:
     names = {kind.name for kind in kinds}
-    say(f"Compiling for {' and '.join(kind.title for kind in kinds)} (about a minute; log: {log}) ...")
+    say(f"Compiling {', '.join(kind.title for kind in kinds)} (about a minute; log: {log}) ...")
     configure = [
         str(find_tool("cmake")),
         "-S", str(source_folder()),
@@ -176,6 +199,8 @@ def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[st
         f"-DTRANSIP_LOCATE={Path(locate.__file__).resolve()}",
         f"-DTRANSIP_LAMMPS={'ON' if 'lammps' in names else 'OFF'}",
         f"-DTRANSIP_OPENMM={'ON' if 'openmm' in names else 'OFF'}",
+        f"-DTRANSIP_LIBRARY={'ON' if 'library' in names else 'OFF'}",
+        f"-DTRANSIP_TORCH={'ON' if 'torch' in names else 'OFF'}",
     ]  # fmt: skip
     _run(configure, log, "Configuring the build")
     _run([str(find_tool("cmake")), "--build", str(folder)], log, "Compiling")
@@ -189,3 +214,14 @@ def _keep(kind: PluginKind, built: Path) -> None:
     record.write_text(json.dumps(expected_record(kind), indent=1) + "\n")
     record.replace(final / RECORD_NAME)
     (built / kind.name / kind.library).replace(final / kind.library)
+    if kind.name == "torch":
+        _link_torch(final)
+
+
+def _link_torch(folder: Path) -> None:
+    """Let `torch` in the cache be the torch library built last: where plugins look that no Python started."""
+    link = cache_folder() / "torch"
+    unfinished = link.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
+    unfinished.symlink_to(folder.name)
+    unfinished.replace(link)

@@ -39,6 +39,6 @@ def report() -> dict[str, str]:
     rows |= {name: locate.version_of(name) or "not installed" for name in PACKAGES}
     rows["devices"] = _devices()
     for kind in KINDS.values():
-        rows[f"{kind.title} plugin"] = why_unusable(kind) or f"built, {folder_of(kind)}"
+        rows[kind.title] = why_unusable(kind) or f"built, {folder_of(kind)}"
     rows["shipped models"] = ", ".join(shipped_names())
     return rows

@@ -40,6 +40,8 @@ SMALLEST_STRUCTURE = 4
 ROUNDING_ROTATIONS = 8
 #: Version of what native kernels compute for the network that they call TransIP.
 NETWORK_VERSION = 1
+#: Version of the same network with a repulsion.
+REPULSIVE_NETWORK_VERSION = 2
 
 
 class EngineModel(nn.Module):
@@ -86,7 +88,7 @@ class EngineModel(nn.Module):
         tokens = species.shape[0]
         rows = positions.detach().requires_grad_(self.conservative)
         embedding = self.embed(species, rows, owner, neighbours, charge, multiplicity)
-        energies = self.owned_energies(embedding, species, owned)
+        energies = self.owned_energies(embedding, species, rows, owner, owned, neighbours)
         if self.conservative:
             gradient = torch.autograd.grad([energies.sum()], [rows])[0]
             assert gradient is not None
@@ -110,7 +112,7 @@ class EngineModel(nn.Module):
     ) -> Tensor:
         """The energies of `forward`, of the same arguments, without forces; the caller switches differentiation off."""
         embedding = self.embed(species, positions, owner, neighbours, charge, multiplicity)
-        return self.owned_energies(embedding, species, owned)
+        return self.owned_energies(embedding, species, positions, owner, owned, neighbours)
 
     @torch.jit.export
     def forward_frame(
@@ -183,7 +185,7 @@ class EngineModel(nn.Module):
         rows = torch.matmul(positions.detach(), rotations.transpose(1, 2)).requires_grad_(self.conservative)
         kinds = species[None].expand(copies, -1)
         embedding = self.model.encode(kinds, rows, charge.expand(copies), multiplicity.expand(copies), None)
-        energies = self.owned_energies(embedding, kinds, owned)
+        energies = self.where_owned(self.model.molecule_energies(embedding, kinds, rows, None), owned)
         if self.conservative:
             gradient = torch.autograd.grad([energies.sum()], [rows])[0]
             assert gradient is not None
@@ -206,9 +208,18 @@ class EngineModel(nn.Module):
         self.check_isolated(species, rows, neighbours)
         return self.model.encode(species[None], rows[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
 
-    def owned_energies(self, embedding: Tensor, species: Tensor, owned: Tensor) -> Tensor:
-        """Energy of each token, eV, zero where not owned."""
-        energies = self.model.atom_energies(embedding, species)
+    def owned_energies(
+        self, embedding: Tensor, species: Tensor, rows: Tensor, owner: Tensor, owned: Tensor, neighbours: Tensor
+    ) -> Tensor:
+        """Energy of each token, eV, zero where not owned; arguments as those of `forward`."""
+        if self.local:
+            energies = self.model.local_energies(embedding, species, rows, owner, neighbours)
+        else:
+            energies = self.model.molecule_energies(embedding[None], species[None], rows[None], None).squeeze(0)
+        return self.where_owned(energies, owned)
+
+    def where_owned(self, energies: Tensor, owned: Tensor) -> Tensor:
+        """Energies, zero where a token is not owned."""
         return torch.where(owned, energies, torch.zeros_like(energies))
 
 
@@ -240,6 +251,8 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
     if form == "aoti":
         made_with |= {"device": device, "cpu_capability": cpu_capability()}
     config = checkpoint.config
+    # Readers of version 1 of the network do not know the key.
+    absent = {"short_range"} if config.short_range is None else set()
     return Metadata(
         species=config.species,
         cutoff=config.cutoff,
@@ -249,7 +262,7 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
         charge=config.charge,
         multiplicity=config.multiplicity,
         symmetry=offered_modes(cutoff=config.cutoff, conservative=config.conservative),
-        architecture={"name": "TransIP", **config.model_dump(mode="json")},
+        architecture={"name": "TransIP", **config.model_dump(mode="json", exclude=absent)},
         training=checkpoint.training,
         made_with=made_with,
         source_sha256=checkpoint.sha256,
@@ -261,7 +274,8 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
 def _network(checkpoint: Checkpoint, form: Form) -> Network | None:
     """What native kernels go by; compiled code has no weights that they could take."""
     known = form == "torchscript" and type(checkpoint.model) is TransIP
-    return Network(name="TransIP", version=NETWORK_VERSION) if known else None
+    version = NETWORK_VERSION if checkpoint.config.short_range is None else REPULSIVE_NETWORK_VERSION
+    return Network(name="TransIP", version=version) if known else None
 
 
 def reference_states(metadata: Metadata) -> list[tuple[int, int]]:

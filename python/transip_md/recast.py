@@ -14,7 +14,7 @@ from transip_md.runtime import ExportedModel, torchscript_on_purpose
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Buffers that stay float64 whatever the weights are.
-ALWAYS_FLOAT64 = ("energy_scale", "reference_energies")
+ALWAYS_FLOAT64 = ("energy_scale", "reference_energies", "nuclear_charges", "screening_powers", "covalent_radii")
 
 
 def recast(exported: ExportedModel, dtype: str) -> torch.jit.ScriptModule | None:

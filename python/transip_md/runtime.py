@@ -1,4 +1,4 @@
-"""A model file in Python: load it and evaluate structures. The Python reference for every engine."""
+"""A model file evaluated by torch in Python: the reference for every engine."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from transip_md.aot import CompiledForward, check_machine, device_of
 from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.evaluators.evaluation import Evaluation, check_isolated, checked
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata, form_of, metadata_of
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.guard import load_script
@@ -25,7 +26,8 @@ from transip_md.neighbours import Neighbourhood, find_neighbours
 from transip_md.trusted_paths import why_untrusted
 
 if TYPE_CHECKING:
-    from transip_md.symmetry.turning import Turning
+    from transip_md.symmetry.request import SymmetryRequest
+    from transip_md.symmetry.turning import SymmetrisedModel, Turning
 
 
 def choose_device(device: str) -> torch.device:
@@ -57,21 +59,6 @@ def torchscript_on_purpose() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+` is deprecated")
         yield
-
-
-class Evaluation(NamedTuple):
-    """What a model says of a structure.
-
-    Attributes:
-        energies: of each atom, float64 [N], eV.
-        forces: float64 [N, 3], eV/Angstrom.
-        virial: sum over rows of r (x) f, float64 [3, 3], eV, positive diagonal pushes the box apart; None for a model
-            whose forces are not the gradient of its energy.
-    """
-
-    energies: np.ndarray
-    forces: np.ndarray
-    virial: np.ndarray | None
 
 
 class ScriptedForward:
@@ -120,15 +107,6 @@ class ScriptedForward:
         """The same in the frame of a reference structure, both from `Symmetry.make_frame`."""
         with torch.enable_grad(), torch.jit.optimized_execution(False):
             return self.module.forward_frame(*inputs, masses, reference)
-
-
-def check_isolated(periodic: np.ndarray) -> None:
-    """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
-    if np.any(periodic):
-        raise UsageError(
-            "The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
-            "Type `atoms.pbc = False`, or use a model with a cutoff."
-        )
 
 
 def check_apart(positions: np.ndarray, neighbourhood: Neighbourhood) -> None:
@@ -255,6 +233,28 @@ class ExportedModel:
         return self
 
     @property
+    def runs_by(self) -> str:
+        """What evaluates it, "TorchScript" or "compiled code"."""
+        return "compiled code" if self.compiled else "TorchScript"
+
+    def with_symmetry(
+        self, request: SymmetryRequest, numbers: np.ndarray | None = None, reference: np.ndarray | None = None
+    ) -> SymmetrisedModel:
+        """The model under a symmetry.
+
+        Args:
+            request: what is asked for.
+            numbers: atomic numbers of the frame's reference structure, [N].
+            reference: its positions, Angstrom, [N, 3].
+
+        Raises:
+            UsageError: the file does not offer it, or the reference has no frame.
+        """
+        from transip_md.symmetry.turning import SymmetrisedModel, Turning
+
+        return SymmetrisedModel(self, Turning(self, request, numbers, reference))
+
+    @property
     def scripted(self) -> torch.jit.ScriptModule | None:
         """The module of a TorchScript file; None for compiled code."""
         return self.forward.module if isinstance(self.forward, ScriptedForward) else None
@@ -323,6 +323,7 @@ class ExportedModel:
         *,
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
+        virials: bool = False,
         symmetry: Turning | None = None,
     ) -> Evaluation:
         """Energies, forces and virial of one structure.
@@ -334,6 +335,7 @@ class ExportedModel:
             multiplicity: spin multiplicity.
             cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
             periodic: bool [3]; None for an isolated structure.
+            virials: of the atoms; torch has none.
             symmetry: None: the model as it is.
 
         Returns:
@@ -344,16 +346,14 @@ class ExportedModel:
                 not finite, a periodic structure for an all-to-all model or one without a cell, a frame that is not
                 determined, or a model that answers with energies or forces that are not finite.
         """
-        numbers = np.asarray(numbers, dtype=np.int64)
-        positions = np.asarray(positions, dtype=np.float64)
-        self.metadata.check_species(numbers)
-        self.metadata.check_charge(charge, multiplicity)
-        if positions.shape != (len(numbers), 3):
-            raise UsageError(f"positions must be [{len(numbers)}, 3], got {list(positions.shape)}.")
-        if not np.isfinite(positions).all():
-            raise UsageError("positions hold values that are not finite (NaN or infinity).")
-        cell = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
-        periodic = np.zeros(3, dtype=bool) if periodic is None else np.asarray(periodic, dtype=bool)
+        if virials:
+            raise UsageError(
+                f"Virials of single atoms are made by native kernels, and {self.path} is evaluated by {self.runs_by}. "
+                "Use kernels native, or the virial of the whole."
+            )
+        numbers, positions, cell, periodic = checked(
+            self.metadata, numbers, positions, charge, multiplicity, cell, periodic
+        )
         neighbourhood = self.neighbourhood(positions, cell, periodic)
         check_apart(positions, neighbourhood)
         inputs = self.inputs(numbers, positions, neighbourhood, charge, multiplicity)

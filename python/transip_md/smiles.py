@@ -16,6 +16,11 @@ from transip_md.outputs import make_folder
 
 #: RDKit's generator has so many seeds, from 1 on; its 0 is another name of 1, and -1 would be a seed of its own choice.
 SEEDS = 2**31 - 2
+#: Conformers differ by more than this RMSD, Angstrom; how many are tried for each that is wanted.
+DIFFERENT = 0.3
+CONFORMER_TRIES = 3
+#: Ways to map a molecule onto itself that are compared at most.
+MOST_MATCHES = 1000
 
 
 class SmilesEntry(NamedTuple):
@@ -92,10 +97,66 @@ def embed(smiles: str, seed: int) -> ase.Atoms:
         EnvironmentFaultError: RDKit is not installed.
     """
     _require_rdkit()
-    from rdkit import Chem
-
     molecule = _parse(smiles)
     _place(molecule, smiles, seed)
+    return _as_atoms(molecule)
+
+
+def conformers(smiles: str, seed: int, most: int) -> list[ase.Atoms]:
+    """Embed a molecule several times over and keep the conformers that differ.
+
+    Args:
+        smiles: see `embed`.
+        seed: of the first, which is that of `embed`; the others have the following ones.
+        most: conformers that are kept at most; three times as many are tried.
+
+    Returns:
+        Conformers, no two of which are within 0.3 Angstrom RMSD of each other, hydrogens on carbon not counted.
+
+    Raises:
+        UsageError: as of `embed`.
+        EnvironmentFaultError: RDKit is not installed.
+    """
+    _require_rdkit()
+    from rdkit.Chem import rdMolAlign
+
+    kept: list[Any] = []
+    shapes: list[Any] = []
+    for number in range(CONFORMER_TRIES * most if most > 1 else 1):
+        molecule = _parse(smiles)
+        try:
+            _place(molecule, smiles, seed + number)
+        except UsageError:
+            if kept:
+                continue
+            raise
+        shape = _without_carbon_hydrogens(molecule)
+        # Alignment moves the first of the two.
+        if all(rdMolAlign.GetBestRMS(shape, other, maxMatches=MOST_MATCHES) > DIFFERENT for other in shapes):
+            kept.append(molecule)
+            shapes.append(shape)
+        if len(kept) == most:
+            break
+    return [_as_atoms(molecule) for molecule in kept]
+
+
+def _without_carbon_hydrogens(molecule: Any) -> Any:
+    """A copy of an RDKit molecule whose hydrogens stand on other elements than carbon only."""
+    from rdkit import Chem
+
+    copy = Chem.RWMol(molecule)
+    copy.BeginBatchEdit()
+    for atom in molecule.GetAtoms():
+        if atom.GetAtomicNum() == 1 and any(other.GetAtomicNum() == 6 for other in atom.GetNeighbors()):
+            copy.RemoveAtom(atom.GetIdx())
+    copy.CommitBatchEdit()
+    return copy.GetMol()
+
+
+def _as_atoms(molecule: Any) -> ase.Atoms:
+    """An RDKit molecule with positions as ase has it."""
+    from rdkit import Chem
+
     rdkit_atoms = list(molecule.GetAtoms())
     atoms = ase.Atoms(
         numbers=[atom.GetAtomicNum() for atom in rdkit_atoms], positions=molecule.GetConformer().GetPositions()
@@ -162,13 +223,15 @@ def read_entries(values: Iterable[str]) -> list[SmilesEntry]:
     return entries
 
 
-def write_structures(entries: Iterable[SmilesEntry], folder: Path, seed: int) -> list[Path]:
+def write_structures(entries: Iterable[SmilesEntry], folder: Path, seed: int, most: int = 1) -> list[Path]:
     """Embed molecules and write each into a file from which it can be sampled without RDKit.
 
     Args:
         entries: the molecules, from `read_entries`.
-        folder: where ``<name>.xyz`` (extended XYZ, Angstrom) shall be; made if missing.
+        folder: where ``<name>.xyz`` (extended XYZ, Angstrom) shall be, and ``<name>_c1.xyz`` and so on of further
+            conformers; made if missing.
         seed: see `embed`.
+        most: conformers of each molecule, at most.
 
     Returns:
         The files, in the order of the entries.
@@ -179,16 +242,22 @@ def write_structures(entries: Iterable[SmilesEntry], folder: Path, seed: int) ->
     """
     texts: dict[Path, str] = {}
     for entry in entries:
-        path = folder / f"{entry.name}.xyz"
         try:
-            texts[path] = _as_extended_xyz(embed(entry.smiles, seed))
+            found = conformers(entry.smiles, seed, most)
         except UsageError as error:
             raise UsageError(f"{entry.origin}: {error}") from error
-        if path.exists() and path.read_text() != texts[path]:
-            raise UsageError(
-                f"{path} exists and is not {entry.smiles!r} as embedded with seed {seed} by this RDKit. Remove it, "
-                f"choose another output folder, or go on from that file: `transip-md sample {path}`."
-            )
+        for number, atoms in enumerate(found):
+            path = folder / (f"{entry.name}_c{number}.xyz" if number else f"{entry.name}.xyz")
+            text = as_extended_xyz(atoms)
+            if texts.setdefault(path, text) is not text:
+                raise UsageError(
+                    f"{entry.origin}: {path} would be another molecule's conformer, too. Rename the molecule."
+                )
+            if path.exists() and path.read_text() != text:
+                raise UsageError(
+                    f"{path} exists and is not {entry.smiles!r} as embedded with seed {seed} by this RDKit. Remove it, "
+                    f"choose another output folder, or go on from that file: `transip-md sample {path}`."
+                )
     make_folder(folder)
     for path, text in texts.items():
         if not path.exists():
@@ -196,7 +265,8 @@ def write_structures(entries: Iterable[SmilesEntry], folder: Path, seed: int) ->
     return list(texts)
 
 
-def _as_extended_xyz(atoms: ase.Atoms) -> str:
+def as_extended_xyz(atoms: ase.Atoms) -> str:
+    """The text of an extended XYZ file of a structure."""
     with io.StringIO() as file:
         ase.io.write(file, atoms, format="extxyz")
         return file.getvalue()

@@ -76,11 +76,10 @@ Neighbourhood::Neighbourhood(const TestStructure &structure, double cutoff)
             }
             found[i].push_back(row);
           }
-  std::size_t slots = 0;
-  for (const auto &of_token : found) slots = std::max(slots, of_token.size());
+  first.push_back(0);
   for (const auto &of_token : found) {
     neighbours.insert(neighbours.end(), of_token.begin(), of_token.end());
-    neighbours.insert(neighbours.end(), slots - of_token.size(), -1);
+    first.push_back(static_cast<std::int64_t>(neighbours.size()));
   }
 }
 
@@ -91,6 +90,7 @@ transip::Request Neighbourhood::request(const TestStructure &structure) const
   request.positions = positions;
   request.owner = owner;
   request.owned = owned;
+  request.first = first;
   request.neighbours = neighbours;
   return request;
 }

@@ -17,9 +17,9 @@ struct TestStructure {
   bool periodic() const { return cell[0] != 0.0; }
 };
 
-/// A structure's rows and neighbours within a cutoff, padded as a request wants them.
+/// A structure's rows and neighbours within a cutoff.
 struct Neighbourhood {
-  std::vector<std::int64_t> owner, neighbours;
+  std::vector<std::int64_t> owner, first, neighbours;
   std::vector<double> positions;
   std::vector<std::uint8_t> owned;
 

@@ -412,7 +412,8 @@ void test_errors()
     return [&, request, positions] { model->evaluate(request, positions, result, true); };
   };
   transip::Request bad = good;
-  const std::vector<std::int64_t> uranium(8, 92), owners(around.owner.size(), 7), far(8, 1000);
+  const std::vector<std::int64_t> uranium(8, 92), owners(around.owner.size(), 7),
+      far(around.neighbours.size(), 1000);
   bad.species = uranium;
   check_error(evaluate(bad, around.positions), "does not know atomic number 92");
   bad = good;
@@ -421,6 +422,12 @@ void test_errors()
   bad = good;
   bad.neighbours = far;
   check_error(evaluate(bad, around.positions), "A neighbour is row 1000");
+  bad = good;
+  bad.first = good.first.first(8);
+  check_error(evaluate(bad, around.positions), "places that do not fit");
+  bad = good;
+  bad.virials = true;
+  check_error(evaluate(bad, around.positions), "no virials");
   bad = good;
   bad.charge = 5;
   check_error(evaluate(bad, around.positions), "does not know charge 5");

@@ -5,7 +5,7 @@ set(cuda_tests "${CMAKE_CURRENT_LIST_DIR}")
 set(host_sources ${cuda_sources} libtransip/src/modelfile/archive.cpp libtransip/src/modelfile/metadata.cpp
   libtransip/src/modelfile/sha256.cpp libtransip/src/modelfile/strict_json.cpp libtransip/src/modelfile/weights.cpp
   libtransip/src/same_place.cpp libtransip/src/text.cpp libtransip/src/trusted_path.cpp libtransip/src/native/native_model.cpp
-  libtransip/src/native/network_reader.cpp libtransip/src/native/radial.cpp libtransip/src/native/store.cpp
+  libtransip/src/native/network_reader.cpp libtransip/src/native/radial.cpp libtransip/src/native/store.cpp libtransip/src/native/threads.cpp
   libtransip/src/native/kernel_baseline.cpp)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND host_sources libtransip/src/native/kernel_avx2.cpp libtransip/src/native/kernel_avx512.cpp)
@@ -17,7 +17,7 @@ add_library(cuda_test_host STATIC EXCLUDE_FROM_ALL ${host_sources} tests/cuda/em
 target_include_directories(cuda_test_host PUBLIC libtransip/include libtransip/src "${cuda_tests}"
                            "${cuda_tests}/emulator")
 target_include_directories(cuda_test_host SYSTEM PUBLIC "${LOCATED_NLOHMANN_INCLUDE}")
-target_link_libraries(cuda_test_host PUBLIC ${CMAKE_DL_LIBS})
+target_link_libraries(cuda_test_host PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
 target_compile_options(cuda_test_host PRIVATE ${warnings})
 
 add_custom_target(cuda_tests)

@@ -126,6 +126,7 @@ ARCHITECTURE_CASES: dict[str, Change] = {
     "layers": _set("architecture", "layers", to=30),
     "many-layers": _set("architecture", "layers", to=1 << 20),
     "unknown-key": _set("architecture", "novel", to=1),
+    "repulsion": _set("architecture", "short_range", to="zbl"),
     "feedforward": _set("architecture", "feedforward", to=1 << 16),
     "coordinates": _set("architecture", "coordinates", to=True),
     "functions": _set("architecture", "radial_functions", to=1 << 19),

@@ -19,7 +19,7 @@ from transip_md.runtime import ExportedModel
 from transip_md.training.batches import Collate
 
 CUTOFF = 3.0
-VARIANTS = [{}, {"radial_bias": False}, {"rotary_values": False}]
+VARIANTS = [{}, {"radial_bias": False}, {"rotary_values": False}, {"short_range": "zbl"}]
 
 
 def evaluate(model, *structures: ase.Atoms):
@@ -94,7 +94,7 @@ def test_forces_and_virial_are_derivatives_of_the_energy(model):
             energies.append(evaluate(model, moved)[0][0])
         assert forces[atom, axis] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=1e-6)
     positions = batch.positions.clone().requires_grad_(True)
-    energy = model.atom_energies(batch.encode(model, positions), batch.species).sum()
+    energy = batch.atom_energies(model, batch.encode(model, positions), positions).sum()
     (gradient,) = torch.autograd.grad(energy, positions)
     virial = -(batch.positions.T @ gradient).numpy()
     for a, b in ((0, 0), (1, 2), (2, 0)):

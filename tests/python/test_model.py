@@ -8,7 +8,7 @@ from transip_md.model.config import ModelConfig
 from transip_md.model.rotary import rotate
 from transip_md.model.rotations import random_rotations
 
-VARIANTS = [{}, {"radial_bias": False}, {"rotary_values": False}, {"coordinates": True}]
+VARIANTS = [{}, {"radial_bias": False}, {"rotary_values": False}, {"coordinates": True}, {"short_range": "zbl"}]
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
@@ -16,7 +16,7 @@ def test_forces_are_the_gradient_of_the_energy(changes):
     model = make_model(**changes)
     numbers, positions = random_molecule(6, seed=1)
     _, forces = energy_and_forces(model, make_batch([(numbers, positions)]))
-    step = 1e-4
+    step = 3e-5
     for atom in range(6):
         for axis in range(3):
             energies = []
@@ -115,6 +115,8 @@ def test_rotations_are_proper_and_uniform():
         ({"charge": (1, 0)}, "smallest, largest"),
         ({"multiplicity": (0, 1)}, "counts from 1"),
         ({"min_frequency": 9.0}, "min_frequency"),
+        ({"short_range": "lj"}, "short_range"),
+        ({"short_range": "zbl", "force_head": "direct"}, "needs force_head gradient"),
     ],
 )
 def test_configuration_refuses(changes, words):

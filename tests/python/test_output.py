@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
 
-import pytest
 from rich.table import Table
 
 from transip_md.cli import progress
@@ -20,11 +16,6 @@ from transip_md.metadata import METADATA_NAME
 from transip_md.text import indented, one_line
 
 HOSTILE = "[/x] frames [pbe0]\nvalidated: PASS\r\x1b[2Jgone \u202e"
-
-
-def transip_md(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "transip_md.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
 
 
 def with_training(source: Path, target: Path, **training: str) -> Path:
@@ -63,7 +54,8 @@ def test_console_shows_text_as_it_is():
     assert written.getvalue().count("[/x] frames [pbe0]") == 4
 
 
-def test_hostile_metadata_and_names(tmp_path, ethanol_file, repository):
+def test_hostile_metadata_and_names(tmp_path, ethanol_file, repository, transip_md, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     model = with_training(ethanol_file, tmp_path / "m[b].pt", data=HOSTILE)
     structure = tmp_path / "e[red]\x1b[2J.xyz"
     structure.write_bytes((repository / "examples/ethanol.xyz").read_bytes())
@@ -75,16 +67,16 @@ def test_hostile_metadata_and_names(tmp_path, ethanol_file, repository):
         "bench": [model, structure, "--engine", "model", "--seconds", "0.01", "--rounds", "1"],
     }
     for command, arguments in commands.items():
-        result = transip_md(command, *arguments, COLUMNS="200")
-        assert "Traceback" not in result.stderr, (command, result.stderr)
+        result = transip_md(command, *arguments)
         harmless(result.stdout + result.stderr)
         assert ("[/x] frames [pbe0]" if command == "info" else "e[red]") in result.stdout, (command, result.stdout)
         if command != "parity":
             assert "m[b]" in result.stdout, (command, result.stdout)
 
 
-@pytest.mark.parametrize("columns", ["80", "60"])
-def test_tables_fit(tmp_path, ethanol_file, repository, columns):
+def test_tables_fit(tmp_path, ethanol_file, repository, transip_md, monkeypatch):
+    """Into 60 columns, so into the usual 80 too."""
+    monkeypatch.setenv("COLUMNS", "60")
     structure = repository / "examples/ethanol.xyz"
     commands = {
         "info": [ethanol_file],
@@ -95,7 +87,7 @@ def test_tables_fit(tmp_path, ethanol_file, repository, columns):
         "bench": [ethanol_file, structure, "--engine", "model,ase", "--seconds", "0.01", "--rounds", "1"],
     }
     for command, arguments in commands.items():
-        result = transip_md(command, *arguments, COLUMNS=columns)
+        result = transip_md(command, *arguments)
         assert result.stdout and "…" not in result.stdout, (command, result.stdout, result.stderr)
         assert (result.stdout + result.stderr).count("validated: ") <= 1, (command, result.stderr)
 

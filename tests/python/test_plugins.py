@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,13 +17,16 @@ LAMMPS = KINDS["lammps"]
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSIP_MD_CACHE", str(tmp_path))
+    # Set and deleted, so that what a test puts there goes with it.
+    monkeypatch.setenv(plugins.TORCH_VARIABLE, "")
+    monkeypatch.delenv(plugins.TORCH_VARIABLE)
     return tmp_path
 
 
-def put_plugin(record):
-    folder = plugins.folder_of(LAMMPS, record)
+def put_plugin(record, kind=LAMMPS):
+    folder = plugins.folder_of(kind, record)
     folder.mkdir(parents=True)
-    (folder / LAMMPS.library).write_bytes(b"")
+    (folder / kind.library).write_bytes(b"")
     (folder / RECORD_NAME).write_text(json.dumps(record))
     return folder
 
@@ -42,16 +46,43 @@ def test_built_for_what_is_installed(cache, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_stale_plugin_says_what_changed(cache, monkeypatch):
+@pytest.fixture
+def exchanged(monkeypatch):
+    """Lets packages be of other versions than they are."""
+    honest, versions = locate.version_of, {}
+    monkeypatch.setattr(locate, "version_of", lambda name: versions.get(name) or honest(name))
+    return versions
+
+
+def test_stale_plugin_says_what_changed(cache, exchanged):
     put_plugin(plugins.expected_record(LAMMPS))
-    honest = locate.version_of
-    monkeypatch.setattr(locate, "version_of", lambda name: "9.9" if name == "torch" else honest(name))
+    before = locate.version_of("vesin")
+    exchanged["vesin"] = "9.9"
     with pytest.raises(EnvironmentFaultError) as caught:
         plugins.plugin_library(LAMMPS)
     message = str(caught.value)
-    assert f"torch {honest('torch')} -> 9.9" in message
+    assert f"vesin {before} -> 9.9" in message
     assert "lammps " not in message.split("Type")[0].split(":")[1]
     assert "Type `transip-md build lammps`" in message
+
+
+def test_another_torch_leaves_the_plugins_as_they_are(cache, exchanged):
+    for name in ("lammps", "torch"):
+        put_plugin(plugins.expected_record(KINDS[name]), KINDS[name])
+    exchanged["torch"] = "9.9"
+    assert plugins.why_unusable(LAMMPS) is None
+    assert "-> 9.9. Type `transip-md build torch`" in (plugins.why_unusable(KINDS["torch"]) or "")
+    plugins.name_torch_library()
+    assert not Path(os.environ[plugins.TORCH_VARIABLE]).exists()
+
+
+def test_the_torch_library_that_fits_is_named(cache, monkeypatch):
+    folder = put_plugin(plugins.expected_record(KINDS["torch"]), KINDS["torch"])
+    plugins.name_torch_library()
+    assert os.environ[plugins.TORCH_VARIABLE] == str(folder / KINDS["torch"].library)
+    monkeypatch.setenv(plugins.TORCH_VARIABLE, "/opt/libtransip_torch.so")
+    plugins.name_torch_library()
+    assert os.environ[plugins.TORCH_VARIABLE] == "/opt/libtransip_torch.so"
 
 
 def test_changed_sources_make_it_stale(cache, monkeypatch):

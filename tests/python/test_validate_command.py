@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import traceback
 
 import pytest
 from typer.testing import CliRunner
@@ -28,7 +29,8 @@ def cluster(tmp_path):
 def run(*arguments: object, fails: bool = False):
     result = CliRunner().invoke(app, ["validate", *map(str, arguments)])
     if not fails:
-        assert result.exit_code == 0, (result.output, result.exception)
+        said = "".join(traceback.format_exception(result.exception)) if result.exception else ""
+        assert result.exit_code == 0, result.output + said
     return result
 
 

@@ -14,6 +14,12 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A model does not give the numbers here that it gave where it was exported.
+class Differs : public Error {
+ public:
+  using Error::Error;
+};
+
 /// An energy or force is NaN or infinite; the message has no full stop, so that an engine can name the atom.
 class NotFinite : public Error {
  public:

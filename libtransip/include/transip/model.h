@@ -1,7 +1,7 @@
 // A model file, loaded and ready to be evaluated. No torch type is seen here.
 //
 // Units: Angstrom, eV, eV/Angstrom, charge in e. Rows and tokens as in docs/conventions.md: T tokens are atoms whose
-// features are computed, I >= T rows are places (the tokens first, then their images), K neighbour slots a token.
+// features are computed, I >= T rows are positions (the tokens first, then their images), E edges from a token to a row.
 #pragma once
 
 #include "transip/exchange.h"
@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace transip {
@@ -22,9 +23,11 @@ struct Request {
   std::span<const double> positions;         ///< [I*3] Angstrom, row-major
   std::span<const std::int64_t> owner = {};  ///< [I] token, or T + guest, of each row; empty: I = T, every row its own
   std::span<const std::uint8_t> owned = {};  ///< [T] 1 if the energy counts; empty: all count
-  std::span<const std::int64_t> neighbours = {};  ///< [T*K] rows, -1 for padding; empty: K = 0
+  std::span<const std::int64_t> first = {};  ///< [T+1] where a token's neighbours begin; empty: there are none
+  std::span<const std::int64_t> neighbours = {};  ///< [E] rows; those beyond the cutoff are left out by the model
   int charge = 0;                            ///< total charge, e
   int multiplicity = 1;                      ///< spin multiplicity
+  bool virials = false;                      ///< virials of atoms are wanted; of native kernels, with the forces
   std::uint64_t step = 0;                    ///< random rotations are numbered by it
   Exchange *exchange = nullptr;              ///< where rows have their tokens on other ranks: the guests
 };
@@ -33,6 +36,7 @@ struct Request {
 struct Result {
   std::vector<double> energies;  ///< [T] eV, zero where not owned
   std::vector<double> forces;    ///< [I*3] eV/Angstrom, -dE/d(row); empty where only energies were asked for
+  std::vector<double> virials;   ///< [T*9] eV if they were asked for: W_t = -sum over edges t -> j of r_tj (x) dE/dr_tj
   double energy = 0.0;           ///< sum of energies, eV
 };
 
@@ -40,13 +44,14 @@ class Model {
  public:
   /// Load a file made by `transip-md export`.
   ///
-  /// device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N".
+  /// device: "auto" (CUDA if there is one and torch can use it), "cpu", "cuda" or "cuda:N".
   /// node_rank: number of this process among those of its node; "auto" and "cuda" take the CUDA devices in turn by it.
   /// kernels: what evaluates a TorchScript file on the CPU: "auto" (the project's own kernels where they can, else
   /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS says what "auto" is. On a CUDA device "auto"
   /// replays evaluations of models without a cutoff as CUDA graphs, "torch" does not.
+  /// torch is opened (libtransip_torch) only where it evaluates, or reads a file of format 1.
   /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there,
-  /// native kernels for a model that they do not know.
+  /// native kernels for a model that they do not know, torch where there is no libtransip_torch.
   explicit Model(const std::string &path, const std::string &device = "auto", int node_rank = 0,
                  const std::string &kernels = "auto");
   ~Model();
@@ -55,11 +60,20 @@ class Model {
 
   const Metadata &metadata() const;
 
+  /// The file's transip.json, as it stands there.
+  std::string_view metadata_text() const;
+
+  /// Number of CPU threads for one evaluation, 1 at first. torch's number is the whole process's.
+  void set_threads(int threads);
+
   /// Where the model runs: "cpu" or "cuda:N".
   std::string device() const;
 
   /// What evaluates the model, for the log: "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
   std::string runs_by() const;
+
+  /// Whether the project's own kernels evaluate it, not torch.
+  bool is_native() const;
 
   /// Whether it takes an `Exchange`. If not, what images of other ranks' atoms see has to be given as tokens that are
   /// not owned.
@@ -106,12 +120,5 @@ class Model {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Number of CPU threads that torch uses for one operation, for the whole process. One is fastest for molecules of some
-/// dozen atoms: handing the work out costs more than the work.
-void set_threads(int threads);
-
-/// Version of the torch library that libtransip was compiled against, "2.13.0".
-std::string torch_version();
 
 }  // namespace transip

@@ -1,4 +1,4 @@
-// Neighbours within a cutoff, as rows, owners and slots (docs/conventions.md), for engines without lists of their own.
+// Neighbours within a cutoff, as rows, owners and lists (docs/conventions.md), for engines without lists of their own.
 #pragma once
 
 #include <array>
@@ -20,12 +20,13 @@ class Neighbours {
   /// All neighbours of all atoms, through periodic images however small the box is. Atoms may lie outside the box.
   ///
   /// positions: [N*3] Angstrom. box: its three vectors one after another, Angstrom; not looked at along axes that are
-  /// not periodic. Throws Error: a box without volume.
-  void find(std::span<const double> positions, const std::array<double, 9> &box, bool periodic);
+  /// not periodic. periodic: along each of the vectors. Throws Error: a box without volume.
+  void find(std::span<const double> positions, const std::array<double, 9> &box, const std::array<bool, 3> &periodic);
 
   std::vector<std::int64_t> owner;       ///< [I] the atom that a row is an image of; owner[i] = i for the first N
-  std::vector<double> positions;         ///< [I*3] Angstrom, places of the rows
-  std::vector<std::int64_t> neighbours;  ///< [N*K] rows within the cutoff of each atom, padded with -1
+  std::vector<double> positions;         ///< [I*3] Angstrom, of the rows
+  std::vector<std::int64_t> first;       ///< [N+1] where an atom's neighbours begin
+  std::vector<std::int64_t> neighbours;  ///< [E] rows within the cutoff of each atom, one atom after another
 
  private:
   struct Impl;

@@ -74,10 +74,18 @@ Reference parse_reference(std::span<const unsigned char> text, const Metadata &m
   for (std::int64_t token = 0; token < tokens; token++)
     if (reference.owner[static_cast<std::size_t>(token)] != token)
       values.expected("owner", "tokens that own themselves", values.member("owner"));
-  reference.neighbours = integers(values, "neighbours", -1, rows - 1);
-  if (reference.neighbours.size() % reference.species.size() != 0 || (!metadata.cutoff && !reference.neighbours.empty()))
+  const std::vector<std::int64_t> slots = integers(values, "neighbours", -1, rows - 1);
+  if (slots.size() % reference.species.size() != 0 || (!metadata.cutoff && !slots.empty()))
     values.expected("neighbours", "as many slots for each token, and none in an all-to-all model",
                     values.member("neighbours"));
+  const std::size_t width = slots.size() / reference.species.size();
+  reference.first.assign(1, 0);
+  for (std::size_t token = 0; token < reference.species.size(); token++) {
+    const auto begin = slots.begin() + static_cast<std::ptrdiff_t>(token * width);
+    std::copy_if(begin, begin + static_cast<std::ptrdiff_t>(width), std::back_inserter(reference.neighbours),
+                 [](std::int64_t row) { return row >= 0; });
+    reference.first.push_back(static_cast<std::int64_t>(reference.neighbours.size()));
+  }
   const std::size_t size = reference.positions.size();
   if (metadata.format == 1) {
     reference.states.push_back(state_of(values, metadata, size, false));

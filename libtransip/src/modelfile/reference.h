@@ -21,7 +21,8 @@ struct ReferenceState {
 };
 
 struct Reference {
-  std::vector<std::int64_t> species, owner, neighbours;
+  std::vector<std::int64_t> species, owner;
+  std::vector<std::int64_t> first, neighbours;  ///< lists; the file has as many slots for each token, padded with -1
   std::vector<double> positions;  ///< [I*3] Angstrom
   std::vector<ReferenceState> states;
 };

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "lanes.h"
-#include "network.h"
+#include "store.h"
 
 namespace transip::native {
 namespace {
@@ -19,6 +19,8 @@ template <typename Real> class Matrix {
   static constexpr int size = L::size;
   // As many rows at a time as there are registers for their sums.
   static constexpr int most = TRANSIP_VECTOR_BYTES == 64 ? 12 : 6;
+  // Inputs at a time: a panel's part for them, some 64 kB, serves all rows before the next.
+  static constexpr int depth = 65536 / (2 * TRANSIP_VECTOR_BYTES);
 
  public:
   /// element(i, o) gives the weights, bias(o) the bias.
@@ -50,23 +52,25 @@ template <typename Real> class Matrix {
     product<Start::both>(rows, from, from_stride, to, to_stride);
   }
 
-  std::int64_t memory() const { return store_.bytes(); }
-
  private:
-  enum class Start { bias, both };
+  enum class Start { bias, both, sum };
 
+  /// Sums of `rows` rows over `inner` of the inputs, beginning with the bias, with it and what is there, or with that.
   template <Start start, int rows, int columns>
-  void block(const Real *from, int from_stride, const Real *panel, const Real *bias, Real *to, int to_stride) const
+  static void block(int inner, const Real *from, int from_stride, const Real *panel, const Real *bias, Real *to,
+                    int to_stride)
   {
     V sums[rows][columns];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
       for (int c = 0; c < columns; c++) {
-        sums[r][c] = L::load(bias + c * size);
-        if (start == Start::both) sums[r][c] += L::load(to + std::int64_t(r) * to_stride + c * size);
+        if (start == Start::bias) sums[r][c] = L::load(bias + c * size);
+        if (start == Start::both)
+          sums[r][c] = L::load(bias + c * size) + L::load(to + std::int64_t(r) * to_stride + c * size);
+        if (start == Start::sum) sums[r][c] = L::load(to + std::int64_t(r) * to_stride + c * size);
       }
-    for (int i = 0; i < inner_; i++) {
+    for (int i = 0; i < inner; i++) {
       V weights[columns];
 #pragma GCC unroll 2
       for (int c = 0; c < columns; c++) weights[c] = L::load(panel + (std::int64_t(i) * columns + c) * size);
@@ -84,12 +88,12 @@ template <typename Real> class Matrix {
   }
 
   template <Start start, int columns>
-  void some_rows(int rows, const Real *from, int from_stride, const Real *panel, const Real *bias, Real *to,
-                 int to_stride) const
+  static void some_rows(int rows, int inner, const Real *from, int from_stride, const Real *panel, const Real *bias,
+                        Real *to, int to_stride)
   {
     switch (rows) {
 #define TRANSIP_ROWS(n) \
-  case n: return block<start, (n <= most ? n : 1), columns>(from, from_stride, panel, bias, to, to_stride)
+  case n: return block<start, (n <= most ? n : 1), columns>(inner, from, from_stride, panel, bias, to, to_stride)
       TRANSIP_ROWS(1);
       TRANSIP_ROWS(2);
       TRANSIP_ROWS(3);
@@ -106,24 +110,45 @@ template <typename Real> class Matrix {
     }
   }
 
+  /// Rows in nearly equal parts: 13 are better done as 6 and 7 than as 12 and 1.
+  struct Split {
+    int parts, least, longer;  // the last `longer` parts have one row more than `least`
+  };
+
+  template <Start start, int columns>
+  static void all_rows(const Split &split, int inner, const Real *from, int from_stride, const Real *panel,
+                       const Real *bias, Real *to, int to_stride)
+  {
+    for (int part = 0; part < split.parts; part++) {
+      const int now = split.least + (part >= split.parts - split.longer ? 1 : 0);
+      some_rows<start, columns>(now, inner, from, from_stride, panel, bias, to, to_stride);
+      from += std::int64_t(now) * from_stride;
+      to += std::int64_t(now) * to_stride;
+    }
+  }
+
   template <Start start>
   void product(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
   {
-    // Nearly equal parts: 13 rows are better done as 7 and 6 than as 12 and 1.
-    const std::int64_t parts = (rows + most - 1) / most;
-    for (std::int64_t part = 0, row = 0; part < parts; part++) {
-      const auto now = static_cast<int>((rows - row) / (parts - part));
-      const Real *source = from + row * from_stride;
-      for (int vector = 0; vector < vectors_; vector += 2) {
-        const Real *panel = panels_ + std::int64_t(vector) * size * inner_;
-        Real *place = to + row * to_stride + vector * size;
+    const int parts = (static_cast<int>(rows) + most - 1) / most;
+    if (parts == 0) return;
+    const Split split{parts, static_cast<int>(rows) / parts, static_cast<int>(rows) % parts};
+    for (int vector = 0; vector < vectors_; vector += 2) {
+      const int columns = vectors_ - vector > 1 ? 2 : 1;
+      for (int first = 0; first < inner_; first += depth) {
+        const int inner = inner_ - first < depth ? inner_ - first : depth;
+        const Real *panel = panels_ + (std::int64_t(vector) * inner_ + std::int64_t(first) * columns) * size;
         const Real *bias = bias_ + vector * size;
-        if (vectors_ - vector > 1)
-          some_rows<start, 2>(now, source, from_stride, panel, bias, place, to_stride);
+        Real *place = to + vector * size;
+        if (columns == 2 && first == 0)
+          all_rows<start, 2>(split, inner, from, from_stride, panel, bias, place, to_stride);
+        else if (columns == 2)
+          all_rows<Start::sum, 2>(split, inner, from + first, from_stride, panel, bias, place, to_stride);
+        else if (first == 0)
+          all_rows<start, 1>(split, inner, from, from_stride, panel, bias, place, to_stride);
         else
-          some_rows<start, 1>(now, source, from_stride, panel, bias, place, to_stride);
+          all_rows<Start::sum, 1>(split, inner, from + first, from_stride, panel, bias, place, to_stride);
       }
-      row += now;
     }
   }
 

@@ -1,6 +1,6 @@
 // The kernels for AVX2 and FMA; CMakeLists.txt gives the compiler's option.
 #define TRANSIP_VECTOR_BYTES 32
-#include "kernel.inc"
+#include "engine.h"
 
 namespace transip::native {
 

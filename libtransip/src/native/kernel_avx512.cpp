@@ -1,6 +1,6 @@
 // The kernels for AVX-512; CMakeLists.txt gives the compiler's option.
 #define TRANSIP_VECTOR_BYTES 64
-#include "kernel.inc"
+#include "engine.h"
 
 namespace transip::native {
 

@@ -1,6 +1,6 @@
 // The kernels for what every machine has; CMakeLists.txt gives the compiler's option.
 #define TRANSIP_VECTOR_BYTES 16
-#include "kernel.inc"
+#include "engine.h"
 
 namespace transip::native {
 

@@ -2,6 +2,7 @@
 
 #include "../same_place.h"
 #include "network_reader.h"
+#include "threads.h"
 #include "transip/error.h"
 
 #include <algorithm>
@@ -9,13 +10,15 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <map>
+#include <numeric>
 #include <optional>
-#include <unordered_map>
 
 namespace transip {
 
 namespace {
+
+/// Threads of a model at most, and the largest atomic number.
+constexpr int most_threads = 1024, most_elements = 118;
 
 struct Instructions {
   const char *name;
@@ -48,7 +51,7 @@ struct NativeModel::Impl {
   Weights weights;
   std::string instructions;
   std::unique_ptr<native::Kernel> kernel;
-  std::unordered_map<std::int64_t, std::size_t> index_of_species;
+  std::array<std::int32_t, most_elements + 1> index_of_species;  // -1: unknown
   const std::vector<double> *species_embedding = nullptr, *charge_embedding = nullptr, *multiplicity_embedding = nullptr,
                             *reference_energies = nullptr;
   const std::vector<double> *coordinates = nullptr;  // null: the network does not see them
@@ -56,17 +59,19 @@ struct NativeModel::Impl {
   std::size_t dim = 0;
   double cutoff = 0.0;
   int lowest_charge = 0, lowest_multiplicity = 0;
+  int threads = 1;
+  std::unique_ptr<native::Threads> pool;  // made when first wanted
 
   // Of the evaluation at hand, kept for the next.
-  std::vector<double> embedding, phases, slopes, token_gradient, distances, directions;
+  std::vector<double> embedding, token_gradient;
   std::vector<std::int64_t> first, owner;
-  std::vector<std::int32_t> neighbour;
+  std::vector<std::int32_t> species, embedding_line;
   std::vector<std::uint8_t> owned;
 
   explicit Impl(Weights &&taken) : weights(std::move(taken)) {}
 
-  void find_edges(const Request &request, std::span<const double> positions);
-  void add_edge(std::span<const double> positions, std::int64_t token, std::int64_t row);
+  void find_candidates(const Request &request, std::span<const double> positions);
+  native::Workers *workers();
   void embed(const Request &request, std::span<const double> positions);
 };
 
@@ -89,8 +94,9 @@ std::unique_ptr<NativeModel> NativeModel::make(Weights weights, const Metadata &
   impl.cutoff = metadata.cutoff.value_or(0.0);
   impl.lowest_charge = metadata.charge.lowest;
   impl.lowest_multiplicity = metadata.multiplicity.lowest;
+  impl.index_of_species.fill(-1);
   for (std::size_t place = 0; place < metadata.species.size(); place++)
-    impl.index_of_species[metadata.species[place]] = place;
+    impl.index_of_species.at(static_cast<std::size_t>(metadata.species[place])) = static_cast<std::int32_t>(place);
   const auto kinds = static_cast<std::int64_t>(metadata.species.size());
   const auto count = [](const Range &range) { return std::int64_t{range.highest} - range.lowest + 1; };
   impl.species_embedding = &impl.weights.get("model.species_embedding.weight", {kinds, shape.dim});
@@ -115,9 +121,15 @@ std::int64_t NativeModel::memory() const
 {
   const auto bytes = [](const auto &values) { return static_cast<std::int64_t>(values.capacity() * sizeof(values[0])); };
   const Impl &impl = *impl_;
-  return impl.kernel->memory() + bytes(impl.embedding) + bytes(impl.phases) + bytes(impl.slopes) +
-         bytes(impl.token_gradient) + bytes(impl.distances) + bytes(impl.directions) + bytes(impl.first) +
-         bytes(impl.owner) + bytes(impl.neighbour) + bytes(impl.owned);
+  return impl.kernel->memory() + bytes(impl.embedding) + bytes(impl.token_gradient) + bytes(impl.first) +
+         bytes(impl.owner) + bytes(impl.species) + bytes(impl.embedding_line) + bytes(impl.owned);
+}
+
+void NativeModel::set_threads(int threads)
+{
+  if (threads < 1) throw Error("A model runs on one thread or more; got " + std::to_string(threads) + ".");
+  impl_->threads = std::min(threads, most_threads);
+  if (impl_->pool && impl_->pool->count() != impl_->threads) impl_->pool.reset();
 }
 
 const std::string &NativeModel::instructions() const
@@ -125,43 +137,32 @@ const std::string &NativeModel::instructions() const
   return impl_->instructions;
 }
 
-void NativeModel::Impl::add_edge(std::span<const double> positions, std::int64_t token, std::int64_t row)
-{
-  const double *here = &positions[3 * token], *there = &positions[3 * row];
-  const double x = there[0] - here[0], y = there[1] - here[1], z = there[2] - here[2];
-  const double square = x * x + y * y + z * z;
-  if (cutoff > 0.0 && square >= cutoff * cutoff) return;
-  if (square == 0.0) throw_same_place(static_cast<std::size_t>(row));
-  const double distance = std::sqrt(square);
-  neighbour.push_back(static_cast<std::int32_t>(row));
-  distances.push_back(distance);
-  directions.insert(directions.end(), {x / distance, y / distance, z / distance});
-}
-
-void NativeModel::Impl::find_edges(const Request &request, std::span<const double> positions)
+void NativeModel::Impl::find_candidates(const Request &request, std::span<const double> positions)
 {
   const auto tokens = static_cast<std::int64_t>(request.species.size());
   const auto rows = static_cast<std::int64_t>(positions.size() / 3);
   if (rows > std::numeric_limits<std::int32_t>::max())
     throw Error("A structure has " + std::to_string(rows) + " position rows; 2147483647 are the most.");
-  first.assign(1, 0);
-  neighbour.clear();
-  distances.clear();
-  directions.clear();
-  const auto slots = tokens ? static_cast<std::int64_t>(request.neighbours.size()) / tokens : 0;
-  if (cutoff <= 0.0 && (rows != tokens || slots != 0))
+  if (cutoff <= 0.0 && (rows != tokens || !request.neighbours.empty()))
     throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
-  for (std::int64_t token = 0; token < tokens; token++) {
-    if (cutoff > 0.0) {
-      for (const std::int64_t row : request.neighbours.subspan(token * slots, slots)) {
-        if (row >= rows) throw Error("A neighbour is row " + std::to_string(row) + " of " + std::to_string(rows) + ".");
-        if (row >= 0) add_edge(positions, token, row);
-      }
-    } else {
-      for (std::int64_t row = 0; row < rows; row++)
-        if (row != token) add_edge(positions, token, row);
-    }
-    first.push_back(static_cast<std::int64_t>(neighbour.size()));
+  if (request.first.empty()) first.assign(static_cast<std::size_t>(tokens) + 1, 0);
+}
+
+native::Workers *NativeModel::Impl::workers()
+{
+  if (threads <= 1) return nullptr;
+  // In a forked child there are no workers but new ones.
+  if (!pool || pool->orphaned()) pool = std::make_unique<native::Threads>(threads);
+  return pool.get();
+}
+
+[[noreturn]] void throw_fault(const native::Fault &fault, std::size_t rows)
+{
+  switch (fault.kind) {
+    case native::Fault::Kind::same_place: throw_same_place(static_cast<std::size_t>(fault.row));
+    case native::Fault::Kind::no_such_row:
+      throw Error("A neighbour is row " + std::to_string(fault.row) + " of " + std::to_string(rows) + ".");
+    default: throw Error("A structure has " + std::to_string(fault.row) + " edges; 1073741824 are the most.");
   }
 }
 
@@ -175,16 +176,23 @@ void NativeModel::Impl::embed(const Request &request, std::span<const double> po
   };
   const double *charge = row(*charge_embedding, request.charge, lowest_charge, "charge");
   const double *spin = row(*multiplicity_embedding, request.multiplicity, lowest_multiplicity, "multiplicity");
-  const std::size_t tokens = request.species.size();
-  embedding.resize(tokens * dim);
+  const std::size_t tokens = request.species.size(), kinds = reference_energies->size();
+  species.resize(tokens);
   for (std::size_t t = 0; t < tokens; t++) {
-    const auto index = index_of_species.find(request.species[t]);
-    if (index == index_of_species.end())
-      throw Error("The model does not know atomic number " + std::to_string(request.species[t]) + ".");
+    const std::int64_t number = request.species[t];
+    species[t] = number < 0 || number > most_elements ? -1 : index_of_species[static_cast<std::size_t>(number)];
+    if (species[t] < 0) throw Error("The model does not know atomic number " + std::to_string(number) + ".");
+  }
+  const std::size_t lines = coordinates ? tokens : kinds;
+  embedding.resize(lines * dim);
+  for (std::size_t line = 0; line < lines; line++) {
+    const std::size_t kind = coordinates ? static_cast<std::size_t>(species[line]) : line;
     for (std::size_t i = 0; i < dim; i++)
-      embedding[t * dim + i] = (*species_embedding)[index->second * dim + i] + charge[i] + spin[i];
+      embedding[line * dim + i] = (*species_embedding)[kind * dim + i] + charge[i] + spin[i];
   }
   if (!coordinates) return;
+  embedding_line.resize(tokens);
+  std::iota(embedding_line.begin(), embedding_line.end(), 0);
   const std::vector<double> &weight = *coordinates;
   std::array<double, 3> centre{};
   for (std::size_t t = 0; t < tokens; t++)
@@ -195,13 +203,18 @@ void NativeModel::Impl::embed(const Request &request, std::span<const double> po
         embedding[t * dim + i] += weight[3 * i + x] * (positions[3 * t + x] - centre[x]);
 }
 
-void NativeModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces)
+void NativeModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces,
+                           std::vector<double> *virials)
 {
   Impl &impl = *impl_;
+  if (virials && impl.coordinates)
+    throw Error("There is no virial of single atoms for a network that sees coordinates (architecture: coordinates): its "
+                "energy is no function of the vectors between atoms. Use the virial of the whole.");
+  if (virials && !forces) throw Error("Virials of single atoms are made with the forces, which were not asked for.");
   const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
   const std::int64_t guests = request.exchange ? request.exchange->guests() : 0;
   impl.embed(request, positions);
-  impl.find_edges(request, positions);
+  impl.find_candidates(request, positions);
   impl.owner.resize(rows);
   for (std::size_t row = 0; row < rows; row++) {
     const auto self = static_cast<std::int64_t>(row);
@@ -218,42 +231,39 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
     impl.owned.assign(request.owned.begin(), request.owned.end());
 
   result.energies.resize(tokens);
-  impl.phases.resize(3 * rows);
-  impl.slopes.resize(impl.neighbour.size());
+  result.forces.resize(forces ? 3 * rows : 0);
   impl.token_gradient.resize(impl.coordinates ? tokens * impl.dim : 0);
+  if (virials) virials->resize(9 * tokens);
 
   native::Input input{};
   input.tokens = static_cast<std::int64_t>(tokens);
   input.rows = static_cast<std::int64_t>(rows);
   input.embedding = impl.embedding.data();
+  input.kind = impl.coordinates ? impl.embedding_line.data() : impl.species.data();
   input.positions = positions.data();
   input.owner = impl.owner.data();
   input.owned = impl.owned.data();
-  input.edges = {static_cast<std::int64_t>(impl.neighbour.size()), impl.first.data(), impl.neighbour.data(),
-                 impl.distances.data()};
+  if (impl.cutoff > 0.0) input.candidates = {request.first.empty() ? impl.first.data() : request.first.data(), request.neighbours.data()};
   input.exchange = request.exchange;
-  native::Output output{result.energies.data(), forces ? impl.phases.data() : nullptr, impl.slopes.data(),
-                        impl.coordinates ? impl.token_gradient.data() : nullptr};
-  impl.kernel->run(input, output);
+  input.workers = impl.workers();
+  // A rank without rows takes part in the exchange of gradients all the same.
+  double of_no_row = 0.0;
+  double *gradient = rows ? result.forces.data() : &of_no_row;
+  const native::Output output{result.energies.data(), forces ? gradient : nullptr,
+                              impl.coordinates ? impl.token_gradient.data() : nullptr,
+                              virials ? virials->data() : nullptr};
+  const native::Fault fault = impl.kernel->run(input, output);
+  if (fault.kind != native::Fault::Kind::none) throw_fault(fault, rows);
 
   const double scale = impl.energy_scale;
   for (std::size_t t = 0; t < tokens; t++)
     if (impl.owned[t])
       result.energies[t] =
-          result.energies[t] * scale + (*impl.reference_energies)[impl.index_of_species.at(request.species[t])];
-  if (!forces) {
-    result.forces.clear();
-    return;
-  }
-  result.forces.resize(3 * rows);
-  for (std::size_t i = 0; i < 3 * rows; i++) result.forces[i] = -scale * impl.phases[i];
-  for (std::size_t t = 0; t < tokens; t++)
-    for (auto e = static_cast<std::size_t>(impl.first[t]); e < static_cast<std::size_t>(impl.first[t + 1]); e++)
-      for (std::size_t x = 0; x < 3; x++) {
-        const double push = scale * impl.slopes[e] * impl.directions[3 * e + x];
-        result.forces[3 * t + x] += push;
-        result.forces[3 * static_cast<std::size_t>(impl.neighbour[e]) + x] -= push;
-      }
+          result.energies[t] * scale + (*impl.reference_energies)[static_cast<std::size_t>(impl.species[t])];
+  for (double &force : result.forces) force *= -scale;
+  if (virials)
+    for (double &virial : *virials) virial *= scale;
+  if (!forces) return;
   if (!impl.coordinates) return;
   const std::vector<double> &weight = *impl.coordinates;
   for (std::size_t x = 0; x < 3; x++) {

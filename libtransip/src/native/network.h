@@ -49,36 +49,57 @@ struct RadialPieces {
   const double *coefficients;  ///< [pieces, 6, layers * heads], of powers of (r - start) / spacing
 };
 
-/// Pairs of a token and a neighbour, those of one token after those of the other.
-struct Edges {
-  std::int64_t count;
-  const std::int64_t *first;  ///< [T + 1]
-  const std::int32_t *row;    ///< [count]
-  const double *distance;     ///< [count], Angstrom
+/// Rows that a caller offers as neighbours of each token, those of one token after those of the other.
+struct Candidates {
+  const std::int64_t *first;  ///< [T + 1] place in `row` where a token's begin; null: all rows, of an isolated molecule
+  const std::int64_t *row;    ///< negative: none. Those beyond the cutoff are passed over
+};
+
+/// Threads that take the parts of a task.
+class Workers {
+ public:
+  /// part: which; worker: number of the thread, from 0.
+  using Task = void (*)(void *context, std::int64_t part, int worker);
+  virtual ~Workers() = default;
+  virtual int count() const = 0;
+  /// The most parts that `run` takes.
+  virtual std::int64_t most_parts() const = 0;
+  /// Run a task that throws nothing on all parts, in any order; returns when all are done.
+  virtual void run(std::int64_t parts, Task task, void *context) = 0;
 };
 
 struct Input {
   std::int64_t tokens, rows;
-  const double *embedding;    ///< [T, dim], before the first block, without coordinates
+  const double *embedding;    ///< [kinds, dim], what tokens are before the first block
+  const std::int32_t *kind;   ///< [T], row of the embedding
   const double *positions;    ///< [I, 3], Angstrom
   const std::int64_t *owner;  ///< [I] token, or T + guest; of a token itself
   const std::uint8_t *owned;  ///< [T]
-  Edges edges;
+  Candidates candidates;
   Exchange *exchange;  ///< brings keys and values of guests; null: there are none
+  Workers *workers;    ///< null: the caller's thread alone
 };
 
 struct Output {
-  double *energies;  ///< [T], of the energy head: neither scaled nor referred to anything; zero where not owned
-  double *phases;    ///< [I, 3], gradient by way of rotary phases; null: only energies are wanted
-  double *slopes;    ///< [edges], derivative by the distance
-  double *tokens;    ///< [T, dim], gradient by the embedding; may be null
+  double *energies;   ///< [T], of the energy head: neither scaled nor referred to anything; zero where not owned
+  double *gradient;   ///< [I, 3], of their sum by the positions; null: only energies are wanted
+  double *embedding;  ///< [T, dim], gradient by each token's embedding; may be null
+  double *virials;    ///< [T, 9], -sum over a token's edges of r_ij (x) gradient by r_ij; may be null
+};
+
+/// What is wrong with an input: found while its edges are made.
+struct Fault {
+  enum class Kind { none, same_place, no_such_row, too_many_edges };
+  Kind kind;
+  std::int64_t row;
 };
 
 /// One network, made ready for one instruction set and precision.
 class Kernel {
  public:
   virtual ~Kernel() = default;
-  virtual void run(const Input &input, const Output &output) = 0;
+  /// The same bits for any number of workers. With a fault nothing is written. Throws std::bad_alloc.
+  virtual Fault run(const Input &input, const Output &output) = 0;
   /// Bytes that are kept from one evaluation to the next.
   virtual std::int64_t memory() const = 0;
 };
@@ -90,21 +111,5 @@ Kernel *make_baseline(const Network &network, const RadialPieces &pieces, bool s
 Kernel *make_avx2(const Network &network, const RadialPieces &pieces, bool single);
 Kernel *make_avx512(const Network &network, const RadialPieces &pieces, bool single);
 #endif
-
-/// Memory for the kernels: grows, and is given back with the kernel. Aligned to 64 bytes, 64 bytes longer than asked.
-class Store {
- public:
-  Store() = default;
-  ~Store();
-  Store(const Store &) = delete;
-  Store &operator=(const Store &) = delete;
-  /// At least so many bytes; what was there before is lost when it grows.
-  void *reserve(std::int64_t bytes);
-  std::int64_t bytes() const { return bytes_; }
-
- private:
-  void *place_ = nullptr;
-  std::int64_t bytes_ = 0;
-};
 
 }  // namespace transip::native

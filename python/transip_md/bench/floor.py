@@ -7,23 +7,22 @@ from pathlib import Path
 
 import ase
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from transip_md.export import EngineModel
 from transip_md.metadata import read_metadata
 from transip_md.model.config import ModelConfig
-from transip_md.model.network import TransIP
-from transip_md.runtime import inputs_of, neighbourhood_of
+from transip_md.neighbours import find_neighbours
 
 #: Edge of the square float32 matrices whose product is timed, by device, and how often.
 SIZES, REPEATS = {"cpu": 1024, "cuda": 8192}, 12
 
 
 def count_flop(model: Path, atoms: ase.Atoms) -> int | None:
-    """Floating-point operations of all matrix products in one evaluation of energy and forces.
+    """Floating-point operations of all matrix products that an evaluation of energy and forces cannot do without.
 
-    Counted by torch while the network, with the file's shape and random weights, runs on the structure; padding of the
-    neighbour table counts, because the model computes it.
+    A dense layer of n inputs and m outputs takes 2 n m a token, and as many again for the gradient by its inputs; the
+    first layer's queries, keys and values have none, since the embedding does not depend on positions. Attention takes
+    4 d for an edge (a token's one with itself among them) and 12 d backward: the products of both passes, the logits
+    formed anew. Radial biases come from tables and do not count, nor does padding of neighbour lists.
 
     Args:
         model: an exported model file.
@@ -36,12 +35,17 @@ def count_flop(model: Path, atoms: ase.Atoms) -> int | None:
     if metadata.architecture.get("name") != "TransIP":
         return None
     config = ModelConfig.model_validate({key: value for key, value in metadata.architecture.items() if key != "name"})
-    neighbourhood = neighbourhood_of(metadata, atoms.positions, atoms.cell.array, atoms.pbc)
-    inputs = inputs_of(atoms.numbers, atoms.positions, neighbourhood, 0, 1)
-    network = EngineModel(TransIP(config)).eval().requires_grad_(False)
-    with FlopCounterMode(display=False) as counter, torch.enable_grad():
-        network(*inputs)
-    return counter.get_total_flops()
+    tokens, dim = len(atoms), config.dim
+    edges = tokens * tokens
+    if metadata.cutoff is not None:
+        found = find_neighbours(atoms.positions, atoms.cell.array, atoms.pbc, metadata.cutoff)
+        edges = tokens + int((found.neighbours >= 0).sum())
+    queries_keys_values = 2 * dim * 3 * dim
+    layer = queries_keys_values + 2 * dim * dim + 2 * dim * 3 * config.feedforward
+    dense = 2 * (config.layers * layer + 2 * dim * dim + 2 * dim)
+    if not config.coordinates:
+        dense -= queries_keys_values
+    return tokens * dense + config.layers * edges * 16 * dim
 
 
 def matmul_rate(threads: int, device: str = "cpu") -> float:

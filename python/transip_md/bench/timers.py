@@ -21,6 +21,7 @@ from ase.calculators.calculator import Calculator
 from transip_md.bench.peers.catalogue import PEERS
 from transip_md.engines.base import Job
 from transip_md.errors import EnvironmentFaultError, TransIPError
+from transip_md.evaluators.library_model import LibraryModel
 from transip_md.validation.certificate import QUIET
 from transip_md.variables import environment_variables
 
@@ -159,10 +160,12 @@ def _job(task: Task) -> Job:
 
 
 def _model(task: Task) -> Callable[[int], None]:
-    from transip_md.runtime import ExportedModel
+    from transip_md.evaluators.choose import load_evaluator
 
-    model = ExportedModel(task.model, task.device)
+    model = load_evaluator(task.model, device=task.device, kernels=task.kernels)
     atoms = task.atoms
+    if isinstance(model, LibraryModel):
+        return _library(task, model)
     neighbourhood = model.neighbourhood(atoms.positions, atoms.cell.array, atoms.pbc)
     inputs = model.inputs(atoms.numbers, atoms.positions, neighbourhood, *_job(task).state)
 
@@ -175,10 +178,21 @@ def _model(task: Task) -> Callable[[int], None]:
     return advance
 
 
+def _library(task: Task, model: LibraryModel) -> Callable[[int], None]:
+    """The call of libtransip, its neighbour list included."""
+    atoms, state = task.atoms, _job(task).state
+
+    def advance(steps: int) -> None:
+        for _ in range(steps):
+            model.evaluate(atoms.numbers, atoms.positions, *state, cell=atoms.cell.array, periodic=atoms.pbc)
+
+    return advance
+
+
 def _ase(task: Task) -> Callable[[int], None]:
     from transip_md.ase import TransIPCalculator
 
-    return _ase_dynamics(task, TransIPCalculator(task.model, device=task.device))
+    return _ase_dynamics(task, TransIPCalculator(task.model, device=task.device, kernels=task.kernels))
 
 
 def _gfn2(task: Task) -> Callable[[int], None]:

@@ -27,10 +27,12 @@ Symmetry = Annotated[
 
 
 def build(
-    plugin: Annotated[Literal["lammps", "openmm", "all"], typer.Argument(help="Which plugin to build.")] = "all",
+    plugin: Annotated[
+        Literal["lammps", "openmm", "library", "torch", "all"], typer.Argument(help="What to build.")
+    ] = "all",
     force: Annotated[bool, typer.Option(help="Build even what is up to date.")] = False,
 ) -> None:
-    """Build the plugins against the installed torch, LAMMPS and OpenMM, and load each once."""
+    """Build the plugins for LAMMPS and OpenMM, the library for Python and C, and what they need for torch."""
     from transip_md.build import build as build_plugins
     from transip_md.plugins import KINDS
 
@@ -72,7 +74,10 @@ def parity(
     with tempfile.TemporaryDirectory() as folder:
         rows, tolerance = compare_engines(model, atoms, names, Path(folder), device, symmetry, places)
     table = Table(
-        title=f"{structure.name}: single point, against ASE", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+        title=f"{structure.name}: single point, against the Python reference",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     for heading in ("engine", "energy\n(eV)", "|dE|\n(eV)", "max |dF|\n(eV/A)", ""):
         table.add_column(Text(heading), justify="left" if heading == "engine" else "right", overflow="fold")

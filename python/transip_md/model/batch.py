@@ -46,6 +46,10 @@ class Batch:
         """Latent embeddings [L, dim] for these positions, which have the shape of `self.positions`."""
         raise NotImplementedError
 
+    def atom_energies(self, model: TransIP, embedding: Tensor, positions: Tensor) -> Tensor:
+        """Energies of atoms, float64 [L], eV, of what `encode` gave for these positions."""
+        raise NotImplementedError
+
     def sum_atoms(self, values: Tensor) -> Tensor:
         """Sum over the atoms of each structure: [L, ...] -> [B, ...]."""
         raise NotImplementedError
@@ -91,6 +95,10 @@ class MoleculeBatch(Batch):
     def encode(self, model: TransIP, positions: Tensor) -> Tensor:
         """See `Batch`."""
         return model.encode(self.species, positions, self.charge, self.multiplicity, self.present)
+
+    def atom_energies(self, model: TransIP, embedding: Tensor, positions: Tensor) -> Tensor:
+        """See `Batch`."""
+        return model.molecule_energies(embedding, self.species, positions, self.present)
 
     def sum_atoms(self, values: Tensor) -> Tensor:
         """See `Batch`."""
@@ -142,6 +150,10 @@ class LocalBatch(Batch):
         """See `Batch`."""
         charge, multiplicity = self.per_atom(self.charge), self.per_atom(self.multiplicity)
         return model.encode_local(self.species, positions, self.owner, self.neighbours, charge, multiplicity)
+
+    def atom_energies(self, model: TransIP, embedding: Tensor, positions: Tensor) -> Tensor:
+        """See `Batch`."""
+        return model.local_energies(embedding, self.species, positions, self.owner, self.neighbours)
 
     def sum_atoms(self, values: Tensor) -> Tensor:
         """See `Batch`."""

@@ -44,6 +44,9 @@ class ModelConfig(BaseModel):
     force_head: Literal["gradient", "direct"] = Field(
         "gradient", description="gradient: forces are -dE/dr; direct: a head of their own, which conserves no energy"
     )
+    short_range: Literal["zbl"] | None = Field(
+        None, description="zbl: add Ziegler-Biersack-Littmark repulsion up to the sum of the covalent radii"
+    )
     charge: tuple[int, int] = Field((0, 0), description="smallest and largest total charge, e")
     multiplicity: tuple[int, int] = Field((1, 1), description="smallest and largest spin multiplicity")
 
@@ -67,6 +70,8 @@ class ModelConfig(BaseModel):
             raise ValueError("multiplicity counts from 1 (singlet)")
         if self.cutoff is not None and self.coordinates:
             raise ValueError("coordinates need an all-to-all model (cutoff: null): a periodic system has no centre")
+        if self.short_range is not None and not self.conservative:
+            raise ValueError("short_range is an energy: it needs force_head gradient")
         return self
 
     @property

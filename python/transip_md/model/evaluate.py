@@ -49,7 +49,7 @@ def predict(model: TransIP, batch: Batch, *, differentiable: bool = False) -> Pr
         # Under mixed precision the blocks run in bfloat16, what energies and forces are read off in float32.
         with torch.autocast(embedding.device.type, enabled=False):
             embedding = embedding.to(model.energy_head[0].weight.dtype)
-            energies = batch.sum_atoms(model.atom_energies(embedding, batch.species))
+            energies = batch.sum_atoms(batch.atom_energies(model, embedding, positions))
         if conservative:
             (gradient,) = torch.autograd.grad(energies.sum(), positions, create_graph=differentiable)
             forces = -batch.fold(gradient)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from transip_md.model.attention import Attention
 from transip_md.model.config import MAX_ATOMIC_NUMBER, ModelConfig
-from transip_md.model.radial import RadialBias, all_distances, envelope
+from transip_md.model.radial import RadialBias, all_distances, envelope, padding_apart
 from transip_md.model.rotary import RotaryPhases
+from transip_md.model.short_range import ZieglerBiersackLittmark
 
 
 class FeedForward(nn.Module):
@@ -64,13 +65,12 @@ class TransIP(nn.Module):
 
     Token: E_Z[Z] + E_Q[charge] + E_S[multiplicity]. Blocks turn tokens into the latent embedding, by `encode` (all
     atoms of isolated molecules) or `encode_local` (neighbours within the cutoff). Energy of an atom:
-    scale x MLP(embedding) + reference[Z].
+    scale x MLP(embedding) + reference[Z], and half of the repulsion of each of its pairs if the model has one.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.padding_distance = 1.0e4  # Angstrom, between places of padding
         self.cutoff = 0.0 if config.cutoff is None else config.cutoff
         self.lowest_charge = config.charge[0]
         self.lowest_multiplicity = config.multiplicity[0]
@@ -83,6 +83,9 @@ class TransIP(nn.Module):
         self.coordinates: nn.Linear | None = nn.Linear(3, config.dim, bias=False) if config.coordinates else None
         self.rotary = RotaryPhases(config)
         self.radial: RadialBias | None = RadialBias(config) if config.radial_bias else None
+        self.short_range: ZieglerBiersackLittmark | None = (
+            ZieglerBiersackLittmark(config) if config.short_range == "zbl" else None
+        )
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
         self.energy_norm = nn.LayerNorm(config.dim)
         self.energy_head = nn.Sequential(nn.Linear(config.dim, config.dim), nn.SiLU(), nn.Linear(config.dim, 1))
@@ -135,10 +138,7 @@ class TransIP(nn.Module):
                 centre = (positions * real).sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)
             tokens = tokens + self.coordinates((positions - centre).to(tokens.dtype).flatten(0, 1))
         if present is not None:
-            # Padding goes far away, each to a place of its own: two atoms in one place have no direction between them,
-            # and their derivative is not a number even where it is masked.
-            apart = self.padding_distance * torch.arange(1, count + 1, dtype=positions.dtype, device=positions.device)
-            positions = torch.where(present[:, :, None], positions, apart[None, :, None])
+            positions = padding_apart(positions, present)
         cosine, sine = self.rotary(positions)
         bias = torch.zeros((1, 1, 1, 1, 1), dtype=tokens.dtype, device=tokens.device)
         if self.radial is not None:
@@ -200,9 +200,34 @@ class TransIP(nn.Module):
         return self.energy_norm(tokens)
 
     def atom_energies(self, embedding: Tensor, species: Tensor) -> Tensor:
-        """Energies from the latent embedding [..., dim] and species int64 [...]: float64 [...], eV."""
+        """Energies from the latent embedding [..., dim] and species int64 [...] alone: float64 [...], eV."""
         raw = self.energy_head(embedding.reshape(-1, embedding.shape[-1])).view(species.shape)
         return raw.to(torch.float64) * self.energy_scale + self.reference_energies[self.species_index[species]]
+
+    def molecule_energies(
+        self, embedding: Tensor, species: Tensor, positions: Tensor, present: Tensor | None
+    ) -> Tensor:
+        """Energies of atoms of isolated molecules, float64 [B, N], eV: of the embedding [B, N, dim] and the repulsion.
+
+        Other arguments as those of `encode`.
+        """
+        energies = self.atom_energies(embedding, species)
+        if self.short_range is not None:
+            energies = energies + self.short_range.of_molecules(self.species_index[species], positions, present)
+        return energies
+
+    def local_energies(
+        self, embedding: Tensor, species: Tensor, positions: Tensor, owner: Tensor, neighbours: Tensor
+    ) -> Tensor:
+        """Energies of tokens, float64 [T], eV: of the embedding [T, dim] and the repulsion.
+
+        Other arguments as those of `encode_local`.
+        """
+        energies = self.atom_energies(embedding, species)
+        if self.short_range is not None:
+            kinds = self.species_index[species]
+            energies = energies + self.short_range.of_neighbours(kinds, positions, owner, neighbours)
+        return energies
 
     def direct_forces(self, embedding: Tensor) -> Tensor:
         """Forces of the direct head, which are no gradient: float64 [..., 3], eV/Angstrom, from [..., dim]."""

@@ -38,6 +38,19 @@ class RadialBias(nn.Module):
         return self.mlp(basis).unflatten(-1, (self.layers, self.heads))
 
 
+def padding_apart(positions: Tensor, present: Tensor) -> Tensor:
+    """Positions with padding far away, each to a place of its own.
+
+    Two atoms in one place have no direction between them, and their derivative is not a number even where it is masked.
+
+    Args:
+        positions: float64 [B, N, 3], Angstrom.
+        present: bool [B, N], false for padding.
+    """
+    places = torch.arange(1, positions.shape[1] + 1, dtype=positions.dtype, device=positions.device)
+    return torch.where(present[:, :, None], positions, 1.0e4 * places[None, :, None])
+
+
 def all_distances(positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Distances between all atoms of each molecule.
 

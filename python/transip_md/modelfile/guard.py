@@ -1,7 +1,7 @@
 """What a TorchScript file may contain: it is looked through before anything in it runs.
 
-TorchScript is a language that reads and writes files, so a model file is a program. The twin of libtransip's
-script_guard.cpp.
+TorchScript is a language that reads and writes files, so a model file is a program. The twin of
+libtransip_torch/src/script_guard.cpp.
 """
 
 from __future__ import annotations

@@ -19,13 +19,18 @@ def check_shapes(metadata: Metadata, path: Path | str) -> None:
 
     As libtransip's native_model.cpp: an element more in `species` than in the embedding would be read from nowhere.
     """
-    if metadata.network is None or (metadata.network.name, metadata.network.version) != ("TransIP", 1):
+    if metadata.network is None or metadata.network.name != "TransIP" or metadata.network.version not in (1, 2):
         return
     try:
         given = {key: value for key, value in metadata.architecture.items() if key != "name"}
         config = ModelConfig.model_validate_json(json.dumps(given), strict=True)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: its architecture cannot be used: {validation_message(error)}.") from error
+    if (config.short_range is not None) != (metadata.network.version == 2):
+        raise UsageError(
+            f"{path}: its architecture has short_range {config.short_range}, which version {metadata.network.version} "
+            "of the network has not. Export the model again."
+        )
     found = metadata.weights or {}
     frequencies = found.get("model.rotary.frequencies")
     if frequencies is None or frequencies.shape[:2] != (config.layers, config.heads):

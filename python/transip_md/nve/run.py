@@ -17,10 +17,11 @@ from transip_md.electronic_state import NEUTRAL_SINGLET, known_state
 from transip_md.engines import make_engine
 from transip_md.engines.base import Dynamics, EnergyRecord, Engine, Job
 from transip_md.errors import UsageError
+from transip_md.evaluators.evaluation import check_isolated
+from transip_md.metadata import read_metadata
 from transip_md.nve.analysis import Conservation, analyse
 from transip_md.nve.files import plot_energies, read_csv, read_positions, write_csv, write_frames
 from transip_md.outputs import make_folder
-from transip_md.runtime import ExportedModel, check_isolated
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.thermal import thermal_velocities
 from transip_md.tolerances import DRIFT
@@ -130,10 +131,10 @@ def run_nve(
         EnvironmentFaultError: an engine or its plugin is missing.
     """
     steps, every = settings.plan()
-    exported = ExportedModel(model, device=settings.device)
-    exported.metadata.check_species(atoms.numbers)
-    known_state(exported.metadata, atoms, f"The structure {atoms.get_chemical_formula()}")
-    if exported.metadata.cutoff is None:
+    metadata = read_metadata(model)
+    metadata.check_species(atoms.numbers)
+    known_state(metadata, atoms, f"The structure {atoms.get_chemical_formula()}")
+    if metadata.cutoff is None:
         check_isolated(atoms.pbc)
     runners = [make_engine(name) for name in engines]
     make_folder(folder)
@@ -162,7 +163,7 @@ def run_nve(
     kind = "energy" if settings.ensemble == "nve" else "temperature"
     title = (
         f"{atoms.get_chemical_formula()}, constant {kind}, {settings.timestep:g} fs, {settings.temperature:g} K, "
-        f"{exported.metadata.dtype}"
+        f"{metadata.dtype}"
     )
     plot_energies(folder / "energy.png", records, len(atoms), title)
     return NveResult(records, verdicts)

@@ -13,9 +13,9 @@ import ase.io
 import numpy as np
 
 from transip_md import units
+from transip_md.bonds import bonded_pairs
 from transip_md.errors import EnvironmentFaultError, UsageError
 from transip_md.optional import INSTALL, mdtraj
-from transip_md.validation.bonds import bonded_pairs
 
 #: A bond is broken at this many times its first length.
 BROKEN = 1.5

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
+from transip_md.evaluators.choose import has_native_kernels
 from transip_md.metadata import NOT_CONSERVATIVE, read_metadata
 from transip_md.openmm.request import (
     ForceRequest,
@@ -48,7 +49,7 @@ def create_force(
     particles: Sequence[int] | None = None,
     backend: Backend = "auto",
     device: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
     periodic: bool | None = None,
     symmetry: str = "none",
     reference: openmm.unit.Quantity | np.ndarray | None = None,
@@ -69,8 +70,9 @@ def create_force(
             ``transip_md.openmm``: as a warning, with the reasons, if it is not the first.
         device: "auto", "cpu", "cuda" or "cuda:N": where the model runs, whatever OpenMM's platform is; TorchForce
             takes "auto" only and runs where the platform does.
-        threads: CPU threads of torch, for the whole process; 0 leaves torch's own setting. One is fastest for small
-            molecules.
+        threads: CPU threads of one evaluation. None: of native kernels as many as OpenMM's CPU platform takes (all
+            cores, or what the environment variable OPENMM_CPU_THREADS says; small molecules stay on one), of torch one.
+            0 leaves torch its own setting; torch's number is the whole process's.
         periodic: let particles see each other through the Context's periodic box, rectangular or triclinic; models
             with a cutoff only. None: if the model has a cutoff and the topology has a box.
         symmetry: "none", "average N", "average N inversion", "frame", or "random SEED" for runs with a thermostat; see
@@ -90,6 +92,8 @@ def create_force(
     if backend not in get_args(Backend):
         raise UsageError(f"backend must be {', '.join(get_args(Backend))}; got {backend!r}.")
     metadata = read_metadata(model)
+    if threads is None:
+        threads = 0 if has_native_kernels(metadata, model) else 1
     check_integers(threads=threads, charge=charge, multiplicity=multiplicity)
     metadata.check_charge(charge, multiplicity)
     check_device(device)

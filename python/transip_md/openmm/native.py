@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 from transip_md.errors import EnvironmentFaultError
 from transip_md.openmm.request import ForceRequest
-from transip_md.plugins import KINDS, plugin_library
+from transip_md.plugins import KINDS, name_torch_library, plugin_library
 
 if TYPE_CHECKING:
     import openmm
@@ -27,6 +27,7 @@ def load_plugin() -> None:
     except ImportError as error:
         raise EnvironmentFaultError("OpenMM is not installed. Type `pip install 'transip-md[openmm]'`.") from error
     library = plugin_library(KINDS["openmm"])
+    name_torch_library()
     if library in _loaded:
         return
     try:

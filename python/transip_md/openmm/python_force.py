@@ -1,4 +1,4 @@
-"""The python backend: OpenMM's PythonForce around `transip_md.runtime`. It needs no compiler."""
+"""The python backend: OpenMM's PythonForce around `transip_md.evaluators`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from transip_md.openmm.request import ForceRequest, sha256_of
 if TYPE_CHECKING:
     import openmm
 
-    from transip_md.runtime import ExportedModel
-    from transip_md.symmetry.turning import Turning
+    from transip_md.evaluators.evaluation import Symmetrised
 
 
 def find_model(path: Path, sha256: str) -> Path:
@@ -63,26 +62,21 @@ class Computation:
         self.device, self.threads = request.device, request.threads
         self.periodic, self.among_images = request.periodic, request.among_images
         self.symmetry, self.reference = request.symmetry, request.reference
-        self._model: ExportedModel | None = None
-        self._turning: Turning | None = None
+        self._model: Symmetrised | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the model."""
-        return {**self.__dict__, "_model": None, "_turning": None}
+        return {**self.__dict__, "_model": None}
 
-    def load(self) -> ExportedModel:
-        """The model; see `transip_md.runtime.ExportedModel` for what it raises."""
+    def load(self) -> Symmetrised:
+        """The model; see `transip_md.evaluators.choose.load_evaluator` for what it raises."""
         if self._model is None:
-            import torch
+            from transip_md.evaluators.choose import load_evaluator
 
-            from transip_md.runtime import ExportedModel
-            from transip_md.symmetry.turning import Turning
-
-            if self.threads > 0:
-                torch.set_num_threads(self.threads)
-            self._model = ExportedModel(find_model(Path(self.path), self.sha256), self.device)
+            file = find_model(Path(self.path), self.sha256)
+            model = load_evaluator(file, device=self.device, threads=self.threads)
             places = np.array(self.reference).reshape(-1, 3) * units.ANGSTROM_PER_NM
-            self._turning = Turning(self._model, self.symmetry, np.array(self.numbers), places)
+            self._model = model.with_symmetry(self.symmetry, np.array(self.numbers), places)
         return self._model
 
     def __call__(self, state: openmm.State) -> tuple[float, np.ndarray]:
@@ -101,7 +95,7 @@ class Computation:
             else:
                 check_whole(torch.from_numpy(positions), torch.from_numpy(box))
         model = self.load()
-        self._turning.step = state.getStepCount()
+        model.step = state.getStepCount()
         found = model.evaluate(
             np.array(self.numbers),
             positions,
@@ -109,7 +103,6 @@ class Computation:
             self.multiplicity,
             cell=cell,
             periodic=periodic,
-            symmetry=self._turning,
         )
         force = units.KJ_PER_MOL_PER_EV * units.ANGSTROM_PER_NM
         return float(found.energies.sum()) * units.KJ_PER_MOL_PER_EV, found.forces * force
@@ -119,7 +112,8 @@ def make_force(request: ForceRequest) -> openmm.Force:
     """A PythonForce.
 
     Raises:
-        EnvironmentFaultError: OpenMM is not installed or older than 8.4, or as `transip_md.runtime.ExportedModel`.
+        EnvironmentFaultError: OpenMM is not installed or older than 8.4, or as
+            `transip_md.evaluators.choose.load_evaluator`.
         UsageError: torch cannot load the file.
     """
     try:

@@ -36,7 +36,7 @@ class ForceRequest:
         charge: total charge, e.
         multiplicity: spin multiplicity.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        threads: CPU threads of torch; 0 leaves torch's own setting.
+        threads: CPU threads of one evaluation; 0: of native kernels all cores, of torch its own setting.
         periodic: the particles see each other through the periodic box.
         among_images: they are a molecule among others in a periodic box, whose images the model does not see.
         symmetry: what is asked of the model's symmetry.

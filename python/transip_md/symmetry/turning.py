@@ -11,6 +11,7 @@ from transip_md.errors import UsageError
 from transip_md.symmetry.request import SymmetryRequest
 
 if TYPE_CHECKING:
+    from transip_md.evaluators.evaluation import Evaluation
     from transip_md.runtime import ExportedModel
 
 _MASK = 2**64 - 1
@@ -115,3 +116,43 @@ class Turning:
             return forward.frame(inputs, *self._turns)
         except (RuntimeError, torch.jit.Error) as error:
             raise UsageError(f"{essence(error)}.") from error
+
+
+class SymmetrisedModel:
+    """A model that torch evaluates, under a symmetry; see `transip_md.evaluators.evaluation.Symmetrised`."""
+
+    def __init__(self, exported: ExportedModel, turning: Turning) -> None:
+        self.exported = exported
+        self.turning = turning
+
+    @property
+    def step(self) -> int:
+        """Number of the next evaluation, by which random rotations go."""
+        return self.turning.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self.turning.step = step
+
+    def evaluate(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: np.ndarray | None = None,
+        virials: bool = False,
+    ) -> Evaluation:
+        """Energies, forces and virial of one structure; see `transip_md.runtime.ExportedModel.evaluate`."""
+        return self.exported.evaluate(
+            numbers,
+            positions,
+            charge,
+            multiplicity,
+            cell=cell,
+            periodic=periodic,
+            virials=virials,
+            symmetry=self.turning,
+        )

@@ -38,7 +38,7 @@ class CompiledPredict:
         def run(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             def total(positions: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
                 embedding = batch.encode(model, positions)
-                energies = batch.sum_atoms(model.atom_energies(embedding, batch.species))
+                energies = batch.sum_atoms(batch.atom_energies(model, embedding, positions))
                 return energies.sum(), (energies, embedding)
 
             gradient, (energies, embedding) = torch.func.grad(total, has_aux=True)(batch.positions)

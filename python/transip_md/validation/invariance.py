@@ -56,7 +56,7 @@ def permutation(subject: Subject) -> Iterator[Finding]:
     for _ in range(SAMPLES):
         order = rng.permutation(len(subject.atoms))
         point = subject.evaluate(
-            subject.shaken[order], subject.turning_of(subject.atoms[order]) if subject.framed else None
+            subject.shaken[order], subject.symmetrised_on(subject.atoms[order]) if subject.framed else None
         )
         forces = np.empty_like(point.forces)
         forces[order] = point.forces

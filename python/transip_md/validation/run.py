@@ -14,8 +14,9 @@ import numpy as np
 import transip_md
 from transip_md.electronic_state import known_state
 from transip_md.errors import UsageError
+from transip_md.evaluators.evaluation import check_isolated
 from transip_md.locate import version_of
-from transip_md.runtime import ExportedModel, check_isolated
+from transip_md.runtime import ExportedModel
 from transip_md.structures import read_frames
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.validation.findings import Curve, Validation

@@ -11,6 +11,8 @@ import ase
 import numpy as np
 import torch
 
+from transip_md.evaluators.choose import load_evaluator
+from transip_md.evaluators.evaluation import Model, Symmetrised
 from transip_md.runtime import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.symmetry.turning import Turning
@@ -38,7 +40,7 @@ class Subject:
 
     Attributes:
         path: the model file.
-        exported: the model, loaded.
+        exported: the model, loaded by torch: what looks inside the network asks it.
         name: of the structure.
         atoms: the structure as it was given.
         frames: all frames of its file, for labels.
@@ -86,12 +88,10 @@ class Subject:
 
     @cached_property
     def turning(self) -> Turning | None:
-        """The symmetry made ready; None for the model as it is."""
-        return None if self.symmetry.mode == "none" else self.turning_of(self.atoms)
-
-    def turning_of(self, reference: ase.Atoms) -> Turning:
-        """The symmetry with another reference of the frame."""
-        return Turning(self.exported, self.symmetry, reference.numbers, reference.positions)
+        """The symmetry made ready for torch; None for the model as it is."""
+        if self.symmetry.mode == "none":
+            return None
+        return Turning(self.exported, self.symmetry, self.atoms.numbers, self.atoms.positions)
 
     def many(self, small: int, large: int) -> int:
         """A number of samples: fewer for large structures."""
@@ -113,24 +113,37 @@ class Subject:
         """Of `shaken`."""
         return self.evaluate(self.shaken)
 
-    def evaluate(self, atoms: ase.Atoms, turning: Turning | None = None) -> Point:
+    @cached_property
+    def model(self) -> Model:
+        """What energies and forces come from: the native kernels where they know the network."""
+        return load_evaluator(self.path, device=self.device)
+
+    @cached_property
+    def symmetrised(self) -> Symmetrised:
+        """The same under the symmetry."""
+        return self.symmetrised_on(self.atoms)
+
+    def symmetrised_on(self, reference: ase.Atoms) -> Symmetrised:
+        """The same with another reference of the frame."""
+        return self.model.with_symmetry(self.symmetry, reference.numbers, reference.positions)
+
+    def evaluate(self, atoms: ase.Atoms, by: Symmetrised | None = None) -> Point:
         """Energy, forces and virial of a structure.
 
         Args:
             atoms: the structure.
-            turning: a symmetry other than the subject's.
+            by: a model under another symmetry than the subject's.
 
         Raises:
             UsageError: the model answers with no number, or the structure has no frame.
         """
-        result = self.exported.evaluate(
+        result = (by or self.symmetrised).evaluate(
             atoms.numbers,
             atoms.positions,
             self.charge,
             self.multiplicity,
             cell=atoms.cell.array,
             periodic=atoms.pbc,
-            symmetry=turning or self.turning,
         )
         return Point(float(result.energies.sum()), result.forces, result.virial)
 

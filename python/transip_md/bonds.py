@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import ase
@@ -74,28 +74,44 @@ def _side(graph: list[set[int]], start: int, forbidden: int) -> set[int]:
     return reached
 
 
-def unique_bonds(atoms: ase.Atoms) -> list[Bond]:
-    """Bonds that are in no ring, one of each kind: equal elements with equal neighbours are one kind."""
-    graph, vectors = _neighbours(atoms)
+def _kind(atoms: ase.Atoms, graph: list[set[int]], first: int, second: int) -> object:
+    """Equal for bonds of equal elements with equal neighbours."""
 
     def surrounding(atom: int) -> tuple[int, tuple[int, ...]]:
         return int(atoms.numbers[atom]), tuple(sorted(int(atoms.numbers[other]) for other in graph[atom]))
 
-    bonds: dict[object, Bond] = {}
+    return tuple(sorted((surrounding(first), surrounding(second))))
+
+
+def _open_bonds(atoms: ase.Atoms) -> Iterator[tuple[object, Bond]]:
+    """Every bond that is in no ring, with its kind."""
+    graph, vectors = _neighbours(atoms)
+    symbols = atoms.get_chemical_symbols()
     for first, second in vectors:
         if first > second:
-            continue
-        kind = tuple(sorted((surrounding(first), surrounding(second))))
-        if kind in bonds:
             continue
         far, near = _side(graph, first, second), _side(graph, second, first)
         if second in far:
             continue
         a, b, moving = (first, second, near) if len(near) <= len(far) else (second, first, far)
         rotatable = len(graph[first]) > 1 and len(graph[second]) > 1
-        symbols = atoms.get_chemical_symbols()
         label = f"{symbols[a]}{a}–{symbols[b]}{b}"
-        bonds[kind] = Bond(a, b, vectors[a, b], np.array(sorted(moving)), rotatable, label)
+        yield (
+            _kind(atoms, graph, first, second),
+            Bond(a, b, vectors[a, b], np.array(sorted(moving)), rotatable, label),
+        )
+
+
+def all_bonds(atoms: ase.Atoms) -> list[Bond]:
+    """Bonds that are in no ring."""
+    return [bond for _, bond in _open_bonds(atoms)]
+
+
+def unique_bonds(atoms: ase.Atoms) -> list[Bond]:
+    """Bonds that are in no ring, one of each kind: equal elements with equal neighbours are one kind."""
+    bonds: dict[object, Bond] = {}
+    for kind, bond in _open_bonds(atoms):
+        bonds.setdefault(kind, bond)
     return list(bonds.values())
 
 

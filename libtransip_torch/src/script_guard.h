@@ -1,5 +1,5 @@
 // What a TorchScript file may contain. TorchScript is a language that reads and writes files, so a model file is looked
-// through before anything in it runs. Internal to libtransip.
+// through before anything in it runs. Internal to libtransip_torch.
 #pragma once
 
 #include "modelfile/archive.h"

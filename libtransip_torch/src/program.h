@@ -1,4 +1,4 @@
-// What a model file runs: TorchScript, or code compiled ahead of time. Internal to libtransip.
+// What a model file runs: TorchScript, or code compiled ahead of time. Internal to libtransip_torch.
 #pragma once
 
 #include "modelfile/archive.h"
@@ -9,7 +9,6 @@
 #include <exception>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace transip {
@@ -27,28 +26,18 @@ class Program {
   /// Run the forward on its seven arguments, which are on the program's device.
   virtual Output run(std::vector<at::Tensor> inputs) = 0;
 
-  /// Rotations [N, 3, 3] and weights [N] of a set to average over. Throws: no such set.
-  std::pair<at::Tensor, at::Tensor> rotation_set(int count, bool inversion);
-
-  /// What run_frame wants to know of a reference: masses [T, 1] and places [T, 3]. Throws: it has no frame.
-  std::pair<at::Tensor, at::Tensor> make_frame(const at::Tensor &species, const at::Tensor &reference);
-
   /// The forward averaged over rotations with weights.
   virtual Output run_average(std::vector<at::Tensor> inputs, const at::Tensor &rotations,
                              const at::Tensor &weights) = 0;
 
-  /// The forward in the frame of a reference, both from make_frame. Throws: the frame is not determined.
-  virtual Output run_frame(std::vector<at::Tensor> inputs, const at::Tensor &masses, const at::Tensor &reference) = 0;
+  /// The file's TorchScript, of a package that for rotating structures alone (python/transip_md/symmetry/module.py).
+  virtual torch::jit::Module &script() = 0;
 
-  /// The file's TorchScript; null: it holds compiled code.
-  virtual torch::jit::Module *scripted() { return nullptr; }
+  /// Whether it is the code of a network that the native kernels repeat.
+  virtual bool native_network() { return false; }
 
   /// Energies alone, without the gradient where the file has a way of doing so.
   virtual at::Tensor energies(std::vector<at::Tensor> inputs) { return run(std::move(inputs)).energies; }
-
- protected:
-  /// The file's TorchScript for turning structures (python/transip_md/symmetry/module.py), loaded at its first use.
-  virtual torch::jit::Module &turning() = 0;
 };
 
 /// Load the program of a model file; `compiled` as found in its archive. What TorchScript holds is looked through first.

@@ -1,8 +1,8 @@
 #include "program.h"
 
 #include "script_guard.h"
+#include "scripted_weights.h"
 #include "transip/error.h"
-#include "transip/model.h"
 #include "trusted_path.h"
 
 #include <ATen/Version.h>
@@ -10,6 +10,7 @@
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <array>
@@ -73,23 +74,13 @@ class ScriptedProgram : public Program {
     return output_of(module_.forward({inputs.begin(), inputs.end()}));
   }
 
-  torch::jit::Module *scripted() override { return &module_; }
+  torch::jit::Module &script() override { return module_; }
+
+  bool native_network() override { return is_native_network(module_); }
 
   Output run_average(std::vector<at::Tensor> inputs, const at::Tensor &rotations, const at::Tensor &weights) override
   {
     return run_method("forward_average", inputs, rotations, weights);
-  }
-
-  Output run_frame(std::vector<at::Tensor> inputs, const at::Tensor &masses, const at::Tensor &reference) override
-  {
-    return run_method("forward_frame", inputs, masses, reference);
-  }
-
- protected:
-  torch::jit::Module &turning() override
-  {
-    if (!turning_) turning_ = module_.attr("symmetry").toModule();
-    return *turning_;
   }
 
  private:
@@ -110,7 +101,6 @@ class ScriptedProgram : public Program {
   }
 
   torch::jit::Module module_;
-  std::optional<torch::jit::Module> turning_;
 };
 
 class CompiledProgram : public Program {
@@ -150,42 +140,31 @@ class CompiledProgram : public Program {
       const at::Tensor turns = rotations.slice(0, first, first + at_once);
       const at::Tensor shares = weights.slice(0, first, first + at_once);
       const c10::IValue stacked =
-          call(turning(), "stack", {species, positions, inputs[2], inputs[3], inputs[4], turns});
+          call(script(), "stack", {species, positions, inputs[2], inputs[3], inputs[4], turns});
       std::vector<at::Tensor> copies;
       for (const c10::IValue &tensor : stacked.toTupleRef().elements()) copies.push_back(tensor.toTensor());
       copies.insert(copies.end(), {inputs[5], inputs[6]});
       const Output several = run(std::move(copies));
       auto [energies, forces] =
-          pair_of(call(turning(), "unstack", {several.energies, several.forces, turns, shares}));
+          pair_of(call(script(), "unstack", {several.energies, several.forces, turns, shares}));
       total.energies += energies;
       total.forces += forces;
     }
     return total;
   }
 
-  Output run_frame(std::vector<at::Tensor> inputs, const at::Tensor &masses, const at::Tensor &reference) override
+  torch::jit::Module &script() override
   {
-    auto [turned, rotation] = pair_of(call(turning(), "into_frame", {inputs[1], masses, reference}));
-    inputs[1] = turned;
-    Output output = run(std::move(inputs));
-    output.forces =
-        call(turning(), "out_of_frame", {output.forces, turned, rotation, masses, reference}).toTensor();
-    return output;
-  }
-
- protected:
-  torch::jit::Module &turning() override
-  {
-    if (!turning_) {
+    if (!script_) {
       caffe2::serialize::PyTorchStreamReader reader(path_);
       auto [data, size] = reader.getRecord(symmetry_record);
       const auto *bytes = static_cast<const unsigned char *>(data.get());
       const Archive inside({bytes, bytes + size}, path_);
       check_before_unpickling(inside, path_);
-      turning_ = torch::jit::load(adapter(inside), device_);
-      check_operators(*turning_, path_);
+      script_ = torch::jit::load(adapter(inside), device_);
+      check_operators(*script_, path_);
     }
-    return *turning_;
+    return *script_;
   }
 
  private:
@@ -211,7 +190,7 @@ class CompiledProgram : public Program {
   bool local_;
   std::string path_;
   c10::Device device_;
-  std::optional<torch::jit::Module> turning_;
+  std::optional<torch::jit::Module> script_;
 };
 
 /// Place of a name among torch's names of vector instructions, the poorer first; -1 if it is none of them.
@@ -235,21 +214,11 @@ void check_machine(const std::string &path, const Metadata &metadata)
   if (rank(here) >= 0 && rank(metadata.cpu_capability) > rank(here))
     throw Error(path + " was compiled for CPUs with " + metadata.cpu_capability + ", and this one has " + here +
                 otherwise);
-  if (minor_version(metadata.torch) != minor_version(torch_version()))
-    throw Error(path + " was compiled with torch " + metadata.torch + ", and this is " + torch_version() + otherwise);
+  if (minor_version(metadata.torch) != minor_version(TORCH_VERSION))
+    throw Error(path + " was compiled with torch " + metadata.torch + ", and this is " + TORCH_VERSION + otherwise);
 }
 
 }  // namespace
-
-std::pair<at::Tensor, at::Tensor> Program::rotation_set(int count, bool inversion)
-{
-  return pair_of(call(turning(), "rotation_set", {count, inversion}));
-}
-
-std::pair<at::Tensor, at::Tensor> Program::make_frame(const at::Tensor &species, const at::Tensor &reference)
-{
-  return pair_of(call(turning(), "make_frame", {species, reference}));
-}
 
 std::string essence(const std::exception &problem)
 {
@@ -281,7 +250,7 @@ std::unique_ptr<Program> load_program(const Archive &archive, const Metadata &me
   } catch (const Error &) {
     throw;
   } catch (const std::exception &problem) {
-    throw Error(path + " has a transip.json, but torch " + torch_version() + " cannot load its " +
+    throw Error(path + " has a transip.json, but torch " + TORCH_VERSION + " cannot load its " +
                 (compiled ? "compiled code: " : "TorchScript: ") + essence(problem));
   }
 }

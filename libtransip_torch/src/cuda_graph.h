@@ -1,5 +1,5 @@
 // A molecule's evaluations on a CUDA device as one graph: hundreds of kernels are launched by one call. Internal to
-// libtransip.
+// libtransip_torch.
 #pragma once
 
 #include "program.h"
@@ -24,7 +24,7 @@ class CudaGraph {
   virtual Output run(const std::vector<at::Tensor> &inputs) = 0;
 };
 
-/// Null: the device is no CUDA device, or libtransip was built without CUDA's headers.
+/// Null: the device is no CUDA device, or libtransip_torch was built without CUDA's headers.
 std::unique_ptr<CudaGraph> make_cuda_graph(c10::Device device, const Tolerance &allowed, CudaGraph::Forward forward);
 
 }  // namespace transip

@@ -1,0 +1,143 @@
+/* libtransip: TransIP interatomic potentials from C, C++, Fortran, Julia or anything that calls C (C99).
+ *
+ * Units: energies eV, lengths Angstrom, forces eV/Angstrom, virials eV, charge e. Arrays are contiguous; [N*3] is x, y, z of
+ * one atom after another. Signs as in docs/conventions.md:
+ *   force on atom i        f_i = -dE/dr_i
+ *   virial                 W_ab = sum over atoms and images of r_a f_b = -dE/d(strain_ab); stress = -W / volume
+ *
+ * Handles are opaque. One handle must not be used by two threads at a time; different handles may. Functions that can fail
+ * return a transip_status; transip_message() then has the reason, in one line that says what to do.
+ *
+ *   transip_model *model = NULL;
+ *   if (transip_load("water.pt", NULL, &model) != TRANSIP_OK) { puts(transip_message()); return 1; }
+ *   transip_structure atoms = {.atoms = n, .species = numbers, .positions = positions, .cell = cell,
+ *                              .periodic = {1, 1, 1}, .multiplicity = 1};
+ *   double energy, *forces = malloc(3 * n * sizeof *forces), virial[9];
+ *   transip_result result = {.energy = &energy, .forces = forces, .virial = virial};
+ *   if (transip_evaluate(model, &atoms, &result) != TRANSIP_OK) puts(transip_message());
+ *   transip_free(model);
+ */
+#ifndef TRANSIP_H
+#define TRANSIP_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define TRANSIP_API
+#else
+#define TRANSIP_API __attribute__((visibility("default")))
+#endif
+
+/* Number of this interface: rises when something of it changes that programs compiled before would stumble over. */
+#define TRANSIP_INTERFACE 1
+
+typedef enum transip_status {
+  TRANSIP_OK = 0,
+  TRANSIP_INVALID = 1,    /* what was handed in: a file that cannot be used, an unknown element, charge, keyword or shape */
+  TRANSIP_NOT_FINITE = 2, /* an energy or force is NaN or infinite: two atoms in one place, or far outside of the training */
+  TRANSIP_DIFFERS = 3,    /* the file does not give the numbers here that it gave where it was exported */
+  TRANSIP_FAULT = 4       /* memory, or a fault of the library */
+} transip_status;
+
+/* A loaded model with its symmetry, its reference structure and its neighbour list. */
+typedef struct transip_model transip_model;
+
+/* How to load a model; zeros and NULLs are the defaults. */
+typedef struct transip_options {
+  const char *device;   /* "auto" (NULL), "cpu", "cuda" or "cuda:N" */
+  const char *kernels;  /* "auto" (NULL), "native" or "torch": what evaluates on the CPU */
+  int threads;          /* CPU threads of one evaluation; the numbers do not depend on it. 0: one */
+  int skip_check;       /* 1: do not compare the file's reference structure with what it gives here */
+} transip_options;
+
+/* What is evaluated. */
+typedef struct transip_structure {
+  int64_t atoms;            /* N */
+  const int64_t *species;   /* [N] atomic numbers */
+  const double *positions;  /* [N*3] Angstrom; atoms may lie outside the cell */
+  const double *cell;       /* [9] Angstrom, the three cell vectors one after another; NULL: isolated */
+  int periodic[3];          /* 1 along each cell vector that is periodic; only of models with a cutoff */
+  int charge;               /* total charge, e */
+  int multiplicity;         /* spin multiplicity 2S + 1; 1 for closed shells */
+  uint64_t step;            /* random rotations (symmetry "random SEED") are numbered by it */
+} transip_structure;
+
+/* A structure whose neighbours the caller knows already, as molecular dynamics codes do: T tokens (atoms), I >= T rows of
+ * positions (the tokens first, then their periodic images) and the rows that each token sees. Pairs beyond the model's
+ * cutoff are left out by the model; none within it may be missing, and no token may be its own neighbour. */
+typedef struct transip_rows {
+  int64_t tokens;             /* T */
+  int64_t rows;               /* I */
+  const int64_t *species;     /* [T] atomic numbers */
+  const double *positions;    /* [I*3] Angstrom */
+  const int64_t *owner;       /* [I] token whose image a row is; owner[t] = t for tokens */
+  const int64_t *first;       /* [T+1] where a token's neighbours begin in `neighbours`; first[0] = 0 */
+  const int64_t *neighbours;  /* [first[T]] rows */
+  int charge;                 /* total charge, e */
+  int multiplicity;           /* spin multiplicity */
+  uint64_t step;              /* as in transip_structure */
+} transip_rows;
+
+/* Where results go; a NULL is left out, and without forces and virial an evaluation costs less. */
+typedef struct transip_result {
+  double *energy;    /* [1] eV */
+  double *energies;  /* [N] eV, of each atom; their sum is the energy */
+  double *forces;    /* [N*3] eV/Angstrom; of transip_evaluate_rows [I*3], on every row */
+  double *virial;    /* [9] eV, row-major; not of models whose forces are no gradient */
+  double *virials;   /* [N*9] eV, of each atom: W_i = -sum over neighbours j of r_ij (x) dE/dr_ij with r_ij = r_j - r_i, which
+                        sum to the virial; costs more, by native kernels only */
+} transip_result;
+
+/* Number of the interface that the library has, TRANSIP_INTERFACE of its header. */
+TRANSIP_API int transip_interface(void);
+
+/* Reason of the last failure in this thread, one line of UTF-8; empty if there was none. Valid until the next failure. */
+TRANSIP_API const char *transip_message(void);
+
+/* Load a file made by `transip-md export` and compare its reference structure. options: NULL for the defaults. */
+TRANSIP_API transip_status transip_load(const char *path, const transip_options *options, transip_model **model);
+
+/* Give back everything that a model keeps. model: may be NULL. */
+TRANSIP_API void transip_free(transip_model *model);
+
+/* What the file says of itself: its transip.json (docs/conventions.md). Valid as long as the model. */
+TRANSIP_API const char *transip_metadata(const transip_model *model);
+
+/* Cutoff, Angstrom; 0 for a model that attends all-to-all and describes isolated molecules only. */
+TRANSIP_API double transip_cutoff(const transip_model *model);
+
+/* "cpu" or "cuda:N", and what evaluates: "native kernels (avx2)", "TorchScript". Valid as long as the model. */
+TRANSIP_API const char *transip_device(const transip_model *model);
+TRANSIP_API const char *transip_runs_by(const transip_model *model);
+
+/* CPU threads of one evaluation, 1 or more. The numbers do not depend on it. */
+TRANSIP_API transip_status transip_set_threads(transip_model *model, int threads);
+
+/* Symmetry of all further evaluations: "none", "average N", "average N inversion", "frame" or "random SEED";
+ * docs/symmetry.md. */
+TRANSIP_API transip_status transip_set_symmetry(transip_model *model, const char *symmetry);
+
+/* Structure that "frame" superposes on: [N] atomic numbers and [N*3] positions, Angstrom, of one molecule. */
+TRANSIP_API transip_status transip_set_reference(transip_model *model, int64_t atoms, const int64_t *species,
+                                                 const double *positions);
+
+/* Evaluate a structure; its neighbours are found here, through periodic images however small the cell is. */
+TRANSIP_API transip_status transip_evaluate(transip_model *model, const transip_structure *structure,
+                                            const transip_result *result);
+
+/* Evaluate rows with the caller's neighbours. The forces of image rows are left to the caller to add to their owners. */
+TRANSIP_API transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows,
+                                                 const transip_result *result);
+
+/* Bytes that the model keeps from one evaluation to the next, without what torch keeps. */
+TRANSIP_API int64_t transip_memory(const transip_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,301 @@
+// The C API on top of transip::Model. No exception leaves it.
+#include "transip.h"
+
+#include "transip/error.h"
+#include "transip/model.h"
+#include "transip/neighbours.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+using transip::Error;
+
+struct transip_model {
+  transip::Model model;
+  std::string metadata, device, runs_by;
+  std::optional<transip::Neighbours> neighbours{};  // of a local model
+  transip::Result result{};
+};
+
+namespace {
+
+/// Angstrom by which neighbours are sought beyond the cutoff, so that most steps of a run need no search.
+constexpr double skin = 1.0;
+
+thread_local std::string last_message;
+
+transip_status failed(transip_status status, const char *message) noexcept
+{
+  try {
+    last_message = message;
+  } catch (const std::exception &) {
+    // Without memory for the message its status has to do.
+    last_message.clear();
+  }
+  return status;
+}
+
+template <typename Call>
+transip_status guarded(Call &&call) noexcept
+{
+  try {
+    call();
+    return TRANSIP_OK;
+  } catch (const transip::NotFinite &problem) {
+    return failed(TRANSIP_NOT_FINITE, problem.what());
+  } catch (const transip::Differs &problem) {
+    return failed(TRANSIP_DIFFERS, problem.what());
+  } catch (const Error &problem) {
+    return failed(TRANSIP_INVALID, problem.what());
+  } catch (const std::exception &problem) {
+    return failed(TRANSIP_FAULT, problem.what());
+  }
+}
+
+const char *or_auto(const char *value)
+{
+  return value && *value ? value : "auto";
+}
+
+void require(const void *value, const char *name)
+{
+  if (!value) throw Error(std::string(name) + " must not be NULL.");
+}
+
+void require_count(std::int64_t count, const char *name)
+{
+  if (count < 0 || count > (std::int64_t{1} << 40))
+    throw Error(std::string(name) + " must be 0 or more, got " + std::to_string(count) + ".");
+}
+
+template <typename T>
+std::span<const T> span_of(const T *values, std::int64_t count, const char *name)
+{
+  if (count > 0) require(values, name);
+  return {values, static_cast<std::size_t>(count)};
+}
+
+void check_state(const transip::Model &model, std::span<const std::int64_t> species, int charge, int multiplicity)
+{
+  model.check_charge(charge, multiplicity);
+  for (const std::int64_t number : species)
+    model.check_species(static_cast<int>(std::clamp<std::int64_t>(number, -1, 1000)));
+}
+
+void check_finite(std::span<const double> positions)
+{
+  const auto bad = std::find_if_not(positions.begin(), positions.end(), [](double value) { return std::isfinite(value); });
+  if (bad != positions.end())
+    throw Error("Position of atom " + std::to_string((bad - positions.begin()) / 3) +
+                " (counted from 0) is not finite (NaN or infinity).");
+}
+
+/// Evaluate a request and hand out what is wanted; `owner` adds the forces of rows up to their atoms if there is one.
+void run(transip_model &model, transip::Request request, const transip_result &wanted,
+         std::span<const std::int64_t> owner)
+{
+  request.virials = wanted.virials != nullptr;
+  if (wanted.virial && !model.model.metadata().conservative)
+    throw Error("There is no virial of a model whose forces are not the gradient of its energy. Leave it out.");
+  const bool forces = wanted.forces || wanted.virial || wanted.virials;
+  transip::Result &result = model.result;
+  try {
+    model.model.evaluate(request, result, forces);
+  } catch (const transip::NotFinite &problem) {
+    const std::size_t atom = owner.empty() ? problem.row() : static_cast<std::size_t>(owner[problem.row()]);
+    throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(atom) +
+                             " (counted from 0). Look for atoms on top of each other.", problem.row());
+  }
+  if (wanted.energy) *wanted.energy = result.energy;
+  if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
+  if (wanted.virial) {
+    std::fill_n(wanted.virial, 9, 0.0);
+    for (std::size_t i = 0; i < result.forces.size(); i += 3)
+      for (std::size_t a = 0; a < 3; a++)
+        for (std::size_t b = 0; b < 3; b++)
+          wanted.virial[3 * a + b] += request.positions[i + a] * result.forces[i + b];
+  }
+  if (wanted.virials) std::copy(result.virials.begin(), result.virials.end(), wanted.virials);
+  if (!wanted.forces) return;
+  if (owner.empty()) {
+    std::copy(result.forces.begin(), result.forces.end(), wanted.forces);
+    return;
+  }
+  std::fill_n(wanted.forces, 3 * request.species.size(), 0.0);
+  for (std::size_t row = 0; row < owner.size(); row++)
+    for (std::size_t a = 0; a < 3; a++)
+      wanted.forces[3 * static_cast<std::size_t>(owner[row]) + a] += result.forces[3 * row + a];
+}
+
+void evaluate(transip_model &model, const transip_structure &structure, const transip_result &wanted)
+{
+  require_count(structure.atoms, "atoms");
+  transip::Request request;
+  request.species = span_of(structure.species, structure.atoms, "species");
+  request.positions = span_of(structure.positions, 3 * structure.atoms, "positions");
+  request.charge = structure.charge;
+  request.multiplicity = structure.multiplicity;
+  request.step = structure.step;
+  check_state(model.model, request.species, request.charge, request.multiplicity);
+  check_finite(request.positions);
+  const std::array<bool, 3> periodic = {structure.periodic[0] != 0, structure.periodic[1] != 0,
+                                        structure.periodic[2] != 0};
+  const bool any = periodic[0] || periodic[1] || periodic[2];
+  if (!model.neighbours) {
+    if (any)
+      throw Error("The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+                  "Set periodic to zeros, or use a model with a cutoff.");
+    run(model, request, wanted, {});
+    return;
+  }
+  std::array<double, 9> cell{};
+  if (any) {
+    require(structure.cell, "cell of a periodic structure");
+    std::copy_n(structure.cell, 9, cell.begin());
+    if (!std::all_of(cell.begin(), cell.end(), [](double value) { return std::isfinite(value); }))
+      throw Error("The cell holds values that are not finite (NaN or infinity).");
+  }
+  model.neighbours->find(request.positions, cell, periodic);
+  request.positions = model.neighbours->positions;
+  request.owner = model.neighbours->owner;
+  request.first = model.neighbours->first;
+  request.neighbours = model.neighbours->neighbours;
+  run(model, request, wanted, request.owner);
+}
+
+void evaluate_rows(transip_model &model, const transip_rows &rows, const transip_result &wanted)
+{
+  require_count(rows.tokens, "tokens");
+  require_count(rows.rows, "rows");
+  transip::Request request;
+  request.species = span_of(rows.species, rows.tokens, "species");
+  request.positions = span_of(rows.positions, 3 * rows.rows, "positions");
+  request.charge = rows.charge;
+  request.multiplicity = rows.multiplicity;
+  request.step = rows.step;
+  check_state(model.model, request.species, request.charge, request.multiplicity);
+  check_finite(request.positions);
+  if (rows.owner) request.owner = span_of(rows.owner, rows.rows, "owner");
+  if (rows.first) {
+    request.first = span_of(rows.first, rows.tokens + 1, "first");
+    require_count(request.first.back(), "the last of first");
+    request.neighbours = span_of(rows.neighbours, request.first.back(), "neighbours");
+  }
+  run(model, request, wanted, {});
+}
+
+}  // namespace
+
+int transip_interface(void)
+{
+  return TRANSIP_INTERFACE;
+}
+
+const char *transip_message(void)
+{
+  return last_message.c_str();
+}
+
+transip_status transip_load(const char *path, const transip_options *options, transip_model **model)
+{
+  return guarded([&] {
+    require(model, "model");
+    *model = nullptr;
+    require(path, "path");
+    const transip_options chosen = options ? *options : transip_options{};
+    if (chosen.threads < 0) throw Error("threads must be 0 or more, got " + std::to_string(chosen.threads) + ".");
+    transip::Model loaded(path, or_auto(chosen.device), 0, or_auto(chosen.kernels));
+    if (chosen.threads > 0) loaded.set_threads(chosen.threads);
+    if (!chosen.skip_check) loaded.check_reference();
+    std::string text(loaded.metadata_text()), device = loaded.device(), runs_by = loaded.runs_by();
+    auto made = std::make_unique<transip_model>(
+        transip_model{std::move(loaded), std::move(text), std::move(device), std::move(runs_by)});
+    if (const auto cutoff = made->model.metadata().cutoff) made->neighbours.emplace(*cutoff, skin);
+    *model = made.release();
+  });
+}
+
+void transip_free(transip_model *model)
+{
+  delete model;
+}
+
+const char *transip_metadata(const transip_model *model)
+{
+  return model ? model->metadata.c_str() : "";
+}
+
+double transip_cutoff(const transip_model *model)
+{
+  return model ? model->model.metadata().cutoff.value_or(0.0) : 0.0;
+}
+
+const char *transip_device(const transip_model *model)
+{
+  return model ? model->device.c_str() : "";
+}
+
+const char *transip_runs_by(const transip_model *model)
+{
+  return model ? model->runs_by.c_str() : "";
+}
+
+transip_status transip_set_threads(transip_model *model, int threads)
+{
+  return guarded([&] {
+    require(model, "model");
+    if (threads < 1) throw Error("threads must be 1 or more, got " + std::to_string(threads) + ".");
+    model->model.set_threads(threads);
+  });
+}
+
+transip_status transip_set_symmetry(transip_model *model, const char *symmetry)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(symmetry, "symmetry");
+    model->model.set_symmetry(transip::Symmetry::parse(symmetry));
+  });
+}
+
+transip_status transip_set_reference(transip_model *model, int64_t atoms, const int64_t *species, const double *positions)
+{
+  return guarded([&] {
+    require(model, "model");
+    require_count(atoms, "atoms");
+    model->model.set_reference(span_of(species, atoms, "species"), span_of(positions, 3 * atoms, "positions"));
+  });
+}
+
+transip_status transip_evaluate(transip_model *model, const transip_structure *structure, const transip_result *result)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(structure, "structure");
+    require(result, "result");
+    evaluate(*model, *structure, *result);
+  });
+}
+
+transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows, const transip_result *result)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(rows, "rows");
+    require(result, "result");
+    evaluate_rows(*model, *rows, *result);
+  });
+}
+
+int64_t transip_memory(const transip_model *model)
+{
+  return model ? model->model.memory() : 0;
+}

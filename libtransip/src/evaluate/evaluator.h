@@ -1,0 +1,49 @@
+// What evaluates a model: one interface for the project's own kernels and for torch. Internal to libtransip.
+#pragma once
+
+#include "../native/symmetry_tables.h"
+#include "transip/model.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace transip {
+
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+
+  /// Energies and, unless they are not wanted, forces of a request whose positions [I*3], Angstrom, are these.
+  ///
+  /// Throws Error: arrays that do not fit, whatever the evaluator complains of.
+  virtual void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces) = 0;
+
+  /// Weighted mean over rotated copies of the structure, forces rotated back. One copy after another, unless the evaluator
+  /// knows better.
+  virtual void average(const Request &request, const RotationSet &set, Result &result, bool forces);
+
+  /// "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
+  virtual std::string name() const = 0;
+
+  /// "cpu" or "cuda:N".
+  virtual std::string device() const = 0;
+
+  /// Whether a request may have an Exchange.
+  virtual bool exchanges() const { return false; }
+
+  /// CPU threads of one evaluation.
+  virtual void set_threads(int threads) = 0;
+
+  /// Bytes that are kept from one evaluation to the next, without what torch keeps.
+  virtual std::int64_t memory() const { return 0; }
+};
+
+/// Row vectors times a rotation's transpose, r -> R r for each row; `rotation` is row-major.
+std::vector<double> rotated(std::span<const double> rows, std::span<const double> rotation);
+
+/// The same by the inverse rotation.
+std::vector<double> rotated_back(std::span<const double> rows, std::span<const double> rotation);
+
+}  // namespace transip

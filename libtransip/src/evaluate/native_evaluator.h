@@ -1,0 +1,32 @@
+// The project's own kernels as an evaluator. Internal to libtransip.
+#pragma once
+
+#include "../native/native_model.h"
+#include "evaluator.h"
+
+#include <memory>
+
+namespace transip {
+
+class NativeEvaluator : public Evaluator {
+ public:
+  /// Null: the kernels are not made for this network.
+  ///
+  /// Throws Error: weights are missing, or have other shapes than the metadata asks for.
+  static std::unique_ptr<NativeEvaluator> make(Weights weights, const Metadata &metadata);
+
+  void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces) override;
+  std::string name() const override;
+  std::string device() const override { return "cpu"; }
+  bool exchanges() const override { return exchanges_; }
+  void set_threads(int threads) override;
+  std::int64_t memory() const override;
+
+ private:
+  NativeEvaluator(std::unique_ptr<NativeModel> model, bool exchanges);
+
+  std::unique_ptr<NativeModel> model_;
+  bool exchanges_;
+};
+
+}  // namespace transip

@@ -1,0 +1,1 @@
+"""What evaluates a model file in Python: libtransip's kernels through its C API, or torch."""

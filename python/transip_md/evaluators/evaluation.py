@@ -1,0 +1,154 @@
+"""What every evaluator takes and gives; torch is not imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+
+from transip_md.errors import UsageError
+from transip_md.metadata import Metadata
+from transip_md.symmetry.request import SymmetryRequest
+
+
+class _Evaluation(NamedTuple):
+    energies: np.ndarray
+    forces: np.ndarray
+    virial: np.ndarray | None
+
+
+class Evaluation(_Evaluation):
+    """What a model says of a structure: a tuple of energies, forces and virial.
+
+    Attributes:
+        energies: of each atom, float64 [N], eV.
+        forces: float64 [N, 3], eV/Angstrom.
+        virial: sum over rows of r (x) f, float64 [3, 3], eV, positive diagonal pushes the box apart; None for a model
+            whose forces are not the gradient of its energy.
+        virials: of each atom, float64 [N, 3, 3], eV: W_i = -sum over neighbours j of r_ij (x) dE/dr_ij with r_ij =
+            r_j - r_i; they sum to the virial. None unless they were asked for.
+    """
+
+    virials: np.ndarray | None
+
+    def __new__(
+        cls,
+        energies: np.ndarray,
+        forces: np.ndarray,
+        virial: np.ndarray | None,
+        virials: np.ndarray | None = None,
+    ) -> Self:
+        """Make the tuple, with virials of the atoms beside it."""
+        made = super().__new__(cls, energies, forces, virial)
+        made.virials = virials
+        return made
+
+
+class Structure(NamedTuple):
+    """Input of an evaluation, checked.
+
+    Attributes:
+        numbers: atomic numbers, int64 [N].
+        positions: Angstrom, float64 [N, 3], contiguous.
+        cell: rows are cell vectors, Angstrom, float64 [3, 3]; zeros without one.
+        periodic: bool [3].
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray
+    periodic: np.ndarray
+
+
+class Symmetrised(Protocol):
+    """A model under a symmetry.
+
+    Attributes:
+        step: random rotations are numbered by it; counts evaluations unless it is set before each.
+    """
+
+    step: int
+
+    def evaluate(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: np.ndarray | None = None,
+        virials: bool = False,
+    ) -> Evaluation:
+        """Energies, forces and virial of one structure; see `transip_md.runtime.ExportedModel.evaluate`."""
+        ...
+
+
+class Model(Protocol):
+    """A loaded model file.
+
+    Attributes:
+        path: the file.
+        metadata: what it says of itself.
+        sha256: of the file.
+        runs_by: what evaluates it, "native kernels (avx2)" or "TorchScript".
+    """
+
+    path: Path
+    metadata: Metadata
+    sha256: str
+
+    @property
+    def runs_by(self) -> str:
+        """What evaluates it."""
+        ...
+
+    def check_reference(self) -> bool:
+        """Compare the structure that the file brings with its numbers; False if it brings none."""
+        ...
+
+    def with_symmetry(
+        self, request: SymmetryRequest, numbers: np.ndarray | None = None, reference: np.ndarray | None = None
+    ) -> Symmetrised:
+        """The model under a symmetry; the frame takes atomic numbers [N] and positions [N, 3] of its reference."""
+        ...
+
+
+def check_isolated(periodic: np.ndarray) -> None:
+    """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
+    if np.any(periodic):
+        raise UsageError(
+            "The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+            "Type `atoms.pbc = False`, or use a model with a cutoff."
+        )
+
+
+def checked(
+    metadata: Metadata,
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    charge: int,
+    multiplicity: int,
+    cell: np.ndarray | None,
+    periodic: np.ndarray | None,
+) -> Structure:
+    """Input of an evaluation as arrays of the types that evaluators take.
+
+    Raises:
+        UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or not
+            finite, a periodic structure for an all-to-all model.
+    """
+    numbers = np.ascontiguousarray(numbers, dtype=np.int64)
+    positions = np.ascontiguousarray(positions, dtype=np.float64)
+    metadata.check_species(numbers)
+    metadata.check_charge(charge, multiplicity)
+    if positions.shape != (len(numbers), 3):
+        raise UsageError(f"positions must be [{len(numbers)}, 3], got {list(positions.shape)}.")
+    if not np.isfinite(positions).all():
+        raise UsageError("positions hold values that are not finite (NaN or infinity).")
+    cell = np.zeros((3, 3)) if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
+    periodic = np.zeros(3, dtype=bool) if periodic is None else np.asarray(periodic, dtype=bool)
+    if metadata.cutoff is None:
+        check_isolated(periodic)
+    return Structure(numbers, positions, cell, periodic)

@@ -1,0 +1,597 @@
+// The native kernels without any engine. Usage: test_native [--short] MODEL...
+// Each model is a TorchScript file of format 2, local or all-to-all, float64 or float32; "coordinates" in its name: it
+// sees coordinates. --short does little work, for ThreadSanitizer. TRANSIP_INSTRUCTIONS chooses the kernels.
+
+#include "modelfile/archive.h"
+#include "modelfile/weights.h"
+#include "native/native_model.h"
+#include "transip/error.h"
+#include "transip/exchange.h"
+#include "transip/metadata.h"
+
+#include <algorithm>
+#include <array>
+#include <barrier>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+using transip::Metadata;
+using transip::NativeModel;
+
+int failures = 0, checks = 0;
+bool brief = false;
+
+void check(bool good, const std::string &what)
+{
+  checks++;
+  if (good) return;
+  failures++;
+  std::printf("FAILED: %s\n", what.c_str());
+}
+
+/// Largest difference of two lists, over the largest number of the second; 1 if they do not compare.
+double difference(const std::vector<double> &got, const std::vector<double> &wanted)
+{
+  double most = 0.0, size = 1.0e-300;
+  if (got.size() != wanted.size()) return 1.0;
+  for (std::size_t i = 0; i < got.size(); i++) {
+    const double here = std::abs(got[i] - wanted[i]);
+    if (!(here <= 1.0e300)) return 1.0;
+    most = std::max(most, here);
+    size = std::max(size, std::abs(wanted[i]));
+  }
+  return most / size;
+}
+
+void check_close(const std::vector<double> &got, const std::vector<double> &wanted, double allowed,
+                 const std::string &what)
+{
+  const double here = difference(got, wanted);
+  check(here <= allowed, what + ": differ by " + std::to_string(here / allowed) + " of what is allowed");
+}
+
+void check_error(const std::function<void()> &call, const std::string &words, const std::string &what)
+{
+  try {
+    call();
+  } catch (const transip::Error &problem) {
+    const std::string message = problem.what();
+    check(message.find(words) != std::string::npos, what + ": the error says '" + message + "'");
+    return;
+  }
+  check(false, what + ": no error");
+}
+
+/// Structure with its rows: what a request points at. Units: Angstrom.
+struct Structure {
+  std::vector<std::int64_t> species, owner, first, neighbours;
+  std::vector<double> positions, shifts;  // [I*3]; positions of rows are those of their owners and shifts
+  std::vector<std::uint8_t> owned;
+  transip::Exchange *exchange = nullptr;
+
+  std::size_t tokens() const { return species.size(); }
+
+  transip::Request request() const
+  {
+    transip::Request request;
+    request.species = species;
+    request.positions = positions;
+    request.owner = owner;
+    request.owned = owned;
+    request.first = first;
+    request.neighbours = neighbours;
+    request.exchange = exchange;
+    return request;
+  }
+
+  void move(std::size_t token, std::size_t x, double by)
+  {
+    for (std::size_t row = 0; row < owner.size(); row++)
+      if (owner[row] == static_cast<std::int64_t>(token)) positions[3 * row + x] += by;
+  }
+
+  void add_row(std::int64_t of, const std::array<double, 3> &shift)
+  {
+    owner.push_back(of);
+    for (std::size_t x = 0; x < 3; x++) positions.push_back(positions[3 * static_cast<std::size_t>(of) + x] + shift[x]);
+  }
+
+  void set_neighbours(const std::vector<std::vector<std::int64_t>> &lists)
+  {
+    first.assign(1, 0);
+    neighbours.clear();
+    for (const auto &list : lists) {
+      neighbours.insert(neighbours.end(), list.begin(), list.end());
+      first.push_back(static_cast<std::int64_t>(neighbours.size()));
+    }
+  }
+};
+
+constexpr double spacing = 1.7;
+
+/// Atoms on a jittered grid, nx x ny x nz.
+Structure grid(const Metadata &metadata, int nx, int ny, int nz, unsigned seed)
+{
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> jitter(-0.25, 0.25);
+  Structure made;
+  for (int i = 0; i < nx; i++)
+    for (int j = 0; j < ny; j++)
+      for (int k = 0; k < nz; k++) {
+        made.owner.push_back(static_cast<std::int64_t>(made.species.size()));
+        made.species.push_back(metadata.species[random() % metadata.species.size()]);
+        for (const int n : {i, j, k}) made.positions.push_back(spacing * n + jitter(random));
+      }
+  return made;
+}
+
+/// Call with token, other token, shift and whether there is none, for every pair within `reach` in a periodic box.
+template <typename Call> void for_pairs(const Structure &atoms, const std::array<double, 3> &box, double reach, Call call)
+{
+  const std::size_t count = atoms.tokens();
+  for (std::size_t i = 0; i < count; i++)
+    for (std::size_t j = 0; j < count; j++)
+      for (int a = -1; a <= 1; a++)
+        for (int b = -1; b <= 1; b++)
+          for (int c = -1; c <= 1; c++) {
+            const bool inside = a == 0 && b == 0 && c == 0;
+            if (inside && i == j) continue;
+            const std::array<double, 3> shift = {a * box[0], b * box[1], c * box[2]};
+            double square = 0.0;
+            for (std::size_t x = 0; x < 3; x++) {
+              const double d = atoms.positions[3 * j + x] + shift[x] - atoms.positions[3 * i + x];
+              square += d * d;
+            }
+            if (square < reach * reach) call(i, j, shift, inside);
+          }
+}
+
+/// Periodic box with a row for each image that is seen, or with a row of its own for each edge. Candidates reach beyond
+/// the cutoff, as with a skin.
+Structure periodic(const Metadata &metadata, int n, bool row_for_edge = false)
+{
+  Structure made = grid(metadata, n, n, n, 7);
+  const double length = spacing * n;
+  const std::array<double, 3> box = {length, length, length};
+  std::vector<std::vector<std::int64_t>> lists(made.tokens());
+  const Structure atoms = made;
+  for_pairs(atoms, box, *metadata.cutoff + 0.3, [&](std::size_t i, std::size_t j, const std::array<double, 3> &shift, bool inside) {
+    std::int64_t row = inside && !row_for_edge ? static_cast<std::int64_t>(j) : -1;
+    for (std::size_t known = atoms.tokens(); row < 0 && !row_for_edge && known < made.owner.size(); known++)
+      if (made.owner[known] == static_cast<std::int64_t>(j) &&
+          std::abs(made.positions[3 * known] - made.positions[3 * j] - shift[0]) < 1e-9 &&
+          std::abs(made.positions[3 * known + 1] - made.positions[3 * j + 1] - shift[1]) < 1e-9 &&
+          std::abs(made.positions[3 * known + 2] - made.positions[3 * j + 2] - shift[2]) < 1e-9)
+        row = static_cast<std::int64_t>(known);
+    if (row < 0) {
+      row = static_cast<std::int64_t>(made.owner.size());
+      made.add_row(static_cast<std::int64_t>(j), shift);
+    }
+    lists[i].push_back(row);
+  });
+  made.set_neighbours(lists);
+  return made;
+}
+
+/// A piece of matter in vacuum: there are no images.
+Structure cluster(const Metadata &metadata, int n)
+{
+  Structure made = grid(metadata, n, n, n, 11);
+  if (!metadata.cutoff) return made;
+  std::vector<std::vector<std::int64_t>> lists(made.tokens());
+  const double far = 100.0 * spacing * n;
+  for_pairs(made, {far, far, far}, *metadata.cutoff,
+            [&](std::size_t i, std::size_t j, const std::array<double, 3> &, bool) {
+              lists[i].push_back(static_cast<std::int64_t>(j));
+            });
+  made.set_neighbours(lists);
+  return made;
+}
+
+/// A structure for a model: large enough to be shared by threads, or small.
+Structure structure(const Metadata &metadata, bool large)
+{
+  if (metadata.cutoff) return periodic(metadata, large ? (brief ? 6 : 8) : 3);
+  return large ? grid(metadata, 6, 6, brief ? 4 : 6, 3) : grid(metadata, 3, 2, 2, 3);
+}
+
+struct Answer {
+  transip::Result result;
+  std::vector<double> virials;
+  bool operator==(const Answer &other) const
+  {
+    const auto same = [](const std::vector<double> &a, const std::vector<double> &b) {
+      return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+    };
+    return same(result.energies, other.result.energies) && same(result.forces, other.result.forces) &&
+           same(virials, other.virials);
+  }
+};
+
+Answer evaluate(NativeModel &model, const Structure &structure, bool virials = true)
+{
+  Answer answer;
+  model.evaluate(structure.request(), structure.positions, answer.result, true, virials ? &answer.virials : nullptr);
+  return answer;
+}
+
+double energy(NativeModel &model, const Structure &structure)
+{
+  transip::Result result;
+  model.evaluate(structure.request(), structure.positions, result, false);
+  double sum = 0.0;
+  for (const double one : result.energies) sum += one;
+  return sum;
+}
+
+struct File {
+  std::string path;
+  Metadata metadata;
+  transip::Archive archive;
+
+  explicit File(const std::string &from) : path(from), metadata(), archive(from)
+  {
+    const auto text = archive.contents(*archive.find("extra/transip.json"));
+    metadata = transip::parse_metadata({reinterpret_cast<const char *>(text.data()), text.size()}, path);
+  }
+  std::unique_ptr<NativeModel> model(int threads = 1) const
+  {
+    auto made = NativeModel::make(transip::Weights(archive, metadata), metadata);
+    if (!made) throw transip::Error("There are no kernels for " + path + ".");
+    made->set_threads(threads);
+    return made;
+  }
+  bool exact() const { return metadata.dtype == "float64"; }
+  bool coordinates() const { return metadata.architecture->coordinates; }
+};
+
+void test_same_bits(const File &file)
+{
+  const bool virials = !file.coordinates();
+  const auto one = file.model();
+  const std::vector<Structure> all = {structure(file.metadata, true), structure(file.metadata, false),
+                                      cluster(file.metadata, 6), cluster(file.metadata, 1), Structure{}};
+  for (const Structure &atoms : all) {
+    const Answer wanted = evaluate(*one, atoms, virials);
+    check(std::all_of(wanted.result.forces.begin(), wanted.result.forces.end(), [](double f) { return std::abs(f) < 1e6; }),
+          file.path + ": forces that are not finite");
+    check(wanted.result.energies.size() == atoms.tokens(), file.path + ": energies");
+    for (const int threads : {2, 3, 5}) {
+      const auto model = file.model(threads);
+      for (int repeat = 0; repeat < (brief ? 2 : 10); repeat++)
+        check(evaluate(*model, atoms, virials) == wanted,
+              file.path + ": other bits with " + std::to_string(threads) + " threads");
+    }
+    Answer without = evaluate(*one, atoms, false);
+    without.virials = wanted.virials;
+    check(without == wanted, file.path + ": virials change the rest");
+  }
+  const auto changing = file.model(3);
+  const Answer wanted = evaluate(*one, all[0], virials);
+  for (const int threads : {3, 1, 4, 2}) {
+    changing->set_threads(threads);
+    check(evaluate(*changing, all[0], virials) == wanted, file.path + ": other bits when the number of threads changes");
+  }
+  check_error([&] { changing->set_threads(0); }, "one thread or more; got 0", "no threads");
+}
+
+std::vector<double> sum_of_virials(const std::vector<double> &virials)
+{
+  std::vector<double> sum(9);
+  for (std::size_t i = 0; i < virials.size(); i++) sum[i % 9] += virials[i];
+  return sum;
+}
+
+std::vector<double> virial_of_rows(const Structure &atoms, const std::vector<double> &forces)
+{
+  std::vector<double> sum(9);
+  for (std::size_t row = 0; row < atoms.owner.size(); row++)
+    for (std::size_t a = 0; a < 3; a++)
+      for (std::size_t b = 0; b < 3; b++) sum[3 * a + b] += atoms.positions[3 * row + a] * forces[3 * row + b];
+  return sum;
+}
+
+void test_virials(const File &file)
+{
+  const auto model = file.model();
+  Structure atoms = structure(file.metadata, false);
+  if (file.coordinates()) {
+    check_error([&] { evaluate(*model, atoms); }, "sees coordinates", "virials with coordinates");
+    return;
+  }
+  check_error(
+      [&] {
+        Answer answer;
+        model->evaluate(atoms.request(), atoms.positions, answer.result, false, &answer.virials);
+      },
+      "not asked for", "virials without forces");
+  const Answer answer = evaluate(*model, atoms);
+  check(answer.virials.size() == 9 * atoms.tokens(), file.path + ": shape of virials");
+  check_close(sum_of_virials(answer.virials), virial_of_rows(atoms, answer.result.forces), file.exact() ? 1e-10 : 1e-4,
+              file.path + ": sum of virials");
+  if (!file.metadata.cutoff) return;
+
+  // With a row of its own for every edge, the force on the row is that along the edge.
+  const Structure edges = periodic(file.metadata, 3, true);
+  const Answer of_edges = evaluate(*model, edges);
+  check_close(of_edges.virials, answer.virials, file.exact() ? 1e-10 : 1e-4, file.path + ": virials with other rows");
+  std::vector<double> wanted(9 * edges.tokens());
+  for (std::size_t t = 0; t < edges.tokens(); t++)
+    for (auto e = static_cast<std::size_t>(edges.first[t]); e < static_cast<std::size_t>(edges.first[t + 1]); e++) {
+      const auto row = static_cast<std::size_t>(edges.neighbours[e]);
+      for (std::size_t a = 0; a < 3; a++)
+        for (std::size_t b = 0; b < 3; b++)
+          wanted[9 * t + 3 * a + b] +=
+              (edges.positions[3 * row + a] - edges.positions[3 * t + a]) * of_edges.result.forces[3 * row + b];
+    }
+  check_close(answer.virials, wanted, file.exact() ? 1e-10 : 1e-4, file.path + ": virials against forces along edges");
+}
+
+void test_differences(const File &file, Structure atoms)
+{
+  if (!file.exact()) return;
+  const auto model = file.model();
+  const Answer answer = evaluate(*model, atoms, false);
+  std::vector<double> folded(3 * atoms.tokens());
+  for (std::size_t row = 0; row < atoms.owner.size(); row++)
+    for (std::size_t x = 0; x < 3; x++)
+      folded[3 * static_cast<std::size_t>(atoms.owner[row]) + x] += answer.result.forces[3 * row + x];
+  std::vector<double> wanted(folded.size());
+  constexpr double step = 1.0e-4;
+  for (std::size_t t = 0; t < atoms.tokens(); t++)
+    for (std::size_t x = 0; x < 3; x++) {
+      // Fourth order: E(x + h) and E(x + 2 h).
+      double sum = 0.0;
+      for (const auto &[places, weight] : {std::pair{-2, 1.0}, std::pair{-1, -8.0}, std::pair{1, 8.0}, std::pair{2, -1.0}}) {
+        atoms.move(t, x, places * step);
+        sum += weight * energy(*model, atoms);
+        atoms.move(t, x, -places * step);
+      }
+      wanted[3 * t + x] = -sum / (12.0 * step);
+    }
+  check_close(folded, wanted, 1e-8, file.path + ": forces against differences of energies");
+}
+
+void test_bad_input(const File &file)
+{
+  const auto model = file.model(2);
+  Structure atoms = structure(file.metadata, true);
+  const Answer good = evaluate(*model, atoms, false);
+  if (file.metadata.cutoff) {
+    Structure bad = atoms;
+    bad.neighbours[3] = static_cast<std::int64_t>(bad.owner.size());
+    check_error([&] { evaluate(*model, bad, false); }, "A neighbour is row", "a row that is not there");
+  }
+  Structure together = atoms;
+  std::size_t other = 1;
+  if (file.metadata.cutoff) other = static_cast<std::size_t>(atoms.neighbours[0]);
+  for (std::size_t x = 0; x < 3; x++) together.positions[3 * other + x] = together.positions[x];
+  check_error([&] { evaluate(*model, together, false); }, "in one place", "atoms in one place");
+  check(evaluate(*model, atoms, false) == good, file.path + ": an error is not forgotten");
+}
+
+/// A child has none of its parent's threads; it and its parent go on.
+void test_fork(const File &file)
+{
+  const bool virials = !file.coordinates();
+  auto model = file.model(3);
+  const Structure atoms = structure(file.metadata, true);
+  const Answer wanted = evaluate(*model, atoms, virials);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    bool good = evaluate(*model, atoms, virials) == wanted && evaluate(*model, atoms, virials) == wanted;
+    model->set_threads(2);
+    good = good && evaluate(*model, atoms, virials) == wanted;
+    model.reset();
+    _exit(good ? 0 : 1);
+  }
+  const pid_t idle = fork();
+  if (idle == 0) {
+    alarm(60);
+    model.reset();
+    _exit(0);
+  }
+  check(evaluate(*model, atoms, virials) == wanted, file.path + ": the parent of a child");
+  for (const pid_t one : {child, idle}) {
+    int status = 1;
+    waitpid(one, &status, 0);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, file.path + ": a forked child");
+  }
+}
+
+void test_ends(const File &file)
+{
+  const Structure atoms = structure(file.metadata, true);
+  for (int repeat = 0; repeat < (brief ? 3 : 20); repeat++) {
+    const auto model = file.model(4);
+    if (repeat % 4 == 0) continue;
+    evaluate(*model, atoms, false);
+    // Awake, about to fall asleep, or asleep.
+    if (repeat % 4 > 1) usleep(repeat % 4 == 2 ? 20 : 2000);
+  }
+  // Several models, each with threads of its own, at a time.
+  const Answer wanted = evaluate(*file.model(), atoms, false);
+  std::array<bool, 3> good{};
+  std::vector<std::thread> hosts;
+  for (bool &one : good)
+    hosts.emplace_back([&] {
+      const auto model = file.model(2);
+      one = evaluate(*model, atoms, false) == wanted;
+    });
+  for (std::thread &host : hosts) host.join();
+  check(good == std::array<bool, 3>{true, true, true}, file.path + ": several models at a time");
+}
+
+/// Two ranks that are threads: each has the other's atoms for guests.
+class TwoRanks {
+ public:
+  class Rank final : public transip::Exchange {
+   public:
+    std::int64_t guests() const override { return static_cast<std::int64_t>(guest.size()); }
+    void forward(const float *tokens, std::int64_t stride, float *guests, int width) override
+    {
+      bring(tokens, stride, guests, width);
+    }
+    void forward(const double *tokens, std::int64_t stride, double *guests, int width) override
+    {
+      bring(tokens, stride, guests, width);
+    }
+    void reverse(const float *guests, float *tokens, std::int64_t stride, int width) override
+    {
+      take_back(guests, tokens, stride, width);
+    }
+    void reverse(const double *guests, double *tokens, std::int64_t stride, int width) override
+    {
+      take_back(guests, tokens, stride, width);
+    }
+
+    TwoRanks *both = nullptr;
+    Rank *other = nullptr;
+    std::vector<std::size_t> guest;  // token of the other rank that each guest is
+
+   private:
+    template <typename Real> void bring(const Real *tokens, std::int64_t stride, Real *guests, int width)
+    {
+      shown_ = tokens;
+      both->barrier.arrive_and_wait();
+      const auto *theirs = static_cast<const Real *>(other->shown_);
+      for (std::size_t g = 0; g < guest.size(); g++)
+        std::memcpy(guests + g * static_cast<std::size_t>(width), theirs + guest[g] * static_cast<std::size_t>(stride),
+                    sizeof(Real) * static_cast<std::size_t>(width));
+      both->barrier.arrive_and_wait();
+    }
+    template <typename Real> void take_back(const Real *guests, Real *tokens, std::int64_t stride, int width)
+    {
+      shown_ = guests;
+      both->barrier.arrive_and_wait();
+      const auto *theirs = static_cast<const Real *>(other->shown_);
+      for (std::size_t g = 0; g < other->guest.size(); g++)
+        for (int i = 0; i < width; i++)
+          tokens[static_cast<std::int64_t>(other->guest[g]) * stride + i] += theirs[static_cast<std::int64_t>(g) * width + i];
+      both->barrier.arrive_and_wait();
+    }
+    const void *shown_ = nullptr;
+  };
+
+  std::array<Rank, 2> rank;
+  std::barrier<> barrier{2};
+};
+
+void test_ranks(const File &file)
+{
+  if (!file.metadata.cutoff) return;
+  const Structure whole = periodic(file.metadata, brief ? 5 : 6);
+  const auto model = file.model();
+  const Answer wanted = evaluate(*model, whole);
+  const std::size_t count = whole.tokens();
+
+  // Every second atom each.
+  TwoRanks ranks;
+  std::array<Structure, 2> parts;
+  std::array<std::vector<std::size_t>, 2> origin;  // row of the whole that each row is
+  for (std::size_t side = 0; side < 2; side++) {
+    Structure &part = parts[side];
+    std::vector<std::int64_t> row_of(whole.owner.size(), -1), guest_of(count, -1);
+    const auto add = [&](std::size_t row, std::int64_t owner) {
+      row_of[row] = static_cast<std::int64_t>(part.owner.size());
+      part.owner.push_back(owner);
+      part.positions.insert(part.positions.end(), &whole.positions[3 * row], &whole.positions[3 * row] + 3);
+      origin[side].push_back(row);
+    };
+    for (std::size_t t = side; t < count; t += 2) {
+      part.species.push_back(whole.species[t]);
+      add(t, static_cast<std::int64_t>(t / 2));
+    }
+    const auto tokens = static_cast<std::int64_t>(part.tokens());
+    std::vector<std::vector<std::int64_t>> lists;
+    for (std::size_t t = side; t < count; t += 2) {
+      lists.emplace_back();
+      for (auto e = static_cast<std::size_t>(whole.first[t]); e < static_cast<std::size_t>(whole.first[t + 1]); e++) {
+        const auto row = static_cast<std::size_t>(whole.neighbours[e]);
+        if (row_of[row] < 0) {
+          const auto owner = static_cast<std::size_t>(whole.owner[row]);
+          if (owner % 2 != side && guest_of[owner] < 0) {
+            guest_of[owner] = static_cast<std::int64_t>(ranks.rank[side].guest.size());
+            ranks.rank[side].guest.push_back(owner / 2);
+          }
+          add(row, owner % 2 == side ? static_cast<std::int64_t>(owner / 2) : tokens + guest_of[owner]);
+        }
+        lists.back().push_back(row_of[row]);
+      }
+    }
+    part.set_neighbours(lists);
+    ranks.rank[side].both = &ranks;
+    ranks.rank[side].other = &ranks.rank[1 - side];
+    part.exchange = &ranks.rank[side];
+  }
+
+  for (const int threads : {1, 3}) {
+    std::array<Answer, 2> answers;
+    std::vector<std::thread> hosts;
+    for (std::size_t side = 0; side < 2; side++)
+      hosts.emplace_back([&, side] { answers[side] = evaluate(*file.model(threads), parts[side]); });
+    for (std::thread &host : hosts) host.join();
+    Answer joined;
+    joined.result.energies.resize(count);
+    joined.result.forces.resize(whole.positions.size());
+    joined.virials.resize(9 * count);
+    for (std::size_t side = 0; side < 2; side++) {
+      for (std::size_t t = 0; t < parts[side].tokens(); t++) {
+        joined.result.energies[2 * t + side] = answers[side].result.energies[t];
+        for (std::size_t i = 0; i < 9; i++) joined.virials[9 * (2 * t + side) + i] = answers[side].virials[9 * t + i];
+      }
+      for (std::size_t row = 0; row < origin[side].size(); row++)
+        for (std::size_t x = 0; x < 3; x++)
+          joined.result.forces[3 * origin[side][row] + x] += answers[side].result.forces[3 * row + x];
+    }
+    const double allowed = file.exact() ? 1e-11 : 1e-4;
+    const std::string what = file.path + ": two ranks, " + std::to_string(threads) + " threads each: ";
+    check_close(joined.result.energies, wanted.result.energies, file.exact() ? 1e-12 : 1e-5, what + "energies");
+    check_close(joined.result.forces, wanted.result.forces, allowed, what + "forces");
+    check_close(joined.virials, wanted.virials, allowed, what + "virials");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char **argv)
+{
+  try {
+    for (int i = 1; i < argc; i++) {
+      if (std::string(argv[i]) == "--short") {
+        brief = true;
+        continue;
+      }
+      const File file(argv[i]);
+      test_same_bits(file);
+      test_ranks(file);
+      test_bad_input(file);
+      test_ends(file);
+      if (!brief) {
+        test_virials(file);
+        test_differences(file, structure(file.metadata, false));
+        test_differences(file, cluster(file.metadata, 2));
+        // ThreadSanitizer starts no threads in a child of a process that has some.
+        test_fork(file);
+      }
+    }
+  } catch (const std::exception &problem) {
+    std::printf("FAILED: %s\n", problem.what());
+    return 1;
+  }
+  std::printf("%d checks, %d failed\n", checks, failures);
+  return failures ? 1 : 0;
+}

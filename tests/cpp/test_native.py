@@ -1,0 +1,69 @@
+"""The native kernels by themselves: threads, virials of atoms, forked children, ranks; under ThreadSanitizer too."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from networks import make_model
+
+#: Networks with 4, 8 and 16 heads a vector, in both precisions, with and without each part that a network may lack.
+NETWORKS = {
+    "local": ("float64", {"heads": 2, "layers": 3, "cutoff": 3.0}),
+    "local-float32": ("float32", {"dim": 64, "heads": 4, "feedforward": 48, "cutoff": 3.0}),
+    "local-plain-values": ("float64", {"dim": 96, "heads": 6, "rotary_values": False, "cutoff": 3.0}),
+    "molecule": ("float64", {"dim": 96, "heads": 12, "feedforward": 40, "radial_bias": False, "layers": 1}),
+    "molecule-float32": ("float32", {"dim": 96, "heads": 6, "feedforward": 40}),
+    "molecule-coordinates": ("float64", {"coordinates": True}),
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    from transip_md.export import export
+    from transip_md.model.checkpoint import Checkpoint
+
+    folder = tmp_path_factory.mktemp("networks")
+    made = {}
+    for name, (dtype, shape) in NETWORKS.items():
+        model = make_model(radial_functions=8, radial_hidden=8, **shape)
+        energies = (model.energy_scale, model.reference_energies)
+        model.float()
+        model.energy_scale, model.reference_energies = energies
+        made[name] = folder / f"{name}.pt"
+        export(Checkpoint(model.config, model), made[name], dtype)
+    return made
+
+
+def run(program: Path, *arguments: object, **environment: str) -> str:
+    command = [str(program), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=600)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " 0 failed" in result.stdout
+    return result.stdout
+
+
+def instructions_here() -> list[str]:
+    """Instruction sets whose kernels this processor runs, by what Linux says of it."""
+    if platform.machine() != "x86_64":
+        return ["baseline"]
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    wanted = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq", "avx512vl", "avx512bw"}}
+    return ["baseline", *(name for name, needed in wanted.items() if needed <= flags)]
+
+
+@pytest.mark.parametrize("instructions", instructions_here())
+def test_kernels(cpp_build, files, instructions):
+    run(cpp_build / "test_native", *files.values(), TRANSIP_INSTRUCTIONS=instructions)
+
+
+def test_threads_under_thread_sanitizer(cpp_build, files):
+    some = [files["local"], files["molecule-float32"]]
+    run(
+        cpp_build / "test_native_threads", "--short", *some,
+        TRANSIP_INSTRUCTIONS="baseline", TSAN_OPTIONS="halt_on_error=1",
+    )  # fmt: skip

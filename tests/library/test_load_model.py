@@ -1,0 +1,164 @@
+"""`transip_md.load_model` and the calculator by libtransip against torch: numbers, pickles, threads, forks, errors."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+
+import transip_md
+from transip_md.ase import TransIPCalculator
+from transip_md.errors import UsageError
+from transip_md.evaluators.library_model import LibraryModel
+from transip_md.runtime import ExportedModel
+from transip_md.symmetry.request import SymmetryRequest
+from transip_md.tolerances import PARITY
+
+
+@pytest.fixture
+def box(repository):
+    """Water in a triclinic box, with atoms outside of it."""
+    atoms = ase.io.read(repository / "examples" / "lammps" / "water.data", format="lammps-data", Z_of_type={1: 8, 2: 1})
+    atoms = atoms[:24]
+    atoms.cell = [[6.1, 0, 0], [1.4, 6.3, 0], [-0.9, 1.1, 5.9]]
+    atoms.pbc = True
+    atoms.positions += np.random.default_rng(3).normal(scale=0.05, size=(24, 3))
+    atoms.positions += [9.0, -7.0, 3.0]
+    return atoms
+
+
+def assert_equal(got, wanted, dtype):
+    allowed = PARITY[dtype]
+    assert abs(got.energies.sum() - wanted.energies.sum()) <= allowed.energy_of(len(got.energies))
+    assert np.abs(got.forces - wanted.forces).max() <= allowed.force
+    assert np.abs(got.virial - wanted.virial).max() <= 100 * allowed.force
+
+
+def test_molecule(library, ethanol_files, dtype, bent):
+    model = transip_md.load_model(ethanol_files[dtype], device="cpu")
+    assert isinstance(model, LibraryModel) and "native kernels" in model.runs_by
+    wanted = ExportedModel(ethanol_files[dtype], "cpu").evaluate(bent.numbers, bent.positions)
+    assert_equal(model.evaluate(bent.numbers, bent.positions), wanted, dtype)
+
+
+@pytest.mark.parametrize("periodic", [(1, 1, 1), (1, 0, 1), (0, 0, 0)])
+def test_box(library, local_file, box, periodic):
+    arguments = {"cell": box.cell.array, "periodic": np.array(periodic, dtype=bool)}
+    got = LibraryModel(local_file).evaluate(box.numbers, box.positions, **arguments)
+    assert_equal(got, ExportedModel(local_file, "cpu").evaluate(box.numbers, box.positions, **arguments), "float64")
+
+
+@pytest.mark.parametrize("text", ["average 4", "average 12 inversion", "frame", "random 3"])
+def test_symmetry(library, molecule_file, bent, text):
+    request = SymmetryRequest.parse(text)
+    reference = (bent.numbers, bent.positions + 0.05)
+    got, wanted = (
+        model.with_symmetry(request, *reference)
+        for model in (LibraryModel(molecule_file), ExportedModel(molecule_file, "cpu"))
+    )
+    for _ in range(3):
+        assert_equal(
+            got.evaluate(bent.numbers, bent.positions), wanted.evaluate(bent.numbers, bent.positions), "float64"
+        )
+
+
+def test_the_kernels_that_are_asked_for(library, ethanol_file, toy_file, monkeypatch):
+    assert isinstance(transip_md.load_model(ethanol_file, device="cpu", kernels="torch"), ExportedModel)
+    assert isinstance(transip_md.load_model(toy_file, device="cpu"), ExportedModel)
+    with pytest.raises(UsageError, match="no native kernels"):
+        transip_md.load_model(toy_file, device="cpu", kernels="native")
+    monkeypatch.setenv("TRANSIP_KERNELS", "torch")
+    assert isinstance(transip_md.load_model(ethanol_file, device="cpu"), ExportedModel)
+    monkeypatch.setenv("TRANSIP_KERNELS", "fast")
+    with pytest.raises(UsageError, match=r"got 'fast' in the environment variable TRANSIP_KERNELS"):
+        transip_md.load_model(ethanol_file)
+
+
+def test_old_files_go_to_torch(repository):
+    model = transip_md.load_model(repository / "tests" / "data" / "format1" / "molecule.pt", device="cpu")
+    assert isinstance(model, ExportedModel)
+
+
+def energy(calculator, atoms):
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    return atoms.get_potential_energy(), atoms.get_forces()
+
+
+def same(one, other):
+    return one[0] == other[0] and np.array_equal(one[1], other[1])
+
+
+def test_pickled_threaded_and_forked_calculators_give_the_same_bits(library, ethanol_file, bent):
+    calculator = TransIPCalculator(ethanol_file, device="cpu", kernels="native")
+    wanted = energy(calculator, bent)
+    assert same(energy(pickle.loads(pickle.dumps(calculator)), bent), wanted)
+    model = LibraryModel(ethanol_file)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: model.evaluate(bent.numbers, bent.positions), range(40)))
+    assert all(np.array_equal(one.forces, found[0].forces) for one in found)
+    assert np.array_equal(found[0].forces, wanted[1])
+    pool = multiprocessing.get_context("fork").Pool(2)
+    assert all(same(one, wanted) for one in pool.starmap(energy, [(calculator, bent)] * 4))
+    # Not terminated: a child has the handlers of signals that this process has.
+    pool.close()
+    pool.join()
+
+
+def test_a_pickle_of_a_changed_file_is_refused(library, ethanol_files, tmp_path, bent):
+    file = tmp_path / "model.pt"
+    file.write_bytes(ethanol_files["float64"].read_bytes())
+    pickled = pickle.dumps(LibraryModel(file))
+    file.write_bytes(ethanol_files["float32"].read_bytes())
+    with pytest.raises(UsageError, match="its contents have changed"):
+        pickle.loads(pickled)
+
+
+def test_bad_input_is_refused_as_torch_refuses_it(library, ethanol_file, ethanol):
+    numbers, positions = ethanol.numbers, ethanol.positions
+    cases = {
+        "does not know": (np.where(numbers == 8, 7, numbers), positions, {}),
+        "positions must be": (numbers, positions[:4], {}),
+        "not finite": (numbers, np.where(positions > 0, np.nan, positions), {}),
+        "got charge 3": (numbers, positions, {"charge": 3}),
+        "attends all-to-all": (numbers, positions, {"cell": np.eye(3), "periodic": np.ones(3, dtype=bool)}),
+        "in one place": (numbers, np.zeros_like(positions), {}),
+    }
+    for model in (LibraryModel(ethanol_file), ExportedModel(ethanol_file, "cpu")):
+        for words, (species, places, more) in cases.items():
+            with pytest.raises(UsageError, match=words):
+                model.evaluate(species, places, **more)
+
+
+def test_neither_torch_nor_ase_is_imported(library, ethanol_file, repository):
+    code = (
+        "import sys, numpy, transip_md\n"
+        f"model = transip_md.load_model({str(ethanol_file)!r}, device='cpu')\n"
+        "model.evaluate(numpy.array([8]), numpy.zeros((1, 3)))\n"
+        "assert 'native' in model.runs_by\n"
+        "assert not {'torch', 'ase.calculators', 'openmm', 'scipy'} & set(sys.modules), sorted(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_calculator_is_imported_without_torch():
+    code = "import sys, transip_md.ase\nassert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_python_example(library, ethanol_file, repository):
+    command = [
+        sys.executable, str(repository / "examples" / "library" / "energy.py"), str(ethanol_file),
+        str(repository / "examples" / "ethanol.xyz"),
+    ]  # fmt: skip
+    said = subprocess.run(command, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert "by native kernels" in said.stdout

@@ -1,0 +1,82 @@
+"""Folders that take minutes to make: made by the first test process that wants one, and kept for later runs if asked.
+
+The environment variable TRANSIP_MD_TEST_BUILD names the folder that is kept; `make test` sets it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from transip_md.build import find_tool
+from transip_md.trusted_paths import why_untrusted
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "python" / "transip_md"
+#: Parts of the package that use model files and say nothing of how one is compiled.
+UNINVOLVED = {"bench", "cli", "engines", "nve", "openmm", "sampling.py", "shipped", "training", "validation"}
+
+
+def _place(tmp_path_factory) -> Path:
+    """The folder that is kept, unless others may write it (it holds machine code), or the one of this run."""
+    if kept := os.environ.get("TRANSIP_MD_TEST_BUILD"):
+        folder = Path(kept).resolve()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if why_untrusted(folder / "code.so") is None:
+            return folder
+    base = tmp_path_factory.getbasetemp()
+    # Processes of pytest-xdist have folders of their own in one.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def made_once(tmp_path_factory, name: str, key: str, make: Callable[[Path], None]) -> Path:
+    """A copy, for this process, of a folder that `make` fills; another `key` has it made anew, in place of the old."""
+    place = _place(tmp_path_factory)
+    folder = place / f"{name}-{key}"
+    with FileLock(place / f"{name}.lock"):
+        if not folder.is_dir():
+            for old in place.glob(f"{name}-*"):
+                shutil.rmtree(old)
+            unfinished = place / f"{name}-unfinished"
+            unfinished.mkdir(mode=0o700)
+            make(unfinished)
+            unfinished.rename(folder)
+        # Another run, of other sources, may take the folder away.
+        return shutil.copytree(folder, tmp_path_factory.mktemp(name) / name)
+
+
+def compiler_key(shape: dict[str, object]) -> str:
+    """Hash of what a compiled model file depends on: the model's shape, sources, torch, Python and processor."""
+    digest = hashlib.sha256()
+    for part in (sorted(shape.items()), torch.__version__, sys.version, torch.backends.cpu.get_cpu_capability()):
+        digest.update(repr(part).encode())
+    sources = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] not in UNINVOLVED]
+    for path in [*sorted(sources), REPOSITORY / "tests" / "networks.py"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def built_by_cmake(tmp_path_factory) -> Path:
+    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too; what changed is built."""
+    # CMake takes a folder for one place of the sources and one environment only.
+    key = hashlib.sha256(f"{REPOSITORY} {sys.executable}".encode()).hexdigest()[:16]
+    place = _place(tmp_path_factory)
+    folder = place / f"cmake-{key}"
+    configure = [
+        str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
+        "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
+    ]  # fmt: skip
+    with FileLock(place / "cmake.lock"):
+        for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
+            result = subprocess.run(command, capture_output=True, text=True)
+            assert result.returncode == 0, result.stdout + result.stderr
+    return folder
