@@ -64,8 +64,16 @@ def compiler_key(shape: dict[str, object]) -> str:
     return digest.hexdigest()[:16]
 
 
-def built_by_cmake(tmp_path_factory) -> Path:
-    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too; what changed is built."""
+def built_by_cmake(tmp_path_factory, target: str = "all") -> Path:
+    """A folder with everything built by plain cmake, warnings as errors, the C++ tests too; what changed is built.
+
+    Args:
+        tmp_path_factory: pytest's.
+        target: "all", or what is left out of it: "cuda_tests".
+
+    Returns:
+        The folder of the build.
+    """
     # CMake takes a folder for one place of the sources and one environment only.
     key = hashlib.sha256(f"{REPOSITORY} {sys.executable}".encode()).hexdigest()[:16]
     place = _place(tmp_path_factory)
@@ -76,7 +84,7 @@ def built_by_cmake(tmp_path_factory) -> Path:
         "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
     ]  # fmt: skip
     with FileLock(place / "cmake.lock"):
-        for command in (configure, [str(find_tool("cmake")), "--build", str(folder)]):
+        for command in (configure, [str(find_tool("cmake")), "--build", str(folder), "--target", target]):
             result = subprocess.run(command, capture_output=True, text=True)
             assert result.returncode == 0, result.stdout + result.stderr
     return folder

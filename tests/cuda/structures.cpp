@@ -76,7 +76,7 @@ Neighbourhood::Neighbourhood(const TestStructure &structure, double cutoff)
             }
             found[i].push_back(row);
           }
-  first.assign(1, 0);
+  first.push_back(0);
   for (const auto &of_token : found) {
     neighbours.insert(neighbours.end(), of_token.begin(), of_token.end());
     first.push_back(static_cast<std::int64_t>(neighbours.size()));

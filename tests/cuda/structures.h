@@ -17,7 +17,7 @@ struct TestStructure {
   bool periodic() const { return cell[0] != 0.0; }
 };
 
-/// A structure's rows and neighbours within a cutoff, as lists that a request wants.
+/// A structure's rows and neighbours within a cutoff.
 struct Neighbourhood {
   std::vector<std::int64_t> owner, first, neighbours;
   std::vector<double> positions;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import ase
@@ -13,26 +12,13 @@ import numpy as np
 import nvrtc
 import pytest
 
+from made_once import built_by_cmake
+
 
 @pytest.fixture(scope="module")
-def programs(repository, tmp_path_factory) -> Path:
-    """A folder with the programs of tests.cmake; only this file's tests use them.
-
-    The environment variable TRANSIP_MD_CUDA_TEST_BUILD names a folder that is kept: the next run builds what changed.
-    """
-    from transip_md.build import find_tool
-
-    kept = os.environ.get("TRANSIP_MD_CUDA_TEST_BUILD")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("cuda-programs")
-    configure = [
-        str(find_tool("cmake")), "-S", str(repository), "-B", str(folder), "-G", "Ninja",
-        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
-        "-DTRANSIP_TESTS=ON", "-DTRANSIP_WERROR=ON",
-    ]  # fmt: skip
-    for command in (configure, [str(find_tool("cmake")), "--build", str(folder), "--target", "cuda_tests"]):
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
-    return folder
+def programs(tmp_path_factory) -> Path:
+    """A folder with the programs of tests.cmake."""
+    return built_by_cmake(tmp_path_factory, "cuda_tests")
 
 
 def run(program: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -97,7 +83,7 @@ def test_no_races_and_no_undefined_behaviour(programs):
 
 
 def test_planted_faults_are_found(programs):
-    race = run(programs / "test_kernels_race", "--few")
+    race = run(programs / "test_kernels_race", "--few", TSAN_OPTIONS="halt_on_error=1")
     assert race.returncode != 0
     assert "data race" in race.stderr and "dense.cuh" in race.stderr
     assert run(programs / "test_kernels_off_by_one", "--few").returncode == 1

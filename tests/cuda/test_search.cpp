@@ -98,8 +98,8 @@ void check_lists(const TestStructure &structure, const Neighbourhood &truth, con
       for (std::size_t x = 0; x < 3; x++) one[x + 1] = lists.positions[3 * row + x] - lists.positions[3 * t + x];
       found.push_back(one);
     }
-    for (std::int64_t n = truth.first[t]; n < truth.first[t + 1]; n++) {
-      const std::int64_t row = truth.neighbours[static_cast<std::size_t>(n)];
+    for (auto n = static_cast<std::size_t>(truth.first[t]); n < static_cast<std::size_t>(truth.first[t + 1]); n++) {
+      const std::int64_t row = truth.neighbours[n];
       std::array<double, 4> one{static_cast<double>(truth.owner[static_cast<std::size_t>(row)])};
       for (std::size_t x = 0; x < 3; x++)
         one[x + 1] = truth.positions[3 * static_cast<std::size_t>(row) + x] - truth.positions[3 * t + x];
@@ -155,8 +155,9 @@ void test_structure(const TestStructure &structure)
 {
   constexpr double cutoff = 4.0, skin = 1.0;
   const Neighbourhood truth(structure, cutoff + skin);
-  // Rows of one atom differ between the two: those here are counted from the box.
-  const Capacity capacity{static_cast<int>(structure.species.size()), static_cast<int>(truth.owner.size()) + 3000, 20000};
+  // Images differ in number between the two: those here are counted from the box.
+  const Capacity capacity{static_cast<int>(structure.species.size()), 2 * static_cast<int>(truth.owner.size()) + 50,
+                          static_cast<int>(truth.neighbours.size()) + 50};
   Arrays one(structure, cutoff, skin, capacity), two(structure, cutoff, skin, capacity);
   run(one.search, plan_search(one.search), 1);
   run(two.search, plan_search(two.search), 1000);
@@ -172,7 +173,7 @@ void test_room()
   Arrays small(structure, 4.0, 0.0, {8, 10, 20});
   run(small.search, plan_search(small.search), 1);
   const Neighbourhood truth(structure, 4.0);
-  check(small.search.needed->edges == static_cast<std::int64_t>(truth.neighbours.size()), "lists that have no room say how much they want");
+  check(static_cast<std::size_t>(small.search.needed->edges) == truth.neighbours.size(), "lists that have no room say how much they want");
 }
 
 void test_bad_boxes()

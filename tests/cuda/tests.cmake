@@ -2,9 +2,11 @@
 # CMakeLists.txt above, whose options for the CPU's kernels hold here too.
 
 set(cuda_tests "${CMAKE_CURRENT_LIST_DIR}")
-set(host_sources ${cuda_sources} ${model_file_sources} libtransip/src/same_place.cpp libtransip/src/trusted_path.cpp
-  libtransip/src/native/native_model.cpp libtransip/src/native/network_reader.cpp libtransip/src/native/radial.cpp
-  libtransip/src/native/store.cpp libtransip/src/native/threads.cpp libtransip/src/native/kernel_baseline.cpp)
+set(host_sources ${cuda_sources} libtransip/src/modelfile/archive.cpp libtransip/src/modelfile/metadata.cpp
+  libtransip/src/modelfile/sha256.cpp libtransip/src/modelfile/strict_json.cpp libtransip/src/modelfile/weights.cpp
+  libtransip/src/same_place.cpp libtransip/src/text.cpp libtransip/src/trusted_path.cpp libtransip/src/native/native_model.cpp
+  libtransip/src/native/network_reader.cpp libtransip/src/native/radial.cpp libtransip/src/native/store.cpp libtransip/src/native/threads.cpp
+  libtransip/src/native/kernel_baseline.cpp)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND host_sources libtransip/src/native/kernel_avx2.cpp libtransip/src/native/kernel_avx512.cpp)
 endif()

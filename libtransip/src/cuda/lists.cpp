@@ -3,6 +3,7 @@
 #include "../same_place.h"
 #include "transip/error.h"
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -12,6 +13,26 @@ namespace transip::cuda {
 namespace {
 
 constexpr auto most = static_cast<std::size_t>(std::numeric_limits<int>::max());
+
+std::span<const std::int64_t> neighbours_of(const Request &request, std::size_t token)
+{
+  if (request.first.empty()) return {};
+  const std::int64_t begin = request.first[token], end = request.first[token + 1];
+  return request.neighbours.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+}
+
+/// Throw Error unless the places at which neighbours begin fit tokens and neighbours.
+void check_first(const Request &request)
+{
+  const auto &first = request.first;
+  const auto edges = static_cast<std::int64_t>(request.neighbours.size());
+  const bool good = first.empty() ? edges == 0
+                                  : first.size() == request.species.size() + 1 && first.front() == 0 &&
+                                        first.back() == edges && std::is_sorted(first.begin(), first.end());
+  if (!good)
+    throw Error("The lists of neighbours of " + std::to_string(request.species.size()) + " tokens begin at " +
+                std::to_string(first.size()) + " places that do not fit " + std::to_string(edges) + " neighbours.");
+}
 
 }  // namespace
 
@@ -24,6 +45,7 @@ void Lists::make(const Request &request, std::span<const double> positions, doub
                 " position rows.");
   if (cutoff <= 0.0 && (rows != tokens || !request.neighbours.empty()))
     throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
+  check_first(request);
   take_owners(request, tokens, rows);
   take_edges(request, positions, cutoff);
   turn_round(tokens, rows);
@@ -63,13 +85,11 @@ void Lists::take_edges(const Request &request, std::span<const double> positions
   };
   for (std::size_t token = 0; token < tokens; token++) {
     if (cutoff > 0.0) {
-      if (!request.first.empty())
-        for (std::int64_t n = request.first[token]; n < request.first[token + 1]; n++) {
-          const std::int64_t other = request.neighbours[static_cast<std::size_t>(n)];
-          if (other < 0 || other >= static_cast<std::int64_t>(rows))
-            throw Error("A neighbour is row " + std::to_string(other) + " of " + std::to_string(rows) + ".");
-          add(token, static_cast<std::size_t>(other));
-        }
+      for (const std::int64_t other : neighbours_of(request, token)) {
+        if (other < 0 || other >= static_cast<std::int64_t>(rows))
+          throw Error("A neighbour is row " + std::to_string(other) + " of " + std::to_string(rows) + ".");
+        add(token, static_cast<std::size_t>(other));
+      }
     } else {
       for (std::size_t other = 0; other < tokens; other++)
         if (other != token) add(token, other);
