@@ -1,5 +1,6 @@
 #include "transip/model.h"
 
+#include "evaluate/cuda_evaluator.h"
 #include "evaluate/native_evaluator.h"
 #include "evaluate/symmetrised.h"
 #include "evaluate/torch_evaluator.h"
@@ -86,20 +87,21 @@ std::optional<int> cuda_index(const std::string &name)
   return problem == std::errc() && stop == end && index >= 0 ? std::optional(index) : std::nullopt;
 }
 
-/// Number of CUDA devices that torch sees; 0 without asking torch where the driver sees none.
-int cuda_devices()
+/// Number of CUDA devices: that torch sees, or the driver if torch is not what evaluates there.
+int cuda_devices(const std::string &kernels)
 {
-  return has_cuda_device() ? torch_devices() : 0;
+  return kernels == "native" || driver_devices() == 0 ? driver_devices() : torch_devices();
 }
 
 /// "cpu" or "cuda:N" of what is asked for; processes that share a node share out its CUDA devices by their number there.
-std::string choose_device(const std::string &asked, int node_rank)
+std::string choose_device(const std::string &asked, int node_rank, const std::string &kernels)
 {
-  if (asked == "cpu") return asked;
+  // Native kernels are the CPU's unless a CUDA device is asked for.
+  if (asked == "cpu" || (asked == "auto" && kernels == "native")) return "cpu";
   if (asked == "auto") {
     int count = 0;
     try {
-      count = cuda_devices();
+      count = cuda_devices(kernels);
     } catch (const Error &) {
       // Without a torch that can use the device the CPU is what there is.
     }
@@ -107,11 +109,12 @@ std::string choose_device(const std::string &asked, int node_rank)
   }
   const std::optional<int> wanted = cuda_index(asked);
   if (!wanted) throw Error("device must be auto, cpu, cuda or cuda:N, got '" + asked + "'.");
-  const int count = cuda_devices();
+  const int count = cuda_devices(kernels);
   const int index = *wanted >= 0 ? *wanted : (count > 0 ? node_rank % count : 0);
   if (index >= count)
     throw Error("device '" + asked + "' was asked for, but " +
-                (has_cuda_device() ? "torch " + torch_version() + " sees " : "NVIDIA's driver is not here or sees ") +
+                (driver_devices() > 0 && kernels != "native" ? "torch " + torch_version() + " sees "
+                                                             : "NVIDIA's driver is not here or sees ") +
                 std::to_string(count) + " CUDA devices. Use device cpu, or install a CUDA build of torch and type "
                 "`transip-md build torch`.");
   return "cuda:" + std::to_string(index);
@@ -178,11 +181,16 @@ struct Model::Impl {
 void Model::Impl::make_evaluator(const std::string &device, const std::string &kernels)
 {
   const Metadata &metadata = card.metadata;
-  const bool native = kernels != "torch" && device == "cpu" && !card.compiled && metadata.architecture && metadata.conservative;
+  const bool known = kernels != "torch" && !card.compiled && metadata.architecture && metadata.conservative;
+  const bool native = known && device == "cpu";
   if (metadata.format >= 2 && !card.compiled) {
     Weights weights(archive, metadata);
     tables = SymmetryTables::from(weights);
-    if (native) evaluator = NativeEvaluator::make(std::move(weights), metadata);
+    // CUDA kernels of the project's own are used where they are asked for by name.
+    if (native)
+      evaluator = NativeEvaluator::make(std::move(weights), metadata);
+    else if (known && kernels == "native")
+      evaluator = CudaEvaluator::make(std::move(weights), metadata, cuda_index(device).value());
     if (evaluator) return;
   }
   auto torch = std::make_unique<TorchEvaluator>(archive, device, kernels != "torch" && !metadata.cutoff);
@@ -194,7 +202,7 @@ void Model::Impl::make_evaluator(const std::string &device, const std::string &k
   if (!evaluator) evaluator = std::move(torch);
   if (kernels == "native" && dynamic_cast<const TorchEvaluator *>(evaluator.get()))
     throw Error("There are no native kernels for " + archive.path() + ": they are for TransIP models in TorchScript files, "
-                "with forces that are the gradient of the energy, on the CPU. Use kernels auto.");
+                "with forces that are the gradient of the energy. Use kernels auto.");
 }
 
 /// Tables of the file's index, or of its TorchScript where it has none.
@@ -212,7 +220,7 @@ try {
   const std::string wanted = kernels_name(kernels);
   Archive archive(path);
   Card card = read_card(archive);
-  const std::string chosen = choose_device(device_name(device, card, path), node_rank);
+  const std::string chosen = choose_device(device_name(device, card, path), node_rank, wanted);
   impl_.reset(new Impl{std::move(archive), std::move(card)});
   impl_->make_evaluator(chosen, wanted);
   impl_->symmetrised.emplace(*impl_->evaluator);

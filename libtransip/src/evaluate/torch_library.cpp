@@ -68,15 +68,15 @@ const torch_interface::Functions &torch_functions()
   return *functions;
 }
 
-bool has_cuda_device()
+int driver_devices()
 {
-  static const bool found = [] {
+  static const int found = [] {
     void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!driver) return false;
+    if (!driver) return 0;
     const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
     const auto count = reinterpret_cast<int (*)(int *)>(dlsym(driver, "cuDeviceGetCount"));
     int devices = 0;
-    return init && count && init(0) == 0 && count(&devices) == 0 && devices > 0;
+    return init && count && init(0) == 0 && count(&devices) == 0 ? devices : 0;
   }();
   return found;
 }

@@ -12,7 +12,7 @@ namespace transip {
 /// Throws Error: it is not there, may be written by others, cannot be opened, or is of another version of transip-md.
 const torch_interface::Functions &torch_functions();
 
-/// Whether NVIDIA's driver knows of a CUDA device; without torch.
-bool has_cuda_device();
+/// Number of CUDA devices that NVIDIA's driver knows of; without torch.
+int driver_devices();
 
 }  // namespace transip

@@ -1,0 +1,100 @@
+"""This tree's LAMMPS plugin against that of another commit, in turns, on one thread: water of several sizes.
+
+    python benchmarks/against_commit.py COMMIT [--rounds 7] [--seconds 3] [-o against.json]
+
+The other commit is checked out and built beside (two minutes). Each round runs both, one after the other, and gives one
+ratio; what is printed is the median of the ratios, which a machine that others use too disturbs little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import transip_md
+from transip_md.build import find_tool
+from transip_md.export import export
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REPLICAS = {192: "1 1 1", 1536: "2 2 2", 12288: "4 4 4"}
+DECK = """units metal
+atom_style atomic
+boundary p p p
+read_data water.data
+replicate {replicas}
+neighbor 2.0 bin
+pair_style transip water.pt check no
+pair_coeff * * O H
+velocity all create 300 1 loop geom
+fix 1 all nve
+timestep 0.0005
+run {warmup}
+run {steps}
+"""
+
+
+def step(folder: Path, environment: dict[str, str], atoms: int, steps: int) -> float:
+    """Seconds of a step of LAMMPS."""
+    (folder / "in.water").write_text(DECK.format(replicas=REPLICAS[atoms], warmup=max(2, steps // 5), steps=steps))
+    command = [str(find_tool("lmp")), "-in", "in.water", "-log", "none"]
+    said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    loops = re.findall(r"Loop time of (\S+) on", said.stdout)
+    if said.returncode or len(loops) != 2:
+        raise SystemExit(said.stdout[-2000:] + said.stderr)
+    return float(loops[-1]) / steps
+
+
+def prepare(commit: str, folder: Path) -> dict[str, str]:
+    """Check out and build another commit; the environment in which LAMMPS has its plugin."""
+    tree = folder / "tree"
+    subprocess.run(["git", "-C", REPOSITORY, "worktree", "add", "--detach", tree, commit], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(tree / "python"), "TRANSIP_MD_CACHE": str(folder / "cache")}
+    subprocess.run([sys.executable, "-m", "transip_md", "build", "lammps"], env=environment, check=True)
+    return environment
+
+
+def main() -> None:
+    """Build, measure and print."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("commit")
+    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--seconds", type=float, default=3.0, help="of each run")
+    options.add_argument("-o", "--out", type=Path, help="JSON file to write")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            there = prepare(chosen.commit, folder) | {"OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": ""}
+            here = {**os.environ, "OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": ""}
+            data = REPOSITORY / "examples" / "lammps" / "water.data"
+            (folder / "water.data").write_text(data.read_text())
+            export(transip_md.pretrained("water"), folder / "water.pt", "float32")
+            rows = {}
+            for atoms in REPLICAS:
+                steps = max(5, int(chosen.seconds / step(folder, here, atoms, 5)))
+                pairs = [
+                    (step(folder, there, atoms, steps), step(folder, here, atoms, steps)) for _ in range(chosen.rounds)
+                ]
+                rows[atoms] = {
+                    "there_ms": 1000 * statistics.median(old for old, _ in pairs),
+                    "here_ms": 1000 * statistics.median(new for _, new in pairs),
+                    "ratio": statistics.median(new / old for old, new in pairs),
+                }
+                print(f"{atoms:6} atoms: {rows[atoms]['there_ms']:8.3f} -> {rows[atoms]['here_ms']:8.3f} ms, "
+                      f"ratio {rows[atoms]['ratio']:.3f}", flush=True)  # fmt: skip
+        finally:
+            tree = str(folder / "tree")
+            subprocess.run(["git", "-C", REPOSITORY, "worktree", "remove", "--force", tree], check=False)
+    if chosen.out:
+        chosen.out.write_text(json.dumps({"commit": chosen.commit, "water": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
