@@ -164,10 +164,11 @@ def test_coefficients_that_were_never_given(toy_file, folder):
     assert result.returncode != 0 and "pair coeffs are not set" in result.stdout.lower()
 
 
-def test_cuda_where_there_is_none(toy_file, folder):
+@pytest.mark.parametrize("kernels", ["", " kernels native"])
+def test_cuda_where_there_is_none(toy_file, folder, kernels):
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    result = run_lammps(folder, deck(toy_file, style="device cuda"))
+    result = run_lammps(folder, deck(toy_file, style="device cuda" + kernels))
     assert result.returncode != 0
     assert "device 'cuda' was asked for, but NVIDIA's driver is not here" in " ".join(result.stdout.split())
 
