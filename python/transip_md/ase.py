@@ -11,7 +11,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from transip_md.electronic_state import ElectronicState, state_of
+from transip_md.electronic_state import NEUTRAL_SINGLET, ElectronicState, Statement, state_of, statement_of
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Model, Symmetrised
 from transip_md.metadata import NOT_CONSERVATIVE
@@ -92,21 +92,38 @@ class TransIPCalculator(Calculator):
         self.symmetry = SymmetryRequest.parse(symmetry)
         self.symmetry.check_offered(self.exported.metadata.symmetry, self.exported.path)
         self.reference = reference.positions if isinstance(reference, ase.Atoms) else reference
+        self._statement: Statement | None = None
+        self._read = NEUTRAL_SINGLET
         self._symmetrised: Symmetrised | None = None
         if self.symmetry.mode != "frame":
             self._symmetrised = self.exported.with_symmetry(self.symmetry)
 
     def _state(self, atoms: ase.Atoms) -> ElectronicState:
         """Charge and multiplicity of a structure. Raises UsageError: the model does not know them."""
-        where = f"The structure {atoms.get_chemical_formula()}"
-        state = state_of(atoms, where, charge=self.charge, multiplicity=self.multiplicity)
-        self.exported.metadata.check_charge(*state)
-        return state
+        said = statement_of(atoms)
+        if said != self._statement:
+            where = f"The structure {atoms.get_chemical_formula()}"
+            self._read = state_of(atoms, where, charge=self.charge, multiplicity=self.multiplicity)
+            self._statement = said
+        self.exported.metadata.check_charge(*self._read)
+        return self._read
 
     def check_state(self, atoms: ase.Atoms, tol: float = 1e-15) -> list[str]:
-        """What changed since the last evaluation; ase itself does not look at `atoms.info`, which states the charge."""
-        changes = super().check_state(atoms, tol)
-        if self.atoms is not None and self._state(atoms) != self._state(self.atoms):
+        """What changed since the last evaluation, to the last bit; `atoms.info`, which states the charge, is looked at.
+
+        ase's own comparison, within a tolerance, takes longer than a step of a small molecule.
+        """
+        before = self.atoms
+        if before is None or len(before) != len(atoms):
+            return super().check_state(atoms, tol)
+        pairs = {
+            "positions": (atoms.positions, before.positions),
+            "numbers": (atoms.numbers, before.numbers),
+            "cell": (atoms.cell.array, before.cell.array),
+            "pbc": (atoms.pbc, before.pbc),
+        }
+        changes = [name for name, (now, then) in pairs.items() if not np.array_equal(now, then)]
+        if statement_of(atoms) != statement_of(before):
             changes.append("info")
         return changes
 

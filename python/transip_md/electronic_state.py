@@ -32,6 +32,16 @@ class ElectronicState(NamedTuple):
 
 NEUTRAL_SINGLET = ElectronicState(0, 1)
 
+#: What a structure says of its state, unread.
+Statement = tuple[bytes | str, ...]
+
+
+def statement_of(atoms: ase.Atoms) -> Statement:
+    """All that `state_of` looks at: structures of equal statements and as many atoms have one state."""
+    said = [repr(atoms.info.get(key)) for key in _CHARGE_KEYS + _MULTIPLICITY_KEYS]
+    arrays = [atoms.arrays.get(name) for name in ("initial_charges", "initial_magmoms")]
+    return (*said, *(b"" if array is None else array.tobytes() for array in arrays))
+
 
 def state_of(
     atoms: ase.Atoms,

@@ -168,3 +168,26 @@ def test_validate_evaluates_the_stated_charge(ions_file, tmp_path, water):
 def test_jobs_of_other_states_are_other_jobs(water, ions_file, tmp_path):
     water.info["charge"] = 1
     assert Job(ions_file, water, tmp_path).state == (1, 1)
+
+
+def test_what_the_calculator_takes_for_a_change(ethanol, toy_file):
+    """Each of these asks for another evaluation; the same structure, even as another object, does not."""
+    calculator = TransIPCalculator(toy_file, device="cpu")
+    ethanol.calc = calculator
+    ethanol.get_potential_energy()
+    assert calculator.check_state(ethanol.copy()) == []
+    changes = {
+        "positions": lambda atoms: atoms.positions.__iadd__(1e-9),
+        "numbers": lambda atoms: atoms.set_atomic_numbers(atoms.numbers[::-1]),
+        "cell": lambda atoms: atoms.set_cell([9.0, 9.0, 9.0]),
+        "pbc": lambda atoms: atoms.set_pbc([True, False, False]),
+        "info": lambda atoms: atoms.info.update(charge=1),
+    }
+    for name, change in changes.items():
+        other = ethanol.copy()
+        change(other)
+        assert calculator.check_state(other) == [name]
+    other = ethanol.copy()
+    other.set_initial_magnetic_moments([2.0] + [0.0] * 8)
+    assert calculator.check_state(other) == ["info"]
+    assert "positions" in calculator.check_state(ethanol[:3])
