@@ -170,3 +170,35 @@ def test_no_argument_is_explained_twice(document):
         listing = bool(first) and (listing or first in ("argument", "keyword", "key"))
         rows += [first] if listing else []
     assert len([row for row in rows if row.startswith("`")]) == len({row for row in rows if row.startswith("`")})
+
+
+#: First cell of a row about the library, and the record and number of atoms behind it.
+LIBRARY_ROWS = {
+    "ethanol, 9 atoms, 1 thread": ("library_ethanol", 9),
+    "water, 192 atoms, 1 thread": ("library_water_1", 192),
+    "water, 192 atoms, 2 threads": ("library_water_2", 192),
+    "water, 1,536 atoms, 1 thread": ("library_water_1", 1536),
+    "water, 1,536 atoms, 2 threads": ("library_water_2", 1536),
+}
+
+
+def test_speeds_of_the_library(repository):
+    section = (repository / "docs/performance.md").read_text().split("## Threads, ASE")[1].split("\n## ")[0]
+    rows = dict(row.split(" | ", 1) for row in re.findall(r"^\| (.+) \|$", section, flags=re.MULTILINE))
+    for label, (part, atoms) in LIBRARY_ROWS.items():
+        lines = json.loads((repository / f"benchmarks/speed/{part}.json").read_text())["lines"]
+        times = {line["layout"]: line["ms"] for line in lines if line["atoms"] == atoms}
+        for layout, quoted in zip(("lammps", "openmm", "ase", "model"), rows[label].split("|"), strict=True):
+            if quoted.strip():
+                check(quoted, times[layout], f"{label}, {layout}")
+    ratios = json.loads((repository / "benchmarks/against_646de42.json").read_text())["water"].values()
+    found = re.search(r"in turns: ([\d.]+), ([\d.]+) and ([\d.]+) of", section)
+    assert found
+    for quoted, ratio in zip(found.groups(), ratios, strict=True):
+        check(quoted, ratio["ratio"], "against the commit before")
+    start = json.loads((repository / "benchmarks/startup.json").read_text())
+    found = re.search(r"ends in ([\d.]+) s, bare LAMMPS in ([\d.]+) s, and keeps (\d+) MB", section)
+    assert found
+    check(found[1], start["lmp, water.pt"]["seconds"], "start of lmp")
+    check(found[2], start["lmp, bare"]["seconds"], "start of bare lmp")
+    check(found[3], start["lmp, water.pt"]["megabytes"], "memory of lmp")
