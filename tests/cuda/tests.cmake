@@ -2,22 +2,11 @@
 # CMakeLists.txt above, whose options for the CPU's kernels hold here too.
 
 set(cuda_tests "${CMAKE_CURRENT_LIST_DIR}")
-set(host_sources ${cuda_sources} libtransip/src/modelfile/archive.cpp libtransip/src/modelfile/metadata.cpp
-  libtransip/src/modelfile/sha256.cpp libtransip/src/modelfile/strict_json.cpp libtransip/src/modelfile/weights.cpp
-  libtransip/src/same_place.cpp libtransip/src/text.cpp libtransip/src/trusted_path.cpp libtransip/src/native/native_model.cpp
-  libtransip/src/native/network_reader.cpp libtransip/src/native/radial.cpp libtransip/src/native/store.cpp libtransip/src/native/threads.cpp
-  libtransip/src/native/kernel_baseline.cpp)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND host_sources libtransip/src/native/kernel_avx2.cpp libtransip/src/native/kernel_avx512.cpp)
-endif()
-
 # All that no sanitizer has to look at, once. The emulator orders the threads that ThreadSanitizer shall judge.
-add_library(cuda_test_host STATIC EXCLUDE_FROM_ALL ${host_sources} tests/cuda/emulator/emulator.cpp
-  tests/cuda/networks.cpp tests/cuda/plain_network.cpp tests/cuda/structures.cpp)
-target_include_directories(cuda_test_host PUBLIC libtransip/include libtransip/src "${cuda_tests}"
-                           "${cuda_tests}/emulator")
-target_include_directories(cuda_test_host SYSTEM PUBLIC "${LOCATED_NLOHMANN_INCLUDE}")
-target_link_libraries(cuda_test_host PUBLIC Threads::Threads ${CMAKE_DL_LIBS})
+add_library(cuda_test_host STATIC EXCLUDE_FROM_ALL tests/cuda/emulator/emulator.cpp tests/cuda/networks.cpp
+  tests/cuda/plain_network.cpp tests/cuda/structures.cpp)
+target_include_directories(cuda_test_host PUBLIC libtransip/src "${cuda_tests}" "${cuda_tests}/emulator")
+target_link_libraries(cuda_test_host PUBLIC transip)
 target_compile_options(cuda_test_host PRIVATE ${warnings})
 
 add_custom_target(cuda_tests)
@@ -28,6 +17,7 @@ function(add_cuda_test target sources)
   # GPU compilers unroll loops by a pragma that others do not know.
   target_compile_options(${target} PRIVATE ${warnings} -Wno-unknown-pragmas ${ARGN})
   target_link_options(${target} PRIVATE ${ARGN})
+  set_target_properties(${target} PROPERTIES BUILD_RPATH "${LOCATED_VESIN}/lib")
   add_dependencies(cuda_tests ${target})
 endfunction()
 
