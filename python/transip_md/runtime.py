@@ -14,7 +14,7 @@ import torch
 
 from transip_md.aot import CompiledForward, check_machine, device_of
 from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.evaluators.evaluation import Evaluation, check_isolated, checked
+from transip_md.evaluators.evaluation import Evaluation, check_isolated, check_same_file, checked
 from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata, form_of, metadata_of
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.guard import load_script
@@ -166,11 +166,7 @@ def inputs_of(
 def _load_again(path: Path, device: str, sha256: str) -> ExportedModel:
     """Load the file of a pickled model. Raises UsageError: it is another file now."""
     found = ExportedModel(path, device)
-    if found.sha256 != sha256:
-        raise UsageError(
-            f"{path} is not the file that the pickled model was loaded from: its contents have changed. Bring the file "
-            "back, or make the calculator anew."
-        )
+    check_same_file(found, sha256)
     return found
 
 

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import transip_md
+from networks import small_checkpoint
 from transip_md.ase import TransIPCalculator
 from transip_md.errors import UsageError
 from transip_md.evaluators.library_model import LibraryModel
+from transip_md.export import export
 from transip_md.runtime import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.tolerances import PARITY
@@ -162,3 +164,34 @@ def test_the_python_example(library, ethanol_file, repository):
     said = subprocess.run(command, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
     assert "by native kernels" in said.stdout
+
+
+def exported(folder, **shape):
+    """A small untrained model's file."""
+    file = folder / "model.pt"
+    export(small_checkpoint(**shape), file)
+    return file
+
+
+def test_shapes_that_the_kernels_are_not_made_for_go_to_torch(library, tmp_path, ethanol):
+    file = exported(tmp_path, layers=17)
+    model = transip_md.load_model(file, device="cpu")
+    assert isinstance(model, ExportedModel)
+    assert np.isfinite(model.evaluate(ethanol.numbers, ethanol.positions).forces).all()
+    with pytest.raises(UsageError, match="no native kernels"):
+        transip_md.load_model(file, device="cpu", kernels="native")
+
+
+@pytest.mark.parametrize("cutoff", [None, 3.0])
+def test_repulsion(library, tmp_path, box, cutoff):
+    """A pair at 0.4 Angstrom, where the repulsion is all."""
+    file = exported(tmp_path, short_range="zbl", cutoff=cutoff)
+    box.positions[1] = box.positions[0] + [0.4, 0.0, 0.0]
+    arguments = {"cell": box.cell.array, "periodic": box.pbc} if cutoff else {}
+    model = transip_md.load_model(file, device="cpu")
+    assert isinstance(model, LibraryModel)
+    got = model.evaluate(box.numbers, box.positions, **arguments)
+    wanted = ExportedModel(file, "cpu").evaluate(box.numbers, box.positions, **arguments)
+    assert np.abs(wanted.forces).max() > 100
+    assert np.abs(got.forces - wanted.forces).max() <= 1e-10 * np.abs(wanted.forces).max()
+    assert abs(got.energies.sum() - wanted.energies.sum()) <= 1e-10 * abs(wanted.energies.sum())

@@ -114,7 +114,7 @@ class Results:
 
     Attributes:
         model: name of the file.
-        threads: of torch, and of each rank.
+        threads: CPU threads of an evaluation, on each rank.
         device: "cpu" or "cuda".
         machine: processor, cores, CUDA device and versions.
         lines: one for each structure and layout.
@@ -225,7 +225,7 @@ def measure(
         model: an exported model file.
         structures: by name.
         layouts: from `layouts_of`; the first is the model alone.
-        threads: of torch, and of OpenMP on each rank.
+        threads: CPU threads of an evaluation, on each rank.
         device: of the model, "cpu" or "cuda"; peers stay on the CPU.
         seconds: about how long a run takes, beside its warm-up; each layout does as many steps as that holds.
         rounds: how often each is run.

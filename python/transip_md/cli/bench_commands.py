@@ -26,7 +26,7 @@ def bench(
     repeat: Annotated[
         list[int] | None, typer.Option(help="Periodic structures so many times along each axis; repeats.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of torch, and of OpenMP on each rank.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of an evaluation, on each rank.")] = 1,
     ranks: Annotated[list[int] | None, typer.Option(help="MPI ranks of LAMMPS; repeats.")] = None,
     versus: Annotated[
         list[str] | None,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from transip_md.metadata import Metadata
 
 KERNELS = ("auto", "native", "torch")
-#: Versions of the network TransIP that the native kernels know.
-KNOWN_NETWORKS = (1,)
+#: Versions of the network TransIP that the native kernels know: 2 has a repulsion beside it.
+KNOWN_NETWORKS = (1, 2)
 
 
 def kernels_name(asked: str) -> str:
@@ -32,16 +32,10 @@ def kernels_name(asked: str) -> str:
     return name
 
 
-def has_native_kernels(metadata: Metadata, path: Path | str) -> bool:
-    """Whether the native kernels know the network of a file: a TransIP model in TorchScript with gradient forces."""
-    from transip_md.metadata import form_of
-    from transip_md.modelfile.archive import Archive
-
-    if metadata.format < 2 or metadata.network is None or not metadata.conservative:
-        return False
-    if metadata.network.version not in KNOWN_NETWORKS:
-        return False
-    return form_of(Archive(Path(path))) == "TorchScript"
+def has_native_kernels(metadata: Metadata) -> bool:
+    """Whether the native kernels know a file's network; compiled files and files of format 1 name none."""
+    network = metadata.network
+    return network is not None and network.version in KNOWN_NETWORKS and metadata.conservative
 
 
 def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "auto", threads: int = 0) -> Model:
@@ -69,7 +63,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
     if name == "native" and device not in ("auto", "cpu"):
         raise UsageError(f"kernels native are for device cpu; got device {device!r}.")
     if name != "torch" and device in ("auto", "cpu"):
-        known = has_native_kernels(read_metadata(path), path)
+        known = has_native_kernels(read_metadata(path))
         if name == "native" and not known:
             raise UsageError(
                 f"There are no native kernels for {path}: they are for TransIP models in TorchScript files of this "
@@ -77,7 +71,12 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
             )
         wanted = name == "native" or (why_unusable(KINDS["library"]) is None and (device == "cpu" or not _cuda()))
         if known and wanted:
-            return LibraryModel(path, threads)
+            try:
+                return LibraryModel(path, threads)
+            except UsageError:
+                # A shape that the kernels are not made for; what else is wrong with the file, torch's reader says too.
+                if name == "native":
+                    raise
     from transip_md.runtime import ExportedModel
 
     return ExportedModel(path, device)

@@ -115,6 +115,15 @@ class Model(Protocol):
         ...
 
 
+def check_same_file(model: Model, sha256: str) -> None:
+    """Raise UsageError unless a pickled model that was loaded again has the contents that it had."""
+    if model.sha256 != sha256:
+        raise UsageError(
+            f"{model.path} is not the file that the pickled model was loaded from: its contents have changed. Bring "
+            "the file back, or make the calculator anew."
+        )
+
+
 def check_isolated(periodic: np.ndarray) -> None:
     """Raise UsageError for a structure that is periodic along any of its axes, bool [3]."""
     if np.any(periodic):

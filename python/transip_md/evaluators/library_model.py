@@ -13,7 +13,7 @@ import numpy as np
 
 from transip_md.errors import UsageError
 from transip_md.evaluators import binding
-from transip_md.evaluators.evaluation import Evaluation, checked
+from transip_md.evaluators.evaluation import Evaluation, check_same_file, checked
 from transip_md.metadata import Metadata, metadata_of
 from transip_md.modelfile.archive import Archive
 from transip_md.symmetry.request import SymmetryRequest
@@ -22,11 +22,7 @@ from transip_md.symmetry.request import SymmetryRequest
 def _load_again(path: Path, threads: int, sha256: str) -> LibraryModel:
     """Load the file of a pickled model. Raises UsageError: it is another file now."""
     found = LibraryModel(path, threads=threads)
-    if found.sha256 != sha256:
-        raise UsageError(
-            f"{path} is not the file that the pickled model was loaded from: its contents have changed. Bring the file "
-            "back, or make the calculator anew."
-        )
+    check_same_file(found, sha256)
     return found
 
 

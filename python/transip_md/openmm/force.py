@@ -93,7 +93,7 @@ def create_force(
         raise UsageError(f"backend must be {', '.join(get_args(Backend))}; got {backend!r}.")
     metadata = read_metadata(model)
     if threads is None:
-        threads = 0 if has_native_kernels(metadata, model) else 1
+        threads = 0 if has_native_kernels(metadata) else 1
     check_integers(threads=threads, charge=charge, multiplicity=multiplicity)
     metadata.check_charge(charge, multiplicity)
     check_device(device)
