@@ -101,6 +101,10 @@ TRANSIP_API const char *transip_message(void);
 /* Load a file made by `transip-md export` and compare its reference structure. options: NULL for the defaults. */
 TRANSIP_API transip_status transip_load(const char *path, const transip_options *options, transip_model **model);
 
+/* Compare the file's reference structure with what it gives here, as transip_load does unless skip_check is 1.
+ * compared: set to 0 if the file brings none, else 1; may be NULL. */
+TRANSIP_API transip_status transip_check_reference(transip_model *model, int *compared);
+
 /* Give back everything that a model keeps. model: may be NULL. */
 TRANSIP_API void transip_free(transip_model *model);
 

@@ -135,17 +135,26 @@ void run(transip_model &model, transip::Request request, const transip_result &w
       wanted.forces[3 * static_cast<std::size_t>(owner[row]) + a] += result.forces[3 * row + a];
 }
 
+/// What a transip_structure and a transip_rows have in common: elements and positions of so many tokens and rows, and the
+/// state.
+template <typename Input>
+transip::Request request_of(const transip_model &model, const Input &input, std::int64_t tokens, std::int64_t rows)
+{
+  transip::Request request;
+  request.species = span_of(input.species, tokens, "species");
+  request.positions = span_of(input.positions, 3 * rows, "positions");
+  request.charge = input.charge;
+  request.multiplicity = input.multiplicity;
+  request.step = input.step;
+  check_state(model.model, request.species, request.charge, request.multiplicity);
+  check_finite(request.positions);
+  return request;
+}
+
 void evaluate(transip_model &model, const transip_structure &structure, const transip_result &wanted)
 {
   require_count(structure.atoms, "atoms");
-  transip::Request request;
-  request.species = span_of(structure.species, structure.atoms, "species");
-  request.positions = span_of(structure.positions, 3 * structure.atoms, "positions");
-  request.charge = structure.charge;
-  request.multiplicity = structure.multiplicity;
-  request.step = structure.step;
-  check_state(model.model, request.species, request.charge, request.multiplicity);
-  check_finite(request.positions);
+  transip::Request request = request_of(model, structure, structure.atoms, structure.atoms);
   const std::array<bool, 3> periodic = {structure.periodic[0] != 0, structure.periodic[1] != 0,
                                         structure.periodic[2] != 0};
   const bool any = periodic[0] || periodic[1] || periodic[2];
@@ -175,14 +184,7 @@ void evaluate_rows(transip_model &model, const transip_rows &rows, const transip
 {
   require_count(rows.tokens, "tokens");
   require_count(rows.rows, "rows");
-  transip::Request request;
-  request.species = span_of(rows.species, rows.tokens, "species");
-  request.positions = span_of(rows.positions, 3 * rows.rows, "positions");
-  request.charge = rows.charge;
-  request.multiplicity = rows.multiplicity;
-  request.step = rows.step;
-  check_state(model.model, request.species, request.charge, request.multiplicity);
-  check_finite(request.positions);
+  transip::Request request = request_of(model, rows, rows.tokens, rows.rows);
   if (rows.owner) request.owner = span_of(rows.owner, rows.rows, "owner");
   if (rows.first) {
     request.first = span_of(rows.first, rows.tokens + 1, "first");
@@ -220,6 +222,15 @@ transip_status transip_load(const char *path, const transip_options *options, tr
         transip_model{std::move(loaded), std::move(text), std::move(device), std::move(runs_by)});
     if (const auto cutoff = made->model.metadata().cutoff) made->neighbours.emplace(*cutoff, skin);
     *model = made.release();
+  });
+}
+
+transip_status transip_check_reference(transip_model *model, int *compared)
+{
+  return guarded([&] {
+    require(model, "model");
+    const bool found = model->model.check_reference();
+    if (compared) *compared = found;
   });
 }
 

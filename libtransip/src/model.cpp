@@ -6,6 +6,7 @@
 #include "evaluate/torch_evaluator.h"
 #include "evaluate/torch_library.h"
 #include "modelfile/archive.h"
+#include "modelfile/layout.h"
 #include "modelfile/reference.h"
 #include "modelfile/weights.h"
 #include "native/symmetry_tables.h"
@@ -25,11 +26,6 @@
 namespace transip {
 
 namespace {
-
-constexpr const char *metadata_record = "extra/transip.json";
-constexpr const char *reference_record = "extra/reference.json";
-constexpr const char *script_record = "constants.pkl";
-constexpr const char *compiled_folder = "data/aotinductor/";
 
 /// Share of its own rounding by which two evaluations of a structure may differ: that of one side and that of the other.
 constexpr double both_sides = 2.0;
@@ -55,8 +51,7 @@ Card read_card(const Archive &archive)
   Card card;
   card.text.assign(text.begin(), text.end());
   card.metadata = parse_metadata(card.text, path);
-  card.compiled = std::any_of(archive.entries().begin(), archive.entries().end(),
-                              [](const Archive::Entry &one) { return one.name.starts_with(compiled_folder); });
+  card.compiled = is_compiled(archive);
   if (card.metadata.format >= 2) check_weights(archive, card.metadata);
   if (const Archive::Entry *found = archive.find(reference_record))
     card.reference = parse_reference(archive.contents(*found), card.metadata, path);

@@ -1,6 +1,7 @@
 #include "torch_model.h"
 
 #include "modelfile/archive.h"
+#include "modelfile/layout.h"
 #include "scripted_weights.h"
 #include "transip/error.h"
 #include "transip/metadata.h"
@@ -17,9 +18,6 @@ namespace transip {
 namespace {
 
 using torch_interface::Evaluation;
-
-constexpr const char *metadata_record = "extra/transip.json";
-constexpr const char *compiled_folder = "data/aotinductor/";
 
 /// A tensor on the caller's memory; the model only reads it.
 template <typename T>
@@ -75,8 +73,7 @@ TorchModel::TorchModel(const torch_interface::File &file) : device_(file.device)
   const Archive archive({file.bytes, file.bytes + file.size}, file.path);
   const auto text = archive.contents(*archive.find(metadata_record));
   const Metadata metadata = parse_metadata({reinterpret_cast<const char *>(text.data()), text.size()}, file.path);
-  compiled_ = std::any_of(archive.entries().begin(), archive.entries().end(),
-                          [](const Archive::Entry &one) { return one.name.starts_with(compiled_folder); });
+  compiled_ = is_compiled(archive);
   program_ = load_program(archive, metadata, compiled_, device_);
   // The shapes of an isolated molecule never change; neighbours' do.
   if (file.graphs)

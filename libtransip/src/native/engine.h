@@ -390,9 +390,12 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
   return {Fault::Kind::none, 0};
 }
 
+/// Layers of the networks that the kernels are made for, at most.
+constexpr int most_layers = 16;
+
 template <typename Real> Kernel *make_for(const Network &network, const RadialPieces &pieces)
 {
-  if (network.layers * 32 > 16 * 32) return nullptr;
+  if (network.layers > most_layers) return nullptr;
   if (Shape<Real, 4>::fits(network)) return new Engine<Real, 4>(network, pieces);
   if (Shape<Real, 8>::fits(network)) return new Engine<Real, 8>(network, pieces);
   if (Shape<Real, 16>::fits(network)) return new Engine<Real, 16>(network, pieces);

@@ -80,6 +80,7 @@ def library() -> ctypes.CDLL:
     declared = {
         "transip_message": (text, ()),
         "transip_load": (ctypes.c_int, (text, ctypes.POINTER(Options), ctypes.POINTER(handle))),
+        "transip_check_reference": (ctypes.c_int, (handle, ctypes.POINTER(ctypes.c_int))),
         "transip_free": (None, (handle,)),
         "transip_metadata": (text, (handle,)),
         "transip_device": (text, (handle,)),

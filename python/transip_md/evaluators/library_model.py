@@ -103,12 +103,11 @@ class LibraryModel:
         Raises:
             CheckFailedError: the numbers differ by more than their precision explains.
         """
-        checking = ctypes.c_void_p()
-        options = binding.Options(b"cpu", b"native", 1, 0)
-        library = binding.library()
-        binding.check(library.transip_load(str(self.path).encode(), ctypes.byref(options), ctypes.byref(checking)))
-        library.transip_free(checking)
-        return True
+        compared = ctypes.c_int()
+        with self._handle.lock:
+            status = binding.library().transip_check_reference(self._handle.pointer, ctypes.byref(compared))
+        binding.check(status)
+        return bool(compared.value)
 
     def with_symmetry(
         self, request: SymmetryRequest, numbers: np.ndarray | None = None, reference: np.ndarray | None = None
