@@ -28,20 +28,28 @@ template <class S> __device__ __forceinline__ void project(const Step<typename S
                               of_layer<S::dim, 3 * S::dim>(step.weights.query_key_value, layer), sink);
 }
 
+/// Residual: what a product gives is added to the tokens.
+template <class S> struct AddToTokens {
+  using Real = typename S::Real;
+  Real *token;
+  __device__ __forceinline__ void operator()(int t, int column, const Real (&four)[4]) const
+  {
+    Real *to = token + static_cast<long long>(t) * S::dim + column;
+    Real sum[4];
+    load<4>(sum, to);
+#pragma unroll
+    for (int i = 0; i < 4; i++) sum[i] += four[i];
+    store<4>(to, sum);
+  }
+};
+
 /// Tokens + what attention mixed, turned back by the receiver's phase so that values too depend on r_j - r_i only.
 template <class S> __device__ __forceinline__ void attention_output(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
   const Mixed<Real, S::dim, S::rotary_values> source{of_layer(step.mixed, layer, step.most_tokens, S::dim),
                      of_layer(step.phase, layer, step.most_rows, S::dim)};
-  const auto sink = [&](int t, int column, const Real(&four)[4]) {
-    Real *to = step.token + static_cast<long long>(t) * S::dim + column;
-    Real sum[4];
-    load<4>(sum, to);
-#pragma unroll
-    for (int i = 0; i < 4; i++) sum[i] += four[i];
-    store<4>(to, sum);
-  };
+  const AddToTokens<S> sink{step.token};
   product<S::dim, S::dim>(step.in.counts->tokens, source,
                           of_layer<S::dim, S::dim>(step.weights.attention_output, layer), sink);
 }
@@ -65,14 +73,7 @@ template <class S> __device__ __forceinline__ void feedforward_output(const Step
 {
   using Real = typename S::Real;
   const Activated<Real, S::feedforward> source{of_layer(step.gate, layer, step.most_tokens, 2 * S::feedforward)};
-  const auto sink = [&](int t, int column, const Real(&four)[4]) {
-    Real *to = step.token + static_cast<long long>(t) * S::dim + column;
-    Real sum[4];
-    load<4>(sum, to);
-#pragma unroll
-    for (int i = 0; i < 4; i++) sum[i] += four[i];
-    store<4>(to, sum);
-  };
+  const AddToTokens<S> sink{step.token};
   product<S::feedforward, S::dim>(step.in.counts->tokens, source,
                                   of_layer<S::feedforward, S::dim>(step.weights.feedforward_output, layer), sink);
 }
