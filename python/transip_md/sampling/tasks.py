@@ -6,11 +6,11 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from transip_md.sampling.errors import FewerFramesError, NothingToSampleError
 from transip_md.sampling.plan import SamplingTask
@@ -44,57 +44,102 @@ def _run_task(task: SamplingTask, frames: int) -> Iterator[SamplingProgress]:
         yield SamplingProgress(task, frames)
 
 
-def _work(task: SamplingTask, frames: int, reports: Connection) -> None:
-    """Carry out one task in a process of its own."""
+def _work(orders: Connection, reports: Connection, frames: int) -> None:
+    """Carry out tasks in a process of its own, as they are ordered, until the caller closes the orders."""
     # Read when the teacher is loaded; the processes themselves use the cores.
     os.environ["OMP_NUM_THREADS"] = "1"
     # Without a caller there is nobody to wait for the rest.
-    with contextlib.suppress(BrokenPipeError):
-        for progress in _run_task(task, frames):
-            reports.send(progress)
+    with contextlib.suppress(BrokenPipeError, EOFError):
+        while True:
+            for progress in _run_task(orders.recv(), frames):
+                reports.send(progress)
+            reports.send(None)
 
 
-def _start_worker(task: SamplingTask, frames: int) -> tuple[Connection, BaseProcess]:
-    context = multiprocessing.get_context("spawn")
-    reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(task, frames, writer), daemon=True)
-    # Ctrl-C reaches every process of a terminal, but is for the caller alone, who then ends the workers. They inherit a
-    # signal that is blocked when they start; multiprocessing's own helper would unblock it if it were started later.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    # The worker's end is its own now: when it ends, so does the pipe.
-    writer.close()
-    return reader, process
+class _Worker:
+    """A process that carries out tasks one after another: what it has loaded and relaxed serves the next one, too."""
+
+    def __init__(self, frames: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        orders, self._orders = context.Pipe(duplex=False)
+        self.reports, reports = context.Pipe(duplex=False)
+        self.process = context.Process(target=_work, args=(orders, reports, frames), daemon=True)
+        self.task: SamplingTask | None = None
+        # Ctrl-C reaches every process of a terminal, but is for the caller alone, who then ends the workers. They
+        # inherit a signal that is blocked when they start; multiprocessing's own helper would unblock it if it were
+        # started later.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # The worker's ends are its own now: when it ends, so do the pipes.
+        orders.close()
+        reports.close()
+
+    def order(self, task: SamplingTask) -> None:
+        """Have the process carry out a task."""
+        self.task = task
+        # A process that has ended in the meantime is noticed where its reports are read.
+        with contextlib.suppress(BrokenPipeError):
+            self._orders.send(task)
+
+    def end(self) -> int:
+        """End the process; its exit code."""
+        self._orders.close()
+        self.process.terminate()
+        self.process.join()
+        self.reports.close()
+        return self.process.exitcode or 0
 
 
 def _run_parallel(tasks: list[SamplingTask], frames: int, jobs: int) -> Iterator[SamplingProgress]:
     """Carry out tasks in processes, `jobs` at a time."""
     waiting = list(reversed(tasks))
-    running: dict[Connection, tuple[SamplingTask, BaseProcess]] = {}
+    workers: dict[Connection, _Worker] = {}
+
+    def structures_at_work() -> set[Path]:
+        return {worker.task.structure for worker in workers.values() if worker.task}
+
     try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.pop()
-                reader, process = _start_worker(task, frames)
-                running[reader] = task, process
-            for reader in wait(list(running)):
+        while waiting or workers:
+            while waiting and len(workers) < jobs:
+                worker = _Worker(frames)
+                workers[worker.reports] = worker
+                worker.order(_next_task(waiting, None, structures_at_work()))
+            for reader in wait(list(workers)):
+                worker = workers[reader]
+                assert worker.task is not None
                 try:
-                    yield reader.recv()
+                    progress = worker.reports.recv()
                 except EOFError:
-                    task, process = running.pop(reader)
-                    reader.close()
-                    process.join()
-                    if process.exitcode:
-                        yield SamplingProgress(task, 0, f"its process ended with exit code {process.exitcode}")
+                    del workers[reader]
+                    worker.process.join()
+                    yield SamplingProgress(worker.task, 0, f"its process ended with exit code {worker.end()}")
+                    continue
+                if progress is not None:
+                    yield progress
+                elif waiting:
+                    worker.order(_next_task(waiting, worker.task.structure, structures_at_work()))
+                else:
+                    del workers[reader]
+                    worker.end()
     finally:
-        for _, process in running.values():
-            process.terminate()
-        for _, process in running.values():
-            process.join()
+        for worker in workers.values():
+            worker.end()
+
+
+def _next_task(waiting: list[SamplingTask], relaxed: Path | None, taken: set[Path]) -> SamplingTask:
+    """A task taken off the list: of the structure that a process has relaxed, or of one that no other is at work on."""
+
+    def first(fits: Callable[[SamplingTask], bool]) -> int | None:
+        return next((at for at in range(len(waiting) - 1, -1, -1) if fits(waiting[at])), None)
+
+    at = first(lambda task: task.structure == relaxed)
+    if at is None:
+        at = first(lambda task: task.structure not in taken)
+    return waiting.pop(-1 if at is None else at)
 
 
 def sample_all(tasks: Iterable[SamplingTask], frames: int, jobs: int = 1) -> Iterator[SamplingProgress]:
