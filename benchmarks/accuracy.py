@@ -34,7 +34,7 @@ from rich.console import Console
 from transip_md.bench.peers.catalogue import PEERS
 from transip_md.bench.peers.environments import RUNNERS, clean_environment, make_ready, python_of
 from transip_md.bench.run import machine_facts
-from transip_md.structures import read_frames
+from transip_md.data.structures import read_frames
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -30,7 +30,7 @@ from rich.console import Console
 from transip_md.bench.peers.catalogue import PEERS
 from transip_md.bench.peers.environments import make_ready
 from transip_md.bench.run import Results, layouts_of, measure
-from transip_md.export import export
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
 
 HERE = Path(__file__).resolve().parent

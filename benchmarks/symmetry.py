@@ -34,18 +34,19 @@ import torch
 from ase.md.verlet import VelocityVerlet
 from rich.console import Console
 
-from transip_md import units
-from transip_md.ase import TransIPCalculator
-from transip_md.build import find_tool
-from transip_md.engines.lammps_engine import boundary_of, write_data
-from transip_md.export import export
+from transip_md.common import units
+from transip_md.common.thermal import momenta_of, thermal_velocities
+from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.lammps.engine import boundary_of, write_data
+from transip_md.evaluators.symmetrised import Turning
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
-from transip_md.plugins import KINDS, plugin_library
-from transip_md.runtime import ExportedModel
+from transip_md.plugins.build import find_tool
+from transip_md.plugins.kinds import KINDS, plugin_library
+from transip_md.symmetry.numbered import numbered_rotation
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.symmetry.sets import rotation_set
-from transip_md.symmetry.turning import Turning, numbered_rotation
-from transip_md.thermal import momenta_of, thermal_velocities
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

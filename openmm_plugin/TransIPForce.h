@@ -14,7 +14,7 @@ namespace TransIPPlugin {
 ///
 /// In OpenMM's units at the border (nm, kJ/mol, kJ/mol/nm); the model file itself is in Angstrom and eV.
 ///
-/// Made in Python without bindings of its own, by transip_md.openmm.create_force, which deserializes the XML that
+/// Made in Python without bindings of its own, by transip_md.engines.openmm.create_force, which deserializes the XML that
 /// TransIPForceProxy describes.
 class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force {
  public:

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from transip_md.build import find_tool
-from transip_md.trusted_paths import why_untrusted
+from transip_md.common.trusted_paths import why_untrusted
+from transip_md.plugins.build import find_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "python" / "transip_md"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from toys import toy_metadata
-from transip_md.export import script
+from transip_md.exporting.export import script
 from transip_md.symmetry.module import Symmetry
 
 DEPTH = 0.2  # eV

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from transip_md.common import former_names
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "pretrained"]
+
+former_names.install()
 
 
 def load_model(path: Path | str, *, device: str = "auto", kernels: str = "auto", threads: int = 0) -> Model:
@@ -34,9 +38,10 @@ def load_model(path: Path | str, *, device: str = "auto", kernels: str = "auto",
         periodic; it gives energies (eV), forces (eV/Angstrom) and virial (eV).
 
     Raises:
-        transip_md.errors.UsageError: the file cannot be used, no such device or kernels.
-        transip_md.errors.CheckFailedError: it does not give the numbers here that it gave where it was exported.
-        transip_md.errors.EnvironmentFaultError: a device that is not there, or native kernels that are not built.
+        transip_md.common.errors.UsageError: the file cannot be used, no such device or kernels.
+        transip_md.common.errors.CheckFailedError: it does not give the numbers here that it gave where it was exported.
+        transip_md.common.errors.EnvironmentFaultError: a device that is not there, or native kernels that are not
+            built.
     """
     from transip_md.evaluators.choose import load_evaluator
 
@@ -55,7 +60,7 @@ def pretrained(name: str) -> Checkpoint:
         The checkpoint: ``.model`` (a torch module), ``.config`` and ``.training``.
 
     Raises:
-        transip_md.errors.UsageError: no shipped model has that name.
+        transip_md.common.errors.UsageError: no shipped model has that name.
     """
     from transip_md.model.checkpoint import load_shipped
 

@@ -10,9 +10,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from transip_md.build import find_tool
 from transip_md.evaluators import binding
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.plugins.build import find_tool
 
 
 @pytest.fixture(scope="session")

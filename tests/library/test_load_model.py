@@ -15,13 +15,13 @@ import pytest
 
 import transip_md
 from networks import small_checkpoint
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.ase.calculator import TransIPCalculator
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.export import export
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.tolerances import PARITY
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_neither_torch_nor_ase_is_imported(library, ethanol_file, repository):
 
 
 def test_the_calculator_is_imported_without_torch():
-    code = "import sys, transip_md.ase\nassert 'torch' not in sys.modules"
+    code = "import sys, transip_md.engines.ase.calculator\nassert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

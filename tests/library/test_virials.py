@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from networks import crystal
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.engines.ase.calculator import TransIPCalculator
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
 
 pytestmark = pytest.mark.usefixtures("library")

@@ -19,7 +19,8 @@ from networks import make_model
 from toys import springs, write_toy
 from transip_md.cli.console import console
 from transip_md.cli.main import run
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.frames import open_frames
 from transip_md.model.checkpoint import load_checkpoint, save_checkpoint
 from transip_md.model.evaluate import Prediction, predict
 from transip_md.model.presets import PRESETS
@@ -27,7 +28,6 @@ from transip_md.model.rotations import random_rotations
 from transip_md.training import evaluation
 from transip_md.training.batches import Collate
 from transip_md.training.evaluation import Report, Tally, measure_errors, tally_errors
-from transip_md.training.frames import open_frames
 
 CUTOFF = 3.0
 

@@ -9,9 +9,9 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch.utils.data import DataLoader
 
-from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.data.frames import fit_references, open_frames, survey
 from transip_md.training import aselmdb
-from transip_md.training.frames import fit_references, open_frames, survey
 
 
 def labelled(symbols="OH2", seed=0, *, energy=None, forces=None, positions=None, **options) -> ase.Atoms:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
-from transip_md.foreign import read_foreign
-from transip_md.import_table import Table, model_config_of, read_table
-from transip_md.importing import import_checkpoint
+from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, UsageError
+from transip_md.importing.conversion import import_checkpoint
+from transip_md.importing.foreign_files import read_foreign
+from transip_md.importing.table import Table, model_config_of, read_table
 from transip_md.model.checkpoint import load_checkpoint
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
@@ -315,7 +315,7 @@ def test_the_written_file_is_compared(tmp_path, monkeypatch):
         checkpoint.model.energy_norm.bias.data[3] += 1e-6
         return checkpoint
 
-    monkeypatch.setattr("transip_md.importing.load_checkpoint", altered)
+    monkeypatch.setattr("transip_md.importing.conversion.load_checkpoint", altered)
     with pytest.raises(CheckFailedError, match=r"differs in energy_norm\.bias; it is removed"):
         do_import(tmp_path, plain(original()), table(SAME))
     assert not (tmp_path / "model.ckpt").exists()

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from networks import TRICLINIC, crystal, frame_of, make_batch, make_model, random_molecule
-from transip_md.errors import UsageError
-from transip_md.export import export
+from transip_md.common.errors import UsageError
+from transip_md.data.neighbours import find_neighbours
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.model.batch import LocalBatch
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.evaluate import predict
 from transip_md.model.radial import envelope
 from transip_md.model.rotations import random_rotations
-from transip_md.neighbours import find_neighbours
-from transip_md.runtime import ExportedModel
 from transip_md.training.batches import Collate
 
 CUTOFF = 3.0
@@ -235,7 +235,7 @@ def test_file_says_that_it_is_local(local_file):
 
 
 def test_calculator_on_a_periodic_structure(local_file):
-    from transip_md.ase import TransIPCalculator
+    from transip_md.engines.ase.calculator import TransIPCalculator
 
     atoms = crystal()
     atoms.calc = TransIPCalculator(local_file)
@@ -284,7 +284,7 @@ def test_info_and_export_mark_direct_forces(tmp_path):
 
 
 def test_direct_forces_are_said_to_be_none_of_the_gradient(tmp_path):
-    from transip_md.ase import TransIPCalculator
+    from transip_md.engines.ase.calculator import TransIPCalculator
 
     model = make_model(cutoff=CUTOFF, force_head="direct")
     batch = Collate(CUTOFF)([frame_of(crystal())])

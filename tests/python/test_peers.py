@@ -15,7 +15,7 @@ from transip_md.bench.peers import environments, timing
 from transip_md.bench.peers.catalogue import PEERS, Peer
 from transip_md.bench.run import layouts_of, measure, require_a_use
 from transip_md.bench.timers import KEEP_MEMORY, Task, Timing, time_task
-from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
+from transip_md.common.errors import EnvironmentFaultError, TransIPError, UsageError
 
 WATER = ase.Atoms("OH2", [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], cell=[8.0] * 3, pbc=True)
 

@@ -12,7 +12,7 @@ def test_readme_shows_the_examples(repository, example):
 
 
 def test_conventions_list_every_key_of_the_file(repository):
-    from transip_md.metadata import Metadata
+    from transip_md.modelfile.metadata import Metadata
 
     text = (repository / "docs/conventions.md").read_text()
     for key in Metadata.model_fields:

@@ -15,9 +15,9 @@ pytest.importorskip("tblite", reason="tblite is not installed (pip install tblit
 
 import tblite.interface
 
-from transip_md.bonds import covalent_length
 from transip_md.cli import sampling_commands
-from transip_md.errors import CheckFailedError, UsageError
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.data.bonds import covalent_length
 from transip_md.sampling import (
     FewerFramesError,
     NothingToSampleError,
@@ -451,7 +451,7 @@ def test_pairs_of_atoms_take_a_charge_that_closes_the_shell():
 
 def test_conformers(tmp_path):
     pytest.importorskip("rdkit", reason="RDKit is not installed (pip install rdkit)")
-    from transip_md.smiles import conformers, embed
+    from transip_md.sampling.smiles import conformers, embed
 
     assert len(conformers("C", 0, 5)) == 1
     found = conformers("CCCC", 0, 5)

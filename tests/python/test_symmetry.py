@@ -10,13 +10,14 @@ from scipy.special import eval_legendre
 
 from networks import crystal
 from toys import write_toy
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
-from transip_md.runtime import ExportedModel
+from transip_md.common.errors import UsageError
+from transip_md.common.tolerances import FINITE_DIFFERENCE_FORCE, PARITY
+from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.evaluators.symmetrised import Turning
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.symmetry.numbered import numbered_rotation
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.symmetry.sets import EXACT_TO, GRIDS, rotation_set
-from transip_md.symmetry.turning import Turning, numbered_rotation
-from transip_md.tolerances import FINITE_DIFFERENCE_FORCE, PARITY
 
 #: Largest accepted spread of the frame's energy over rotations, eV, and net torque, eV.
 EXACT = 1e-9
@@ -136,7 +137,7 @@ def test_old_files_and_local_models_say_what_they_offer(tmp_path, local_file):
 @pytest.fixture(scope="module")
 def organic(tmp_path_factory) -> ExportedModel:
     import transip_md
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     file = tmp_path_factory.mktemp("organic") / "organic.pt"
     export(transip_md.pretrained("organic"), file)

@@ -36,7 +36,7 @@ struct Symmetry {
 };
 
 /// A rotation drawn uniformly on SO(3), row-major, the same for the same seed and step on every machine; the twin of
-/// transip_md.symmetry.turning.numbered_rotation.
+/// transip_md.symmetry.numbered.numbered_rotation.
 std::array<double, 9> numbered_rotation(std::uint64_t seed, std::uint64_t step);
 
 }  // namespace transip

@@ -1,4 +1,4 @@
-// What two implementations of one model may differ by: the twin of PARITY in python/transip_md/tolerances.py.
+// What two implementations of one model may differ by: the twin of PARITY in python/transip_md/common/tolerances.py.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The twin of python/transip_md/metadata.py: what one of the two refuses, the other refuses.
+// The twin of python/transip_md/modelfile/metadata.py: what one of the two refuses, the other refuses.
 #include "transip/metadata.h"
 
 #include "strict_json.h"

@@ -18,10 +18,10 @@ import numpy as np
 from transip_md.bench.floor import count_flop, matmul_rate
 from transip_md.bench.peers import catalogue
 from transip_md.bench.timers import KEEP_MEMORY, TIMESTEP, Task, Timing, time_task
-from transip_md.errors import TransIPError, UsageError
-from transip_md.locate import version_of
-from transip_md.metadata import read_metadata
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import TransIPError, UsageError
+from transip_md.common.whole_files import write_whole
+from transip_md.modelfile.metadata import read_metadata
+from transip_md.plugins.locate import version_of
 
 #: What can be timed, in the order of the table.
 TARGETS = ("model", "ase", "lammps", "openmm")

@@ -19,11 +19,11 @@ import numpy as np
 from ase.calculators.calculator import Calculator
 
 from transip_md.bench.peers.catalogue import PEERS
+from transip_md.common.errors import EnvironmentFaultError, TransIPError
+from transip_md.common.variables import environment_variables
 from transip_md.engines.base import Job
-from transip_md.errors import EnvironmentFaultError, TransIPError
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.validation.certificate import QUIET
-from transip_md.variables import environment_variables
+from transip_md.modelfile.certificate import QUIET
 
 #: Time step of all runs, fs, and temperature that they start at, K.
 TIMESTEP = 0.5
@@ -190,7 +190,7 @@ def _library(task: Task, model: LibraryModel) -> Callable[[int], None]:
 
 
 def _ase(task: Task) -> Callable[[int], None]:
-    from transip_md.ase import TransIPCalculator
+    from transip_md.engines.ase.calculator import TransIPCalculator
 
     return _ase_dynamics(task, TransIPCalculator(task.model, device=task.device, kernels=task.kernels))
 
@@ -218,8 +218,8 @@ def _ase_dynamics(task: Task, calculator: Calculator) -> Callable[[int], None]:
 def _openmm(task: Task) -> Callable[[int], None]:
     import openmm
 
-    from transip_md import units
-    from transip_md.engines.openmm_engine import FEMTOSECOND, OpenMMEngine
+    from transip_md.common import units
+    from transip_md.engines.openmm.engine import FEMTOSECOND, OpenMMEngine
 
     os.environ["OPENMM_CPU_THREADS"] = str(task.threads)
     # OpenMM's own integrator, as in users' scripts.
@@ -245,15 +245,15 @@ def _openmm_platform(device: str) -> str:
 
 def _velocities(atoms: ase.Atoms) -> np.ndarray:
     """Of `TEMPERATURE`, Angstrom/fs."""
-    from transip_md.thermal import thermal_velocities
+    from transip_md.common.thermal import thermal_velocities
 
     return thermal_velocities(atoms, TEMPERATURE, seed=0)
 
 
 def _lammps(task: Task) -> Timing:
-    from transip_md.build import find_tool
-    from transip_md.engines.lammps_engine import boundary_of, device_word, model_beside, state_words, write_data
-    from transip_md.plugins import KINDS, plugin_library
+    from transip_md.engines.lammps.engine import boundary_of, device_word, model_beside, state_words, write_data
+    from transip_md.plugins.build import find_tool
+    from transip_md.plugins.kinds import KINDS, plugin_library
 
     plugin_library(KINDS["lammps"])
     atoms = task.atoms

@@ -13,7 +13,7 @@ from rich.text import Text
 from transip_md.cli.console import console
 from transip_md.cli.engine_commands import Model
 from transip_md.cli.progress import LongTask
-from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.common.errors import EnvironmentFaultError, UsageError
 
 #: Of two lines, so that the table fits a terminal of 60 columns; names wrap.
 HEADINGS = ("structure", "atoms", "in", "ms/\nstep", "+-\n%", "over\nmodel\n%", "x\nfloor", "ns/\nday", "MB")
@@ -50,12 +50,12 @@ def bench(
     from transip_md.bench.peers.catalogue import PEERS
     from transip_md.bench.peers.environments import make_ready
     from transip_md.bench.run import TARGETS, Gap, layouts_of, measure, require_a_use
-    from transip_md.electronic_state import known_state
-    from transip_md.metadata import read_metadata
-    from transip_md.outputs import require_folder_of
-    from transip_md.runtime import choose_device
-    from transip_md.structures import read_structure
-    from transip_md.validation.certificate import tell_certificate
+    from transip_md.common.outputs import require_folder_of
+    from transip_md.data.electronic_state import known_state
+    from transip_md.data.structures import read_structure
+    from transip_md.evaluators.torch_model import choose_device
+    from transip_md.modelfile.certificate import tell_certificate
+    from transip_md.modelfile.metadata import read_metadata
 
     if json is not None:
         require_folder_of(json)

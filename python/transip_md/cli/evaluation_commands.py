@@ -14,16 +14,16 @@ from rich.text import Text
 import transip_md
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.errors import CheckFailedError, UsageError
-from transip_md.locate import version_of
-from transip_md.outputs import require_folder_of
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.common.outputs import require_folder_of
+from transip_md.common.whole_files import write_whole
+from transip_md.plugins.locate import version_of
 
 if TYPE_CHECKING:
+    from transip_md.data.frames import Frames
     from transip_md.model.checkpoint import Checkpoint
     from transip_md.model.network import TransIP
     from transip_md.training.evaluation import Report, Tally
-    from transip_md.training.frames import Frames
 
 
 def evaluate(
@@ -42,9 +42,9 @@ def evaluate(
     """Errors of a model on labelled structures: over all, by element, by number of atoms and under rotation."""
     if output is not None:
         require_folder_of(output)
-    from transip_md.runtime import choose_device
+    from transip_md.data.frames import open_frames
+    from transip_md.evaluators.torch_model import choose_device
     from transip_md.training.evaluation import Tally
-    from transip_md.training.frames import open_frames
 
     place = choose_device(device)
     loaded = _load(checkpoint)
@@ -60,7 +60,7 @@ def evaluate(
     for table in (_whole_table(checkpoint, whole), _elements_table(whole), _sizes_table(whole)):
         console.print(table)
     if not loaded.config.conservative:
-        from transip_md.metadata import NOT_CONSERVATIVE
+        from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 
         console.print(Text(NOT_CONSERVATIVE, style="yellow"), soft_wrap=True)
     if output is not None:
@@ -72,8 +72,8 @@ def evaluate(
 
 
 def _load(checkpoint: str) -> Checkpoint:
-    from transip_md.metadata import read_metadata
     from transip_md.model.checkpoint import load_named
+    from transip_md.modelfile.metadata import read_metadata
 
     try:
         exported = read_metadata(checkpoint)

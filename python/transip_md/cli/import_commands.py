@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transip_md.cli.console import console
-from transip_md.errors import UsageError
-from transip_md.outputs import require_folder_of
+from transip_md.common.errors import UsageError
+from transip_md.common.outputs import require_folder_of
 
 if TYPE_CHECKING:
-    from transip_md.foreign import ForeignFile
+    from transip_md.importing.foreign_files import ForeignFile
 
 
 def import_weights(
@@ -32,13 +32,13 @@ def import_weights(
         )
     if output is not None:
         require_folder_of(output)
-    from transip_md.foreign import read_foreign
+    from transip_md.importing.foreign_files import read_foreign
 
     if only_list:
         _show(read_foreign(source))
         return
-    from transip_md.import_table import model_config_of, read_table
-    from transip_md.importing import import_checkpoint
+    from transip_md.importing.conversion import import_checkpoint
+    from transip_md.importing.table import model_config_of, read_table
 
     rules = read_table(table)
     shape = model_config_of(rules, config)
@@ -54,7 +54,7 @@ def import_weights(
 
 
 def _show(source: ForeignFile) -> None:
-    from transip_md.foreign import describe_value
+    from transip_md.importing.foreign_files import describe_value
 
     places = source.places() or [source.place(None)]
     _say(f"{source.name}, sha256 {source.sha256}")

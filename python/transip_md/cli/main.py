@@ -22,9 +22,9 @@ from transip_md.cli import (
     validation_commands,
 )
 from transip_md.cli.console import errors
-from transip_md.errors import EnvironmentFaultError, TransIPError
-from transip_md.text import indented
-from transip_md.whole_files import describe
+from transip_md.common.errors import EnvironmentFaultError, TransIPError
+from transip_md.common.text import indented
+from transip_md.common.whole_files import describe
 
 app = typer.Typer(
     name="transip-md",

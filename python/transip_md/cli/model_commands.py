@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from transip_md.cli.console import console
-from transip_md.outputs import require_folder_of
+from transip_md.common.outputs import require_folder_of
 
 
 def export(
@@ -32,10 +32,10 @@ def export(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What an aoti file is compiled for.")] = "cpu",
 ) -> None:
     """Write a self-describing model file, and check it against the eager model before saying so."""
-    from transip_md.export import CHECK_STRUCTURES
-    from transip_md.export import export as write
-    from transip_md.metadata import NOT_CONSERVATIVE
+    from transip_md.exporting.examples import CHECK_STRUCTURES
+    from transip_md.exporting.export import export as write
     from transip_md.model.checkpoint import load_named
+    from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 
     require_folder_of(output)
     metadata = write(load_named(checkpoint), output, dtype, form, device)
@@ -62,8 +62,8 @@ def info(
 def _show_model(file: Path, as_json: bool) -> None:
     from ase.data import chemical_symbols
 
-    from transip_md.metadata import read_metadata
-    from transip_md.validation.certificate import certificate_line
+    from transip_md.modelfile.certificate import certificate_line
+    from transip_md.modelfile.metadata import read_metadata
 
     metadata = read_metadata(file)
     if as_json:
@@ -110,7 +110,7 @@ def _error(value: float | None, unit: str) -> str:
 
 
 def _show_environment(as_json: bool) -> None:
-    from transip_md.environment import report
+    from transip_md.cli.environment import report
 
     rows = report()
     if as_json:

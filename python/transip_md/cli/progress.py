@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from transip_md.cli.console import errors
-from transip_md.text import one_line
+from transip_md.common.text import one_line
 
 #: Seconds from the start of a command to its first line of progress, and from each line to the next.
 FIRST, INTERVAL = 10.0, 60.0

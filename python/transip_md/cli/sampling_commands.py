@@ -13,9 +13,9 @@ import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.errors import CheckFailedError, UsageError, validation_message
-from transip_md.outputs import make_folder, require_folder_of
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import CheckFailedError, UsageError, validation_message
+from transip_md.common.outputs import make_folder, require_folder_of
+from transip_md.common.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transip_md.sampling import SamplingRecipe, SamplingTask
@@ -106,7 +106,7 @@ def sample(
     if as_file:
         require_folder_of(output)
     from transip_md.sampling import find_structures, plan, teacher_calculator
-    from transip_md.smiles import read_entries, write_structures
+    from transip_md.sampling.smiles import read_entries, write_structures
 
     modes = _modes(temperature, normal_modes, scan, dimers, compress)
     charges = charge or [None]
@@ -196,9 +196,9 @@ def _pair_recipe(electronic_temperature: float | None, **same: Any) -> SamplingR
 
 def _write_pairs(files: list[Path], folder: Path, charges: list[int]) -> list[Path]:
     """Structure files of all pairs of elements that the structures hold."""
+    from transip_md.data.structures import read_structure
     from transip_md.sampling import atom_pairs
-    from transip_md.smiles import as_extended_xyz
-    from transip_md.structures import read_structure
+    from transip_md.sampling.smiles import as_extended_xyz
 
     make_folder(folder)
     paths = []

@@ -10,7 +10,7 @@ import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.outputs import require_folder_of
+from transip_md.common.outputs import require_folder_of
 
 
 def train(

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.errors import CheckFailedError, UsageError
-from transip_md.outputs import require_folder_of
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.common.outputs import require_folder_of
+from transip_md.common.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transip_md.validation.findings import Finding, Validation
@@ -79,8 +79,8 @@ def validate(
         console.print(f"SKIP {_place(result, finding)}: {finding.note}", soft_wrap=True)
     _write(result, as_json, html)
     if stamp:
+        from transip_md.modelfile.certificate import stamp as write
         from transip_md.validation.certificate import certificate_of
-        from transip_md.validation.certificate import stamp as write
 
         write(model, certificate_of(result))
         console.print(f"{model}: certificate written", soft_wrap=True)

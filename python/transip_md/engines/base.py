@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import ase
 import numpy as np
 
-from transip_md.electronic_state import ElectronicState, state_of
+from transip_md.data.electronic_state import ElectronicState, state_of
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 import ase
 import numpy as np
 
+from transip_md.common.thermal import momenta_of, temperature_of
+from transip_md.common.whole_files import replacing
 from transip_md.engines.base import Dynamics, EnergyRecord
-from transip_md.thermal import momenta_of, temperature_of
-from transip_md.whole_files import replacing
 
 
 class Recorder:

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transip_md.errors import UsageError
-from transip_md.plugins import KINDS, why_unusable
+from transip_md.common.errors import UsageError
+from transip_md.plugins.kinds import KINDS, why_unusable
 
 if TYPE_CHECKING:
     from transip_md.evaluators.evaluation import Model
-    from transip_md.metadata import Metadata
+    from transip_md.modelfile.metadata import Metadata
 
 KERNELS = ("auto", "native", "torch")
 #: Versions of the network TransIP that the native kernels know: 2 has a repulsion beside it.
@@ -57,7 +57,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
         EnvironmentFaultError: a device that is not there, or native kernels that are not built.
     """
     from transip_md.evaluators.library_model import LibraryModel
-    from transip_md.metadata import read_metadata
+    from transip_md.modelfile.metadata import read_metadata
 
     name = kernels_name(kernels)
     if name == "native" and device not in ("auto", "cpu"):
@@ -77,7 +77,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
                 # A shape that the kernels are not made for; what else is wrong with the file, torch's reader says too.
                 if name == "native":
                     raise
-    from transip_md.runtime import ExportedModel
+    from transip_md.evaluators.torch_model import ExportedModel
 
     return ExportedModel(path, device)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from transip_md.errors import UsageError
-from transip_md.metadata import Metadata
+from transip_md.common.errors import UsageError
+from transip_md.modelfile.metadata import Metadata
 from transip_md.symmetry.request import SymmetryRequest
 
 
@@ -81,7 +81,7 @@ class Symmetrised(Protocol):
         periodic: np.ndarray | None = None,
         virials: bool = False,
     ) -> Evaluation:
-        """Energies, forces and virial of one structure; see `transip_md.runtime.ExportedModel.evaluate`."""
+        """Energies, forces and virial; see `transip_md.evaluators.torch_model.ExportedModel.evaluate`."""
         ...
 
 

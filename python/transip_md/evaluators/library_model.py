@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.evaluators import binding
 from transip_md.evaluators.evaluation import Evaluation, check_same_file, checked
-from transip_md.metadata import Metadata, metadata_of
 from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.metadata import Metadata, metadata_of
 from transip_md.symmetry.request import SymmetryRequest
 
 

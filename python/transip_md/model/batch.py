@@ -134,7 +134,7 @@ class MoleculeBatch(Batch):
 
 @dataclass
 class LocalBatch(Batch):
-    """Structures one after another, each with its images and neighbours; see `transip_md.neighbours`.
+    """Structures one after another, each with its images and neighbours; see `transip_md.data.neighbours`.
 
     Attributes:
         owner: int64 [I], the atom whose features a row carries; owner[t] = t.

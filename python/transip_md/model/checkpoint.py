@@ -12,10 +12,10 @@ import pydantic
 import torch
 from torch import Tensor
 
-from transip_md.errors import UsageError, validation_message
+from transip_md.common.errors import UsageError, validation_message
+from transip_md.common.whole_files import replacing
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
-from transip_md.whole_files import replacing
 
 CHECKPOINT_FORMAT = 1
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "shipped"

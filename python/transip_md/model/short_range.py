@@ -6,9 +6,9 @@ import ase.data
 import torch
 from torch import Tensor, nn
 
+from transip_md.common.units import BOHR, HARTREE
 from transip_md.model.config import ModelConfig
 from transip_md.model.radial import all_distances, envelope, padding_apart
-from transip_md.units import BOHR, HARTREE
 
 #: Energy of two elementary charges at 1 Angstrom, eV.
 COULOMB = HARTREE * BOHR

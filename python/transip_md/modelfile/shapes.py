@@ -8,10 +8,10 @@ from pathlib import Path
 import pydantic
 import torch
 
-from transip_md.errors import UsageError, validation_message
-from transip_md.metadata import Metadata
+from transip_md.common.errors import UsageError, validation_message
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
+from transip_md.modelfile.metadata import Metadata
 
 
 def check_shapes(metadata: Metadata, path: Path | str) -> None:

@@ -8,7 +8,7 @@ import ase
 import ase.data
 import numpy as np
 
-from transip_md.bonds import bonded_pairs
+from transip_md.data.bonds import bonded_pairs
 from transip_md.sampling.candidates import Candidate, Candidates, even_place, random_rotation
 from transip_md.sampling.errors import NothingToSampleError
 from transip_md.sampling.recipe import SamplingRecipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transip_md.errors import TransIPError
+from transip_md.common.errors import TransIPError
 
 
 class SamplingError(TransIPError):

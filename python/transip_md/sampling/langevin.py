@@ -13,7 +13,7 @@ from ase.calculators.calculator import CalculatorError
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
-from transip_md.bonds import bonded_pairs, covalent_length
+from transip_md.data.bonds import bonded_pairs, covalent_length
 from transip_md.sampling.errors import FewerFramesError
 from transip_md.sampling.frame_files import Dropped
 from transip_md.sampling.labels import NOT_CONVERGED, Refusal

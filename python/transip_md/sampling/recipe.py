@@ -11,8 +11,8 @@ import ase
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from transip_md.electronic_state import state_of
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.electronic_state import state_of
 
 #: Ways to come from a structure to frames.
 Mode = Literal["langevin", "normal-modes", "bonds", "torsions", "compress", "dimers", "pair"]

@@ -11,8 +11,10 @@ import ase
 import ase.io
 from ase.calculators.calculator import CalculatorError
 
-from transip_md.errors import UsageError
-from transip_md.locks import exclusive
+from transip_md.common.errors import UsageError
+from transip_md.common.locks import exclusive
+from transip_md.common.whole_files import naming, write_whole
+from transip_md.data.structures import read_structure
 from transip_md.sampling.candidates import Candidate, Candidates
 from transip_md.sampling.dimers import dimer_candidates
 from transip_md.sampling.errors import FewerFramesError, NothingToSampleError, SamplingError
@@ -23,8 +25,6 @@ from transip_md.sampling.normal_modes import normal_mode_candidates
 from transip_md.sampling.recipe import SamplingRecipe, completed, electrons_of
 from transip_md.sampling.scans import bond_candidates, compressed_candidates, pair_candidates, torsion_candidates
 from transip_md.sampling.teacher import at_rest, bare
-from transip_md.structures import read_structure
-from transip_md.whole_files import naming, write_whole
 
 #: Candidates in a row that may be dropped before a mode counts as exhausted.
 MOST_DROPPED = 100

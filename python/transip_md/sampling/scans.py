@@ -7,7 +7,7 @@ from dataclasses import replace
 import ase
 import numpy as np
 
-from transip_md.bonds import all_bonds, covalent_length, stretched, twisted
+from transip_md.data.bonds import all_bonds, covalent_length, stretched, twisted
 from transip_md.sampling.candidates import Candidate, Candidates, even_place, rattled
 from transip_md.sampling.errors import NothingToSampleError
 from transip_md.sampling.recipe import SamplingRecipe

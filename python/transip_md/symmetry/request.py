@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.symmetry.sets import EXACT_TO
 
 Mode = Literal["none", "average", "frame", "random"]

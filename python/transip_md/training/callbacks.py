@@ -13,10 +13,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.common.whole_files import replacing
 from transip_md.training.evaluation import Report
 from transip_md.training.module import TrainingModule
-from transip_md.whole_files import replacing
 
 
 @dataclass(frozen=True)

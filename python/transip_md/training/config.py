@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from transip_md.errors import EnvironmentFaultError, UsageError, validation_message
+from transip_md.common.errors import EnvironmentFaultError, UsageError, validation_message
 from transip_md.model.config import ModelConfig
 from transip_md.model.presets import PRESETS
 

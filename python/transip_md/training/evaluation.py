@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.frames import Frame, Frames
 from transip_md.model.batch import Batch
 from transip_md.model.config import MAX_ATOMIC_NUMBER, ModelConfig
 from transip_md.model.evaluate import Prediction, predict
 from transip_md.model.network import TransIP
 from transip_md.model.rotations import random_rotations
 from transip_md.training.batches import Collate, by_atoms
-from transip_md.training.frames import Frame, Frames
 
 #: Atoms, padding counted, that are evaluated at once.
 EVALUATION_ATOMS = 2000

@@ -17,8 +17,9 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.locks import exclusive
+from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.common.locks import exclusive
+from transip_md.data.frames import Frames, Survey, fit_references, open_frames, survey
 from transip_md.model.checkpoint import load_named, save_checkpoint
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
@@ -26,7 +27,6 @@ from transip_md.training.batches import Collate, EndlessBatches, by_atoms
 from transip_md.training.callbacks import GracefulEnd, Progress, State, Tell, check_recipe
 from transip_md.training.config import TrainConfig, atomic_number
 from transip_md.training.evaluation import EVALUATION_ATOMS, Report, measure_errors
-from transip_md.training.frames import Frames, Survey, fit_references, open_frames, survey
 from transip_md.training.module import LOG_EVERY, TrainingModule
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.validation.findings import Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Point, Subject

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import ase
 import numpy as np
 
-from transip_md.neighbours import Neighbourhood, find_neighbours
+from transip_md.data.neighbours import Neighbourhood, find_neighbours
 from transip_md.validation.findings import Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Subject

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transip_md import page
+from transip_md.reports import page
+from transip_md.validation.checks import all_checks
 from transip_md.validation.findings import VERDICTS, Curve, Finding, Validation
-from transip_md.validation.registry import all_checks
 from transip_md.validation.thresholds import thresholds
 from transip_md.validation.words import sentences
 

@@ -12,15 +12,16 @@ import ase
 import numpy as np
 
 import transip_md
-from transip_md.electronic_state import known_state
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.electronic_state import known_state
+from transip_md.data.structures import read_frames
 from transip_md.evaluators.evaluation import check_isolated
-from transip_md.locate import version_of
-from transip_md.runtime import ExportedModel
-from transip_md.structures import read_frames
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.plugins.locate import version_of
 from transip_md.symmetry.request import SymmetryRequest
+from transip_md.validation.checks import select
 from transip_md.validation.findings import Curve, Validation
-from transip_md.validation.registry import Check, select
+from transip_md.validation.registry import Check
 from transip_md.validation.subject import Subject
 from transip_md.validation.thresholds import thresholds
 

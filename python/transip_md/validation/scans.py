@@ -9,8 +9,8 @@ import ase
 import ase.data
 import numpy as np
 
-from transip_md.bonds import Bond, arms_of, covalent_length, stretched, twisted, unique_bonds
-from transip_md.units import BOLTZMANN
+from transip_md.common.units import BOLTZMANN
+from transip_md.data.bonds import Bond, arms_of, covalent_length, stretched, twisted, unique_bonds
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.paths import Path, follow
 from transip_md.validation.registry import check

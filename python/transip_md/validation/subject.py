@@ -13,9 +13,9 @@ import torch
 
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Model, Symmetrised
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.symmetrised import Turning
+from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.symmetry.turning import Turning
 from transip_md.validation.findings import Finding
 from transip_md.validation.thresholds import thresholds
 
@@ -148,7 +148,7 @@ class Subject:
         return Point(float(result.energies.sum()), result.forces, result.virial)
 
     def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Energies of tokens and forces on rows, as `transip_md.runtime.ExportedModel.run`."""
+        """Energies of tokens and forces on rows, as `transip_md.evaluators.torch_model.ExportedModel.run`."""
         return self.exported.run(inputs) if self.turning is None else self.turning.run(inputs)
 
     def judge(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.model.rotations import random_rotations
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.registry import check

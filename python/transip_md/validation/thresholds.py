@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from transip_md.errors import EnvironmentFaultError
+from transip_md.common.errors import EnvironmentFaultError
 
 #: One number, or one for each dtype of the weights.
 Level = float | dict[str, float]

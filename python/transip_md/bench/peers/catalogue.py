@@ -11,7 +11,7 @@ from typing import Any
 
 import ase
 
-from transip_md.electronic_state import state_of
+from transip_md.data.electronic_state import state_of
 
 #: What MACE-OFF23 knows; MACE and NequIP are built for as many.
 ORGANIC = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from transip_md.bench.peers.catalogue import Peer
-from transip_md.errors import EnvironmentFaultError
-from transip_md.plugins import cache_folder
+from transip_md.common.errors import EnvironmentFaultError
+from transip_md.plugins.kinds import cache_folder
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
 #: Written into an environment when it is complete: what it was made from.

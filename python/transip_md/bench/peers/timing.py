@@ -17,7 +17,7 @@ import numpy as np
 
 from transip_md.bench.peers.catalogue import Peer
 from transip_md.bench.peers.environments import RUNNERS, clean_environment, folder_of, is_ready, python_of
-from transip_md.errors import EnvironmentFaultError, TransIPError
+from transip_md.common.errors import EnvironmentFaultError, TransIPError
 
 #: Longest that one run may take, s: start, compilation, steps that do not count and steps that do.
 TIME_LIMIT = 900.0
