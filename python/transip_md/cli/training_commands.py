@@ -45,6 +45,8 @@ def train(
         f"{run.model.parameter_count():,} weights; {len(run.train_rows)} frames to train on, "
         f"{len(run.validation_rows)} to watch progress, {len(run.test_frames)} held out"
     )
+    if run.added:
+        console.print(f"added to {recipe.start_from}: {'; '.join(run.added)}")
     if run.step:
         console.print(f"going on from step {run.step}")
 

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transip_md.common.errors import EnvironmentFaultError, UsageError, validation_message
 from transip_md.model.config import ModelConfig
 from transip_md.model.presets import PRESETS
+from transip_md.training.widening import widened_shape
+
+#: Keys of `model` that may stand beside `start_from`.
+WIDENED = ("species", "charge", "multiplicity", "short_range")
 
 
 class Strict(BaseModel):
@@ -82,7 +86,11 @@ class TrainConfig(Strict):
     model: dict[str, Any] = Field(
         default_factory=dict, description="`preset` and fields of ModelConfig; species from the data unless given"
     )
-    start_from: str | None = Field(None, description="fine-tune this checkpoint file or shipped model")
+    start_from: str | None = Field(
+        None,
+        description="fine-tune this checkpoint file or shipped model; elements, charges and multiplicities that the "
+        "data hold are added to it",
+    )
     objective: ObjectiveConfig = ObjectiveConfig()
     seed: int = 0
     steps: int = Field(gt=0)
@@ -113,8 +121,11 @@ class TrainConfig(Strict):
             raise ValueError("give either batch_size or batch_atoms")
         if self.compile and self.precision == "bf16":
             raise ValueError("compile goes with precision float32 or tf32")
-        if self.start_from is not None and self.model:
-            raise ValueError("start_from brings its own model: leave `model` out")
+        if self.start_from is not None and (fixed := sorted(set(self.model) - set(WIDENED))):
+            raise ValueError(
+                f"start_from brings its own model: leave `model` out, or give {', '.join(WIDENED)} alone, which add to "
+                f"what it knows; got {', '.join(fixed)}"
+            )
         return self
 
     def model_species(self) -> tuple[int, ...] | None:
@@ -125,6 +136,26 @@ class TrainConfig(Strict):
         """
         species = self.model.get("species")
         return None if species is None else tuple(atomic_number(item) for item in species)
+
+    def widened_shape(
+        self, known: ModelConfig, species: tuple[int, ...], charge: tuple[int, int], multiplicity: tuple[int, int]
+    ) -> ModelConfig:
+        """Shape of the network that training starts from, with what the data hold and `model` adds.
+
+        Args:
+            known: shape of the network of `start_from`.
+            species: atomic numbers in the data.
+            charge: smallest and largest total charge in the data.
+            multiplicity: the same of the spin multiplicity.
+
+        Raises:
+            UsageError: wrong values in `model`.
+        """
+        fields = {"charge": charge, "multiplicity": multiplicity, **self.model}
+        try:
+            return widened_shape(known, **{**fields, "species": (*species, *(self.model_species() or ()))})
+        except pydantic.ValidationError as error:
+            raise UsageError(f"model: {validation_message(error)}.") from error
 
     def model_shape(
         self, species: tuple[int, ...], charge: tuple[int, int] = (0, 0), multiplicity: tuple[int, int] = (1, 1)
