@@ -86,7 +86,7 @@ def test_table(local_file, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["lines"][0]["structure"] == "small"
     with pytest.raises(UsageError, match="'gromacs' cannot be timed"):
         layouts_of(["gromacs"], [1])
-    with pytest.raises(UsageError, match="No peer is called 'amber'"):
+    with pytest.raises(UsageError, match="No baseline is called 'amber'"):
         layouts_of(["ase"], [1], ["amber"])
     with pytest.raises(UsageError, match="--ranks must be 1 or more, got 0"):
         layouts_of(["ase"], [0])

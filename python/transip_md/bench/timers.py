@@ -18,7 +18,7 @@ import ase
 import numpy as np
 from ase.calculators.calculator import Calculator
 
-from transip_md.bench.peers.catalogue import PEERS
+from transip_md.bench.baselines import GFN2_XTB, registered
 from transip_md.common.errors import EnvironmentFaultError, TransIPError
 from transip_md.common.variables import environment_variables
 from transip_md.engines.base import Job
@@ -29,7 +29,7 @@ from transip_md.modelfile.certificate import QUIET
 TIMESTEP = 0.5
 TEMPERATURE = 300.0
 #: For glibc: large blocks that are freed at the end of a step are not given back to the system, to be fetched again
-#: page by page in the next. It halves the time of some peers, so a comparison sets it on all sides.
+#: page by page in the next. It halves the time of some baselines, so a comparison sets it on all sides.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 * 1024**3)}
 LAMMPS_DECK = """units metal
 boundary {boundary}
@@ -49,15 +49,15 @@ class Task:
     """What is to be timed.
 
     Attributes:
-        target: "model" (the call alone, on prepared tensors), "ase", "lammps", "openmm", or a peer: "gfn2-xtb" (tblite,
-            in ase) or one of `transip_md.bench.peers.catalogue.PEERS`.
+        target: "model" (the call alone, on prepared tensors), "ase", "lammps", "openmm", or a baseline, see
+            `transip_md.bench.baselines`.
         model: an exported model file.
         atoms: the structure that the run starts from.
-        steps: that count; peers of the catalogue do fewer, as many as `seconds` hold, but five.
-        warmup: steps before those; peers of the catalogue likewise do fewer, but three.
+        steps: that count; registered baselines do fewer, as many as `seconds` hold, but five.
+        warmup: steps before those; registered baselines likewise do fewer, but three.
         threads: of torch, and of OpenMP on each rank.
         ranks: of MPI; LAMMPS only.
-        seconds: for which a peer of the catalogue runs.
+        seconds: for which a registered baseline runs.
         keep_memory: whether glibc keeps freed memory for the next step; see `KEEP_MEMORY`.
         device: "cpu" or "cuda".
         kernels: what evaluates a TorchScript file in LAMMPS and OpenMM on the CPU: "auto", "native" or "torch".
@@ -107,15 +107,13 @@ def time_task(task: Task) -> Timing:
     settings = {"OMP_NUM_THREADS": str(task.threads), "TRANSIP_KERNELS": task.kernels, QUIET: "1"}
     settings |= KEEP_MEMORY if task.keep_memory else {}
     with environment_variables(settings):
-        if task.target in PEERS:
-            return _peer(task)
+        if task.target in registered:
+            return _baseline(task)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             return pool.submit(_run, task).result()
 
 
-def _peer(task: Task) -> Timing:
-    from transip_md.bench.peers.timing import run_peer
-
+def _baseline(task: Task) -> Timing:
     spec = {
         "steps": task.steps,
         "warmup": task.warmup,
@@ -123,7 +121,7 @@ def _peer(task: Task) -> Timing:
         "timestep": TIMESTEP,
         "threads": task.threads,
     }
-    answer = run_peer(PEERS[task.target], task.atoms, _velocities(task.atoms), spec)
+    answer = registered[task.target].time(task.atoms, _velocities(task.atoms), spec)
     return Timing(answer["step"], answer["memory"], steps=answer["steps"])
 
 
@@ -136,7 +134,7 @@ def _run(task: Task) -> Timing:
     if task.device == "cuda":
         # Before libtransip does, so that Python's torch knows of the memory that it takes.
         torch.cuda.init()
-    make = {"model": _model, "ase": _ase, "openmm": _openmm, "gfn2-xtb": _gfn2}[task.target]
+    make = {"model": _model, "ase": _ase, "openmm": _openmm, GFN2_XTB: _gfn2}[task.target]
     advance = make(task)
     advance(task.warmup)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Time one peer on one structure, in its environment."""
+"""Time one baseline on one structure, in its environment."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import ase.io
 import ase.units
 import numpy as np
 
-from transip_md.bench.peers.catalogue import Peer
-from transip_md.bench.peers.environments import RUNNERS, clean_environment, folder_of, is_ready, python_of
+from baselines.catalogue import InstalledBaseline
+from baselines.environments import RUNNERS, clean_environment, folder_of, is_ready, python_of
 from transip_md.common.errors import EnvironmentFaultError, TransIPError
 
 #: Longest that one run may take, s: start, compilation, steps that do not count and steps that do.
@@ -27,11 +27,13 @@ ANSWER = "TIMING "
 SHOWN_LINES = 4
 
 
-def run_peer(peer: Peer, atoms: ase.Atoms, velocities: np.ndarray, spec: dict[str, Any]) -> dict[str, Any]:
-    """Run a peer's script.
+def run_baseline(
+    baseline: InstalledBaseline, atoms: ase.Atoms, velocities: np.ndarray, spec: dict[str, Any]
+) -> dict[str, Any]:
+    """Run a baseline's script.
 
     Args:
-        peer: which; its environment must be ready.
+        baseline: which; its environment must be ready.
         atoms: the structure that the run starts from.
         velocities: Angstrom/fs, [N, 3].
         spec: "steps" at most, "warmup" at most, "seconds" that both shall take about, "timestep" in fs and "threads".
@@ -43,19 +45,21 @@ def run_peer(peer: Peer, atoms: ase.Atoms, velocities: np.ndarray, spec: dict[st
         EnvironmentFaultError: the environment is not there.
         TransIPError: the run failed or took longer than `TIME_LIMIT`.
     """
-    if not is_ready(peer):
-        raise EnvironmentFaultError(f"{peer.name} is not installed. `transip-md bench --vs {peer.name}` does that.")
+    if not is_ready(baseline):
+        raise EnvironmentFaultError(
+            f"{baseline.name} is not installed. `python benchmarks/versus.py` with --vs {baseline.name} installs it."
+        )
     threads = str(spec["threads"])
     more = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         start = atoms.copy()
-        # Only what all peers read: nothing of the file's own.
+        # Only what all baselines read: nothing of the file's own.
         start = ase.Atoms(start.numbers, start.positions, cell=start.cell, pbc=start.pbc)
         start.set_velocities(velocities / ase.units.fs)
         ase.io.write(folder / "start.extxyz", start)
-        (folder / "spec.json").write_text(json.dumps({**spec, "home": str(folder_of(peer))}))
-        command = [str(python_of(peer)), str(RUNNERS / f"run_{peer.name}.py"), "spec.json"]
+        (folder / "spec.json").write_text(json.dumps({**spec, "home": str(folder_of(baseline))}))
+        command = [str(python_of(baseline)), str(RUNNERS / f"run_{baseline.name}.py"), "spec.json"]
         return answer_of(*_supervise(command, folder, clean_environment(more)))
 
 

@@ -1,4 +1,4 @@
-"""What every runner does: read the task, advance, time. Run by a peer's own Python; needs ase and numpy only there."""
+"""What every runner does: read the task, advance, time. Run by a baseline's own Python, with ase and numpy."""
 
 from __future__ import annotations
 

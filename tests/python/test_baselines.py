@@ -1,4 +1,4 @@
-"""Peers of `transip-md bench`: who is asked, who is left out and why; how their scripts are run and understood."""
+"""Baselines of `transip-md bench`: who is asked, who is left out and why; how their scripts are run and understood."""
 
 import importlib.util
 import json
@@ -10,14 +10,23 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import baselines
+from baselines import environments, timing
+from baselines.catalogue import BASELINES, InstalledBaseline
 from networks import crystal
-from transip_md.bench.peers import environments, timing
-from transip_md.bench.peers.catalogue import PEERS, Peer
+from transip_md.bench.baselines import registered
 from transip_md.bench.run import layouts_of, measure, require_a_use
 from transip_md.bench.timers import KEEP_MEMORY, Task, Timing, time_task
 from transip_md.common.errors import EnvironmentFaultError, TransIPError, UsageError
 
 WATER = ase.Atoms("OH2", [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]], cell=[8.0] * 3, pbc=True)
+
+
+@pytest.fixture(autouse=True)
+def catalogue():
+    baselines.register()
+    yield
+    registered.clear()
 
 
 @pytest.fixture
@@ -35,28 +44,35 @@ def steps():
     return module
 
 
-def test_every_peer_has_a_runner_and_pins():
-    for name, peer in PEERS.items():
+def test_every_baseline_has_a_runner_and_pins():
+    for name, baseline in BASELINES.items():
         assert (environments.RUNNERS / f"run_{name}.py").is_file()
-        assert all("==" in requirement for requirement in peer.requirements)
-        assert peer.why_not(WATER) is None
+        assert all("==" in requirement for requirement in baseline.requirements)
+        assert baseline.why_not(WATER) is None
     prepared = {script.stem.removeprefix("prepare_") for script in environments.RUNNERS.glob("prepare_*.py")}
-    assert prepared == {name for name, peer in PEERS.items() if environments.preparation_of(peer)}
+    assert prepared == {name for name, baseline in BASELINES.items() if environments.preparation_of(baseline)}
 
 
 def test_choice():
     layouts = layouts_of([], [1], ["mace", "gfn2-xtb", "mace"])
     assert [layout.name for layout in layouts] == ["model", "mace", "gfn2-xtb"]
-    with pytest.raises(UsageError, match=r"No peer is called 'macs'. Choose of gfn2-xtb, mace, deepmd, nequip"):
+    with pytest.raises(UsageError, match=r"No baseline is called 'macs'. Choose of gfn2-xtb, mace, deepmd, nequip"):
         layouts_of([], [1], ["macs"])
 
 
-def test_structures_that_a_peer_cannot_do(ethanol):
-    assert "it knows O, H, the structure has C" in PEERS["deepmd"].why_not(ethanol)
+def test_without_a_registration_there_is_gfn2_xtb():
+    registered.clear()
+    assert layouts_of([], [1], ["gfn2-xtb"])[-1].target == "gfn2-xtb"
+    with pytest.raises(UsageError, match=r"Choose of gfn2-xtb; mace, .* by benchmarks/versus.py"):
+        layouts_of([], [1], ["mace"])
+
+
+def test_structures_that_a_baseline_cannot_do(ethanol):
+    assert "it knows O, H, the structure has C" in BASELINES["deepmd"].why_not(ethanol)
     molecule = ase.Atoms(WATER.numbers, WATER.positions)
-    assert "periodic in all directions" in PEERS["deepmd"].why_not(molecule)
-    assert PEERS["ani"].why_not(molecule) is None
-    assert "the structure has Na" in PEERS["ani"].why_not(ase.Atoms("NaCl", [[0, 0, 0], [2, 0, 0]]))
+    assert "periodic in all directions" in BASELINES["deepmd"].why_not(molecule)
+    assert BASELINES["ani"].why_not(molecule) is None
+    assert "the structure has Na" in BASELINES["ani"].why_not(ase.Atoms("NaCl", [[0, 0, 0], [2, 0, 0]]))
     layouts = layouts_of([], [1], ["deepmd", "mace"])
     require_a_use(layouts, {"ethanol": ethanol, "water": WATER})
     with pytest.raises(UsageError, match=r"deepmd can be run on none of the structures. ethanol: it knows O, H"):
@@ -64,7 +80,7 @@ def test_structures_that_a_peer_cannot_do(ethanol):
 
 
 def test_the_rest_goes_on(local_file):
-    """A peer that cannot do a structure, and one that fails in its second round."""
+    """A baseline that cannot do a structure, and one that fails in its second round."""
     asked = []
 
     def timer(task: Task) -> Timing:
@@ -78,13 +94,13 @@ def test_the_rest_goes_on(local_file):
     lines = {line.layout: line for line in results.lines}
     assert list(lines) == ["model", "mace"]
     assert lines["mace"].ms == 200 and lines["mace"].steps == 7 and lines["model"].steps == 1500
-    assert [(gap.peer, gap.structure, gap.failed) for gap in results.gaps] == [
+    assert [(gap.baseline, gap.structure, gap.failed) for gap in results.gaps] == [
         ("deepmd", "cell", False),
         ("esen", "cell", True),
     ]
     assert sum(task.target == "esen" for task in asked) == 2 and not any(task.target == "deepmd" for task in asked)
     assert all(task.keep_memory and task.seconds == 1.5 for task in asked)
-    assert results.peers["mace"]["weights"].startswith("random") and results.keep_memory == KEEP_MEMORY
+    assert results.baselines["mace"]["weights"].startswith("random") and results.keep_memory == KEEP_MEMORY
 
 
 def test_an_engine_of_our_own_does_not_fail_quietly(local_file):
@@ -101,11 +117,11 @@ def test_an_engine_of_our_own_does_not_fail_quietly(local_file):
 def test_one_setting_of_the_allocator_on_all_sides(local_file, monkeypatch):
     seen = {}
 
-    def run_peer(peer, atoms, velocities, spec):
+    def run_baseline(baseline, atoms, velocities, spec):
         seen.update(os.environ, spec=spec)
         return {"step": 0.5, "memory": 200.0, "steps": 5}
 
-    monkeypatch.setattr(timing, "run_peer", run_peer)
+    monkeypatch.setattr(timing, "run_baseline", run_baseline)
     monkeypatch.delenv("MALLOC_MMAP_MAX_", raising=False)
     task = Task("mace", local_file, WATER, steps=20, warmup=3, threads=2, seconds=1.0, keep_memory=True)
     assert time_task(task) == Timing(0.5, 200.0, steps=5)
@@ -125,7 +141,7 @@ def test_answers():
         timing.answer_of(0, "hello\n")
 
 
-def test_a_peer_that_hangs_is_ended(tmp_path, monkeypatch):
+def test_a_baseline_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "TIME_LIMIT", 0.5)
     start = time.monotonic()
     with pytest.raises(TransIPError, match="longer than"):
@@ -138,19 +154,21 @@ def test_environments(cache, monkeypatch):
     """Made once; an installation that fails leaves none, and says why."""
     said = []
     # pip is there already: nothing is fetched.
-    peer = Peer("nobody", "nothing", "float32", "none", ("pip",), 20)
+    baseline = InstalledBaseline("nobody", "nothing", "float32", "none", ("pip",), 20)
     with pytest.raises(EnvironmentFaultError, match="nobody is not installed"):
-        timing.run_peer(peer, WATER, np.zeros((3, 3)), {"threads": 1})
-    environments.make_ready(peer, said.append)
-    assert environments.is_ready(peer) and environments.python_of(peer).is_file()
-    assert "about 20 MB" in said[0] and str(cache / "peers" / "nobody") in said[-1]
-    environments.make_ready(peer, said.append)
+        timing.run_baseline(baseline, WATER, np.zeros((3, 3)), {"threads": 1})
+    environments.make_ready(baseline, said.append)
+    assert environments.is_ready(baseline) and environments.python_of(baseline).is_file()
+    assert "about 20 MB" in said[0] and str(cache / "baselines" / "nobody") in said[-1]
+    environments.make_ready(baseline, said.append)
     assert len(said) == 2
-    other = Peer("nobody", "nothing", "float32", "none", (str(cache / "no_such-1.0-py3-none-any.whl"),), 20)
+    other = InstalledBaseline(
+        "nobody", "nothing", "float32", "none", (str(cache / "no_such-1.0-py3-none-any.whl"),), 20
+    )
     assert not environments.is_ready(other)
     with pytest.raises(EnvironmentFaultError, match=r"Exit 1 of .*\nERROR: (.*\n)*All of it: .*nobody.log"):
         environments.make_ready(other, said.append)
-    assert not environments.is_ready(other) and not environments.is_ready(peer)
+    assert not environments.is_ready(other) and not environments.is_ready(baseline)
 
 
 def test_variables_of_this_environment_stay_here(monkeypatch):
@@ -160,10 +178,10 @@ def test_variables_of_this_environment_stay_here(monkeypatch):
     assert "PYTHONPATH" not in variables and variables["KEPT"] == "yes" and variables["OMP_NUM_THREADS"] == "3"
 
 
-def test_command_goes_on_without_a_peer_and_says_so(toy_file, repository, tmp_path, monkeypatch):
+def test_command_goes_on_without_a_baseline_and_says_so(toy_file, repository, tmp_path, monkeypatch):
     from transip_md.cli.main import app
 
-    def make_ready(peer, say):
+    def make_ready(baseline, say):
         raise EnvironmentFaultError("no network")
 
     monkeypatch.setattr(environments, "make_ready", make_ready)
@@ -174,7 +192,7 @@ def test_command_goes_on_without_a_peer_and_says_so(toy_file, repository, tmp_pa
     assert "Not measured: mace: no network" in result.output and "ns/day" in result.output
     assert isinstance(result.exception, EnvironmentFaultError) and result.exception.exit_code == 3
     gaps = json.loads(out.read_text())["gaps"]
-    assert gaps == [{"peer": "mace", "structure": None, "reason": "no network", "failed": True}]
+    assert gaps == [{"baseline": "mace", "structure": None, "reason": "no network", "failed": True}]
     result = CliRunner().invoke(app, ["bench", str(toy_file), structure, *options, "--vs", "deepmd"])
     assert isinstance(result.exception, UsageError)
 
@@ -218,6 +236,6 @@ def test_springs_hold_what_random_forces_would_tear(steps):
 @pytest.mark.long
 def test_mace_in_its_environment(local_file, ethanol):
     """Installs more than a gigabyte, unless it is there."""
-    environments.make_ready(PEERS["mace"], print)
+    environments.make_ready(BASELINES["mace"], print)
     found = time_task(Task("mace", local_file, ethanol, steps=10, warmup=3, seconds=2.0, keep_memory=True))
     assert 1e-3 < found.step < 5 and 5 <= found.steps <= 10 and 100 < found.memory < 5000

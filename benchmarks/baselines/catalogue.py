@@ -1,15 +1,17 @@
-"""The peers: what they are, what they are installed from, and what they can be run on.
+"""The baselines: what they are, what they are installed from, and what they can be run on.
 
-``runners/run_NAME.py`` runs a peer and ``runners/prepare_NAME.py``, where there is one, makes its model once; both are
-run by the Python of the peer's environment and import nothing of transip-md.
+``runners/run_NAME.py`` runs a baseline and ``runners/prepare_NAME.py``, where there is one, makes its model once; both
+are run by the Python of the baseline's environment and import nothing of transip-md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import ase
+import numpy as np
 
 from transip_md.data.electronic_state import state_of
 
@@ -19,8 +21,8 @@ RANDOM = "random; they do not change the time"
 
 
 @dataclass(frozen=True)
-class Peer:
-    """Another potential, and the program that it runs in.
+class InstalledBaseline:
+    """Another potential, and the program that it runs in; a `transip_md.bench.baselines.Baseline`.
 
     Attributes:
         name: as `--vs` takes it.
@@ -57,11 +59,23 @@ class Peer:
         facts = {"settings": self.settings, "dtype": self.dtype, "weights": self.weights}
         return {**facts, "requirements": list(self.requirements)}
 
+    def make_ready(self, say: Callable[[str], None]) -> None:
+        """Make its environment unless it is there; see `baselines.environments.make_ready`."""
+        from baselines.environments import make_ready
 
-PEERS = {
-    peer.name: peer
-    for peer in (
-        Peer(
+        make_ready(self, say)
+
+    def time(self, atoms: ase.Atoms, velocities: np.ndarray, spec: dict[str, Any]) -> dict[str, Any]:
+        """Time some steps; see `baselines.timing.run_baseline`."""
+        from baselines.timing import run_baseline
+
+        return run_baseline(self, atoms, velocities, spec)
+
+
+BASELINES = {
+    baseline.name: baseline
+    for baseline in (
+        InstalledBaseline(
             "mace",
             "ScaleShiftMACE with the settings of MACE-OFF23 small (96x0e, 2 layers, l_max 3, correlation 3, cutoff 4.5 "
             "A), in ase",
@@ -71,7 +85,7 @@ PEERS = {
             1450,
             elements=ORGANIC,
         ),
-        Peer(
+        InstalledBaseline(
             "deepmd",
             "compressed se_e2_a with the settings of deepmd-kit's example of water (25-50-100, 16 axes, fitting 3 x "
             "240, cutoff 6 A), TensorFlow, pair_style deepmd in LAMMPS",
@@ -83,7 +97,7 @@ PEERS = {
             elements=("O", "H"),
             periodic_only=True,
         ),
-        Peer(
+        InstalledBaseline(
             "nequip",
             "3 layers, 32 features, l_max 1, both parities, cutoff 4.5 A, compiled by AOTInductor as by "
             "nequip-compile, in ase",
@@ -93,7 +107,7 @@ PEERS = {
             1400,
             elements=ORGANIC,
         ),
-        Peer(
+        InstalledBaseline(
             "ani",
             "ANI-2x, all 8 networks, in torchani's form for inference (to_infer_model, TorchScript), in ase",
             "float32",
@@ -102,7 +116,7 @@ PEERS = {
             1700,
             elements=("H", "C", "N", "O", "F", "S", "Cl"),
         ),
-        Peer(
+        InstalledBaseline(
             "esen",
             "the settings of esen-sm-conserving-all-omol (4 layers, l_max 2, 128 channels, cutoff 6 A, 6.3 million "
             "parameters) at fairchem-core's default inference settings, which compile, in ase",

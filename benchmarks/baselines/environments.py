@@ -1,4 +1,4 @@
-"""One Python environment for each peer, made once in the cache folder."""
+"""One Python environment for each baseline, made once in the cache folder."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from transip_md.bench.peers.catalogue import Peer
+from baselines.catalogue import InstalledBaseline
 from transip_md.common.errors import EnvironmentFaultError
 from transip_md.plugins.kinds import cache_folder
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
 #: Written into an environment when it is complete: what it was made from.
-RECORD = "peer.json"
-#: Longest that an installation, or making a peer's model, may take, s.
+RECORD = "baseline.json"
+#: Longest that an installation, or making a baseline's model, may take, s.
 INSTALL_LIMIT = 3600.0
 #: Lines of a failed installation that are shown; the rest is in the log.
 SHOWN_LINES = 6
-#: Variables that would bring this environment's packages, or its LAMMPS plugin, into a peer's.
+#: Variables that would bring this environment's packages, or its LAMMPS plugin, into a baseline's.
 OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LAMMPS_PLUGIN_PATH", "LD_PRELOAD")
 
 
-def folder_of(peer: Peer) -> Path:
-    """Where a peer's environment lies."""
-    return cache_folder() / "peers" / peer.name
+def folder_of(baseline: InstalledBaseline) -> Path:
+    """Where a baseline's environment lies."""
+    return cache_folder() / "baselines" / baseline.name
 
 
-def python_of(peer: Peer) -> Path:
-    """The Python of a peer's environment."""
-    return folder_of(peer) / "bin" / "python"
+def python_of(baseline: InstalledBaseline) -> Path:
+    """The Python of a baseline's environment."""
+    return folder_of(baseline) / "bin" / "python"
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Environment variables for a program in a peer's environment.
+    """Environment variables for a program in a baseline's environment.
 
     Args:
         more: set beside those of this process.
@@ -45,58 +45,58 @@ def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **(more or {})}
 
 
-def preparation_of(peer: Peer) -> Path | None:
-    """The script that makes a peer's model after the installation, None if it needs none."""
-    script = RUNNERS / f"prepare_{peer.name}.py"
+def preparation_of(baseline: InstalledBaseline) -> Path | None:
+    """The script that makes a baseline's model after the installation, None if it needs none."""
+    script = RUNNERS / f"prepare_{baseline.name}.py"
     return script if script.is_file() else None
 
 
-def expected_record(peer: Peer) -> dict[str, str | list[str]]:
+def expected_record(baseline: InstalledBaseline) -> dict[str, str | list[str]]:
     """What a complete environment was made from, as it would be now."""
-    script = preparation_of(peer)
+    script = preparation_of(baseline)
     return {
-        "requirements": list(peer.requirements),
+        "requirements": list(baseline.requirements),
         "python": sys.version.split()[0],
         "prepared by": script.read_text() if script else "",
     }
 
 
-def is_ready(peer: Peer) -> bool:
-    """Whether a peer's environment is complete and made from what it would be made from now."""
-    record = folder_of(peer) / RECORD
-    return record.is_file() and json.loads(record.read_text()) == expected_record(peer)
+def is_ready(baseline: InstalledBaseline) -> bool:
+    """Whether a baseline's environment is complete and made from what it would be made from now."""
+    record = folder_of(baseline) / RECORD
+    return record.is_file() and json.loads(record.read_text()) == expected_record(baseline)
 
 
-def make_ready(peer: Peer, say: Callable[[str], None]) -> None:
-    """Make a peer's environment unless it is there.
+def make_ready(baseline: InstalledBaseline, say: Callable[[str], None]) -> None:
+    """Make a baseline's environment unless it is there.
 
     Args:
-        peer: which.
+        baseline: which.
         say: takes one line at a time: what is installed, where, and how large it is.
 
     Raises:
         EnvironmentFaultError: it cannot be installed, or its model not be made; the message says why.
     """
-    if is_ready(peer):
+    if is_ready(baseline):
         return
-    folder = folder_of(peer)
+    folder = folder_of(baseline)
     log = folder.with_suffix(".log")
     # What was left by an interrupted installation, or made from other versions.
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     say(
-        f"{peer.name}: installing {', '.join(peer.requirements)} into {folder}, once "
-        f"(about {peer.megabytes} MB, more if torch comes with CUDA; log: {log}) ..."
+        f"{baseline.name}: installing {', '.join(baseline.requirements)} into {folder}, once "
+        f"(about {baseline.megabytes} MB, more if torch comes with CUDA; log: {log}) ..."
     )
     _run([sys.executable, "-m", "venv", str(folder)], log)
-    pip = [str(python_of(peer)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    _run([*pip, *peer.requirements], log)
-    if script := preparation_of(peer):
-        say(f"{peer.name}: making its model, once ...")
-        _run([str(python_of(peer)), str(script), str(folder)], log)
-    (folder / RECORD).write_text(json.dumps(expected_record(peer), indent=1) + "\n")
-    say(f"{peer.name}: {size_of(folder):.0f} MB in {folder}")
+    pip = [str(python_of(baseline)), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    _run([*pip, *baseline.requirements], log)
+    if script := preparation_of(baseline):
+        say(f"{baseline.name}: making its model, once ...")
+        _run([str(python_of(baseline)), str(script), str(folder)], log)
+    (folder / RECORD).write_text(json.dumps(expected_record(baseline), indent=1) + "\n")
+    say(f"{baseline.name}: {size_of(folder):.0f} MB in {folder}")
 
 
 def _run(command: list[str], log: Path) -> None:
