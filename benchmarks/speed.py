@@ -27,6 +27,7 @@ import ase.io
 import numpy as np
 from rich.console import Console
 
+from baselines import register
 from baselines.catalogue import BASELINES
 from transip_md.bench.run import Results, layouts_of, measure
 from transip_md.exporting.export import export
