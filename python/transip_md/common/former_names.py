@@ -27,6 +27,8 @@ FORMER_NAMES = {
     "transip_md.metadata": "transip_md.modelfile.metadata",
     "transip_md.runtime": "transip_md.evaluators.torch_model",
     "transip_md.structures": "transip_md.data.structures",
+    "transip_md.electronic_state": "transip_md.data.electronic_state",
+    "transip_md.symmetry.turning": "transip_md.evaluators.symmetrised",
     "transip_md.training.frames": "transip_md.data.frames",
 }
 
