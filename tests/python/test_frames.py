@@ -10,8 +10,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from torch.utils.data import DataLoader
 
 from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.data import aselmdb
 from transip_md.data.frames import fit_references, open_frames, survey
-from transip_md.training import aselmdb
 
 
 def labelled(symbols="OH2", seed=0, *, energy=None, forces=None, positions=None, **options) -> ase.Atoms:
