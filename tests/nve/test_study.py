@@ -24,8 +24,8 @@ from transip_md.dynamics.analysis import drift_of, fluctuation_of, momentum_drif
 from transip_md.dynamics.order import order_of
 from transip_md.dynamics.run import NveSettings, run_nve
 from transip_md.dynamics.study import Matrix, run_study
+from transip_md.engines import make_engine
 from transip_md.engines.ase import engine as ase_engine
-from transip_md.engines.ase import make_engine
 from transip_md.engines.ase.engine import AseEngine
 from transip_md.engines.base import Dynamics, Job
 from transip_md.exporting.export import export
