@@ -3,7 +3,7 @@
 #include "script_guard.h"
 #include "scripted_weights.h"
 #include "transip/error.h"
-#include "trusted_path.h"
+#include "common/trusted_path.h"
 
 #include <ATen/Version.h>
 #include <caffe2/serialize/inline_container.h>

@@ -4,7 +4,7 @@
 
 #include "modelfile/archive.h"
 #include "modelfile/weights.h"
-#include "native/native_model.h"
+#include "cpu/native_model.h"
 #include "transip/error.h"
 #include "transip/exchange.h"
 #include "transip/metadata.h"

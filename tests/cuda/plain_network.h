@@ -2,7 +2,7 @@
 // positions and energies. The formulas are those of python/transip_md/model.
 #pragma once
 
-#include "native/network.h"
+#include "cpu/network.h"
 
 #include <cstdint>
 #include <span>

@@ -17,7 +17,7 @@ from made_once import built_by_cmake
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory) -> Path:
-    """A folder with the programs of tests.cmake."""
+    """A folder with the programs of CMakeLists.txt."""
     return built_by_cmake(tmp_path_factory, "cuda_tests")
 
 

@@ -93,7 +93,7 @@ def test_changed_sources_make_it_stale(cache, monkeypatch):
         plugins.plugin_library(LAMMPS)
 
 
-@pytest.mark.parametrize("file", ["CMakeLists.txt", "libtransip/src/model.cpp", "pair_style/pair_transip.cpp"])
+@pytest.mark.parametrize("file", ["CMakeLists.txt", "libtransip/src/evaluate/model.cpp", "pair_style/pair_transip.cpp"])
 def test_every_source_counts(tmp_path, monkeypatch, file):
     root = tmp_path / "sources"
     root.mkdir()

@@ -1,4 +1,4 @@
-// Features of atoms of other ranks. No standard containers here: the kernels' code sees it (native/network.h).
+// Features of atoms of other ranks. No standard containers here: the kernels' code sees it (cpu/network.h).
 #pragma once
 
 #include <cstdint>

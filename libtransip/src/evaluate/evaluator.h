@@ -1,7 +1,7 @@
 // What evaluates a model: one interface for the project's own kernels and for torch. Internal to libtransip.
 #pragma once
 
-#include "../native/symmetry_tables.h"
+#include "symmetry/symmetry_tables.h"
 #include "transip/model.h"
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // The project's own kernels as an evaluator. Internal to libtransip.
 #pragma once
 
-#include "../native/native_model.h"
+#include "cpu/native_model.h"
 #include "evaluator.h"
 #include "short_range.h"
 

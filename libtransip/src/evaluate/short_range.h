@@ -1,7 +1,7 @@
 // Repulsion of two atoms that are closer than a bond, which a model may have beside its network. Internal to libtransip.
 #pragma once
 
-#include "../modelfile/weights.h"
+#include "modelfile/weights.h"
 #include "transip/metadata.h"
 #include "transip/model.h"
 

@@ -1,6 +1,6 @@
 #include "native_model.h"
 
-#include "../same_place.h"
+#include "neighbours/same_place.h"
 #include "network_reader.h"
 #include "threads.h"
 #include "transip/error.h"

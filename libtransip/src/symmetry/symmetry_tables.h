@@ -2,7 +2,7 @@
 // rotation_set and make_frame in python/transip_md/symmetry/module.py, whose buffers these are. Internal to libtransip.
 #pragma once
 
-#include "../modelfile/weights.h"
+#include "modelfile/weights.h"
 #include "frame.h"
 
 #include <cstdint>

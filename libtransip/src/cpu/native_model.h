@@ -1,7 +1,7 @@
 // A TransIP network evaluated by the project's own kernels, without torch, on the CPU. Internal to libtransip.
 #pragma once
 
-#include "../modelfile/weights.h"
+#include "modelfile/weights.h"
 #include "network.h"
 #include "transip/metadata.h"
 #include "transip/model.h"

@@ -9,7 +9,7 @@
 #include "modelfile/layout.h"
 #include "modelfile/reference.h"
 #include "modelfile/weights.h"
-#include "native/symmetry_tables.h"
+#include "symmetry/symmetry_tables.h"
 #include "transip/elements.h"
 #include "transip/error.h"
 #include "transip/tolerances.h"

@@ -1,7 +1,7 @@
 // A TransIP network's layers and tables out of its weights. Internal to libtransip.
 #pragma once
 
-#include "../modelfile/weights.h"
+#include "modelfile/weights.h"
 #include "network.h"
 #include "radial.h"
 #include "transip/metadata.h"
