@@ -36,7 +36,7 @@ from rich.console import Console
 
 from transip_md.common import units
 from transip_md.common.thermal import momenta_of, thermal_velocities
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.lammps.engine import boundary_of, write_data
 from transip_md.evaluators.symmetrised import Turning
 from transip_md.evaluators.torch_model import ExportedModel

@@ -16,7 +16,7 @@ import numpy as np
 import openmm
 
 from transip_md.common import units
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.lammps.engine import boundary_of, write_data
 from transip_md.engines.lammps.module import make_lammps
 from transip_md.engines.openmm import create_force

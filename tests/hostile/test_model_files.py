@@ -21,7 +21,7 @@ from hostile.model_files import (
     with_json,
 )
 from transip_md.common.errors import TransIPError
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.modelfile.metadata import METADATA_NAME, REFERENCE_NAME, read_metadata
 
 #: Seconds after which a file has hung its reader.

@@ -14,7 +14,7 @@ import pytest
 from networks import crystal
 from toys import write_toy
 from transip_md.common.tolerances import PARITY
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.lammps.engine import boundary_of, read_thermo, write_data
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")

@@ -17,7 +17,7 @@ import transip_md
 from networks import small_checkpoint
 from transip_md.common.errors import UsageError
 from transip_md.common.tolerances import PARITY
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.evaluators.library_model import LibraryModel
 from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.exporting.export import export

@@ -9,7 +9,7 @@ import torch
 
 from networks import crystal
 from transip_md.common.errors import UsageError
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.evaluators.library_model import LibraryModel
 from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest

@@ -13,7 +13,7 @@ from openmm_contexts import KJ, NM, context_of, energy_and_forces, energy_of, sy
 from toys import write_toy
 from transip_md.common.errors import UsageError
 from transip_md.common.tolerances import PARITY
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.openmm import create_force
 from transip_md.engines.openmm.request import ForceRequest
 from transip_md.engines.openmm.torch_force import openmm_module

@@ -3,7 +3,7 @@ import pytest
 
 from toys import springs
 from transip_md.common.errors import UsageError
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 
 
 def test_results(toy_file, ethanol):

@@ -8,7 +8,7 @@ import pytest
 
 from transip_md.common.errors import UsageError
 from transip_md.data.electronic_state import ElectronicState, known_state, state_of
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.base import Job
 from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.modelfile.metadata import read_metadata

@@ -12,7 +12,7 @@ import pytest
 
 from transip_md.common.errors import UsageError
 from transip_md.common.tolerances import PARITY
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.base import Job
 from transip_md.exporting.recast import file_of_dtype
 from transip_md.modelfile.certificate import stamp

@@ -235,7 +235,7 @@ def test_file_says_that_it_is_local(local_file):
 
 
 def test_calculator_on_a_periodic_structure(local_file):
-    from transip_md.engines.ase.calculator import TransIPCalculator
+    from transip_md.engines.ase import TransIPCalculator
 
     atoms = crystal()
     atoms.calc = TransIPCalculator(local_file)
@@ -284,7 +284,7 @@ def test_info_and_export_mark_direct_forces(tmp_path):
 
 
 def test_direct_forces_are_said_to_be_none_of_the_gradient(tmp_path):
-    from transip_md.engines.ase.calculator import TransIPCalculator
+    from transip_md.engines.ase import TransIPCalculator
 
     model = make_model(cutoff=CUTOFF, force_head="direct")
     batch = Collate(CUTOFF)([frame_of(crystal())])

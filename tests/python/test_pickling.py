@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from transip_md.common.errors import UsageError
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.evaluators.torch_model import ExportedModel
 
 

@@ -12,7 +12,7 @@ import torch
 from lammps_decks import LMP, run_lammps
 from networks import crystal, energy_and_forces, frame_of, make_batch, make_model, small_checkpoint
 from transip_md.common.tolerances import PARITY
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.exporting.export import export
 from transip_md.exporting.recast import file_of_dtype
 from transip_md.model.config import ModelConfig

@@ -12,7 +12,7 @@ from networks import crystal
 from toys import write_toy
 from transip_md.common.errors import UsageError
 from transip_md.common.tolerances import FINITE_DIFFERENCE_FORCE, PARITY
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.evaluators.symmetrised import Turning
 from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.symmetry.numbered import numbered_rotation

@@ -13,7 +13,7 @@ import pytest
 from ase.optimize import BFGS
 from ase.vibrations import Vibrations
 
-from transip_md.engines.ase.calculator import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 
 #: Largest accepted frequency of a rotation or translation, cm^-1.
 ZERO = 1.0

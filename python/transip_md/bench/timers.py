@@ -188,7 +188,7 @@ def _library(task: Task, model: LibraryModel) -> Callable[[int], None]:
 
 
 def _ase(task: Task) -> Callable[[int], None]:
-    from transip_md.engines.ase.calculator import TransIPCalculator
+    from transip_md.engines.ase import TransIPCalculator
 
     return _ase_dynamics(task, TransIPCalculator(task.model, device=task.device, kernels=task.kernels))
 

@@ -1,0 +1,36 @@
+"""Page of the public Python modules, whose docstrings mkdocstrings renders."""
+
+from __future__ import annotations
+
+HEAD = """# Python
+
+What is listed here stays as it is between minor versions; everything else in the package may change. Units: eV,
+Angstrom, amu, fs, e ([conventions](../conventions.md)).
+"""
+
+#: Public objects by heading: the module, its public members (all if there are none).
+PUBLIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Models", "transip_md", ("load_model", "pretrained")),
+    ("Evaluation", "transip_md.evaluators.evaluation", ("Model",)),
+    ("Export", "transip_md.export", ("export",)),
+    ("Metadata of a model file", "transip_md.metadata", ("Metadata",)),
+    ("ASE", "transip_md.ase", ("TransIPCalculator",)),
+    ("OpenMM", "transip_md.openmm", ("create_force",)),
+    ("LAMMPS", "transip_md.engines.lammps_module", ("make_lammps",)),
+    ("torch-sim", "transip_md.engines.torch_sim_model", ("TransIPModel",)),
+    ("Symmetry", "transip_md.symmetry.request", ("SymmetryRequest",)),
+    ("Network", "transip_md.model.config", ("ModelConfig",)),
+    ("Errors", "transip_md.errors", ()),
+)
+
+
+def page() -> str:
+    """Markdown with one directive for each public object."""
+    parts = [HEAD]
+    for heading, module, members in PUBLIC:
+        parts.append(f"## {heading}\n")
+        if members:
+            parts += [f"::: {module}.{member}\n    options: {{heading_level: 3}}\n" for member in members]
+        else:
+            parts.append(f"::: {module}\n    options: {{heading_level: 3}}\n")
+    return "\n".join(parts)
