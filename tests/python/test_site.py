@@ -58,6 +58,14 @@ def test_links_lead_somewhere(document):
             assert anchor in headings(there.read_text()), f"{document.name}: {target}#{anchor} is no heading"
 
 
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if "docs" in path.parts], ids=lambda path: path.name)
+def test_paths_in_documents_exist(document):
+    """Paths of the repository in code spans; `*` matches."""
+    top = "python|libtransip|libtransip_torch|pair_style|openmm_plugin|tests|scripts|benchmarks|recipes|examples|docs"
+    for path in re.findall(rf"`((?:{top})/[\w./*-]+)`", document.read_text()):
+        assert "/data/" in f"{path}/" or list(ROOT.glob(path.rstrip("/"))), f"{document.name}: no {path}"
+
+
 def test_navigation_has_every_page(pages):
     """Every document under docs/ is in the navigation, or is reached from the page of reports."""
     listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text()))
