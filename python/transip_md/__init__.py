@@ -31,7 +31,8 @@ def load_model(path: Path | str, *, device: str = "auto", kernels: str = "auto",
         kernels: "native": the project's own kernels, on the CPU, without torch. "torch": TorchScript or compiled code.
             "auto": the kernels where they are built (`transip-md build library`) and know the network.
         threads: CPU threads of one evaluation by the kernels; the numbers do not depend on it. 0: what OMP_NUM_THREADS
-            says, or all cores; small molecules stay on one.
+    OMP_NUM_THREADS,
+            or all cores; small molecules stay on one.
 
     Returns:
         The model: ``evaluate`` takes atomic numbers [N], positions [N, 3] in Angstrom, and charge, multiplicity, cell,

@@ -33,7 +33,7 @@ class _Description(ProgressColumn):
 
 
 class _Note(ProgressColumn):
-    """What a task has to say beside its count."""
+    """What a task reports beside its count."""
 
     def __init__(self, note: Callable[[], str]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class LongTask:
         unit: str = "steps",
         note: Callable[[], str] = str,
     ) -> None:
-        """The task as it begins; `note` gives what else there is to say, such as a loss, whenever progress is shown."""
+        """The task as it begins; `note` gives what else there is to report, such as a loss."""
         self.description, self.total, self.completed, self.unit = description, total, completed, unit
         self._note = note
         self._first = completed

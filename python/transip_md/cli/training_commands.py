@@ -48,7 +48,7 @@ def train(
     if run.added:
         console.print(f"added to {recipe.start_from}: {'; '.join(run.added)}")
     if run.step:
-        console.print(f"going on from step {run.step}")
+        console.print(f"resumes from step {run.step}")
 
     def loss() -> str:
         value = run.loss()
@@ -58,10 +58,10 @@ def train(
 
         def report(progress: Progress) -> None:
             errors = progress.validation
-            turning = "" if errors.rotation is None else f", rotation error {errors.rotation.force_mae:.2f} meV/A"
+            rotation = "" if errors.rotation is None else f", rotation error {errors.rotation.force_mae:.2f} meV/A"
             bar.report(
                 f"step {progress.step}: validation force MAE {errors.force_mae:.2f} meV/A, "
-                f"energy MAE {errors.energy_mae:.3f} meV/atom{turning}, {progress.seconds:.0f} s"
+                f"energy MAE {errors.energy_mae:.3f} meV/atom{rotation}, {progress.seconds:.0f} s"
             )
 
         test = run.train(report, bar.update)

@@ -21,7 +21,7 @@ def essence(error: Exception) -> str:
     return str(error).strip().splitlines()[-1].removeprefix("builtins.").removeprefix("RuntimeError: ")
 
 
-class Turning:
+class SymmetrisedForward:
     """Runs a model file's forward with a symmetry.
 
     Attributes:
@@ -92,18 +92,18 @@ class Turning:
 class SymmetrisedModel:
     """A model that torch evaluates, under a symmetry; see `transip_md.evaluators.evaluation.Symmetrised`."""
 
-    def __init__(self, exported: ExportedModel, turning: Turning) -> None:
+    def __init__(self, exported: ExportedModel, forward: SymmetrisedForward) -> None:
         self.exported = exported
-        self.turning = turning
+        self.forward = forward
 
     @property
     def step(self) -> int:
         """Number of the next evaluation, by which random rotations go."""
-        return self.turning.step
+        return self.forward.step
 
     @step.setter
     def step(self, step: int) -> None:
-        self.turning.step = step
+        self.forward.step = step
 
     def evaluate(
         self,
@@ -125,5 +125,5 @@ class SymmetrisedModel:
             cell=cell,
             periodic=periodic,
             virials=virials,
-            symmetry=self.turning,
+            symmetry=self.forward,
         )

@@ -17,7 +17,7 @@ from transip_md.common.trusted_paths import why_untrusted
 from transip_md.data.neighbours import Neighbourhood, find_neighbours
 from transip_md.evaluators.compiled import CompiledForward, check_machine, device_of
 from transip_md.evaluators.evaluation import Evaluation, check_isolated, check_same_file, checked
-from transip_md.evaluators.symmetrised import SymmetrisedModel, Turning
+from transip_md.evaluators.symmetrised import SymmetrisedForward, SymmetrisedModel
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.guard import load_script
 from transip_md.modelfile.metadata import METADATA_NAME, REFERENCE_NAME, Metadata, form_of, metadata_of
@@ -110,7 +110,7 @@ class ScriptedForward:
 
 
 def check_apart(positions: np.ndarray, neighbourhood: Neighbourhood) -> None:
-    """Raise UsageError if two atoms, or an atom and an image, are in one place, where a network may give a number.
+    """Raise UsageError if two atoms, or an atom and an image, are at one position, where a network may give a number.
 
     Args:
         positions: Angstrom, [N, 3].
@@ -122,7 +122,7 @@ def check_apart(positions: np.ndarray, neighbourhood: Neighbourhood) -> None:
     if len(same):
         first, second = sorted(neighbourhood.owner[order[same[0] : same[0] + 2]].tolist())
         raise UsageError(
-            f"Atoms {first} and {second} (counted from 0) are in one place, so that a force is not finite (NaN or "
+            f"Atoms {first} and {second} (counted from 0) are at one position, so that a force is not finite (NaN or "
             "infinity). Move one of them."
         )
 
@@ -175,7 +175,7 @@ class ExportedModel:
 
     Attributes:
         path: the file.
-        metadata: what it says of itself.
+        metadata: of the file.
         forward: what runs.
         device: where the weights are.
         compiled: the file holds compiled code, not TorchScript.
@@ -246,7 +246,7 @@ class ExportedModel:
         Raises:
             UsageError: the file does not offer it, or the reference has no frame.
         """
-        return SymmetrisedModel(self, Turning(self, request, numbers, reference))
+        return SymmetrisedModel(self, SymmetrisedForward(self, request, numbers, reference))
 
     @property
     def scripted(self) -> torch.jit.ScriptModule | None:
@@ -318,7 +318,7 @@ class ExportedModel:
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
         virials: bool = False,
-        symmetry: Turning | None = None,
+        symmetry: SymmetrisedForward | None = None,
     ) -> Evaluation:
         """Energies, forces and virial of one structure.
 

@@ -18,7 +18,7 @@ class SymmetryRequest:
 
     Attributes:
         mode: "none": the model as it is. "average": over a set of rotations. "frame": in the molecule's own frame.
-            "random": turned anew at every evaluation.
+            "random": rotated anew at every evaluation.
         count: rotations to average over, before inversion doubles them.
         inversion: average over the set and its product with the inversion.
         seed: of random rotations.
