@@ -16,6 +16,8 @@ from transip_md.common.text import one_line
 
 #: Seconds from the start of a command to its first line of progress, and from each line to the next.
 FIRST, INTERVAL = 10.0, 60.0
+#: Whether progress is left out.
+QUIET = False
 
 
 def _clock(seconds: float) -> str:
@@ -70,10 +72,13 @@ class LongTask:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._bar: Progress | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """Show the bar, or begin to print lines."""
         self._began = time.monotonic()
+        if QUIET:
+            return self
         if errors.is_terminal:
             self._bar = Progress(
                 _Description(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -93,7 +98,7 @@ class LongTask:
         self._ended.set()
         if self._bar is not None:
             self._bar.stop()
-        else:
+        elif self._thread is not None:
             self._thread.join()
 
     def update(
@@ -116,7 +121,8 @@ class LongTask:
 
     def report(self, line: str) -> None:
         """Print a line above the bar: in a terminal and without one."""
-        errors.print(line, soft_wrap=True)
+        if not QUIET:
+            errors.print(line, soft_wrap=True)
 
     def line(self) -> str:
         """What is done, at what rate, and how long the rest takes at that rate."""

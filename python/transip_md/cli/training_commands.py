@@ -13,6 +13,16 @@ from transip_md.cli.progress import LongTask
 from transip_md.common.outputs import require_folder_of
 
 
+def _print_schema(wanted: bool) -> None:
+    if wanted:
+        import json
+
+        from transip_md.training.config import recipe_schema
+
+        print(json.dumps(recipe_schema(), indent=1))
+        raise typer.Exit
+
+
 def train(
     config: Annotated[Path, typer.Argument(help="YAML file; see recipes/ethanol/train.yaml.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write.")],
@@ -21,6 +31,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key, such as objective.force_weight=5; repeats."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", callback=_print_schema, is_eager=True, help="Print the JSON schema of recipes."),
+    ] = False,
 ) -> None:
     """Train a model on labelled structures. Resumes from OUTPUT.run when interrupted; logs are in that folder."""
     require_folder_of(output)

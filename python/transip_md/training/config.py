@@ -181,6 +181,25 @@ class TrainConfig(Strict):
             raise UsageError(f"model: {validation_message(error)}.") from error
 
 
+def recipe_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a recipe, as editors take it to check and complete YAML.
+
+    `model` has the fields of the network and its preset; the network's species may be symbols of elements, too.
+    """
+    schema = TrainConfig.model_json_schema()
+    network = ModelConfig.model_json_schema()
+    fields = dict(network["properties"])
+    fields["species"] = {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}
+    fields["preset"] = {"enum": sorted(PRESETS), "default": "nano", "description": "sizes by name"}
+    schema["properties"]["model"] = {
+        "type": "object",
+        "properties": fields,
+        "additionalProperties": False,
+        "description": TrainConfig.model_fields["model"].description,
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "transip-md train"}
+
+
 def atomic_number(element: str | int) -> int:
     """Atomic number of a symbol or a number. Raises UsageError for anything else."""
     from ase.data import atomic_numbers
