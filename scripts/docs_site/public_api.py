@@ -12,15 +12,15 @@ Angstrom, amu, fs, e ([conventions](../conventions.md)).
 PUBLIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Models", "transip_md", ("load_model", "pretrained")),
     ("Evaluation", "transip_md.evaluators.evaluation", ("Model",)),
-    ("Export", "transip_md.export", ("export",)),
-    ("Metadata of a model file", "transip_md.metadata", ("Metadata",)),
-    ("ASE", "transip_md.ase", ("TransIPCalculator",)),
-    ("OpenMM", "transip_md.openmm", ("create_force",)),
+    ("Export", "transip_md.exporting.export", ("export",)),
+    ("Metadata of a model file", "transip_md.modelfile.metadata", ("Metadata",)),
+    ("ASE", "transip_md.engines.ase", ("TransIPCalculator",)),
+    ("OpenMM", "transip_md.engines.openmm", ("create_force",)),
     ("LAMMPS", "transip_md.engines.lammps_module", ("make_lammps",)),
     ("torch-sim", "transip_md.engines.torch_sim_model", ("TransIPModel",)),
     ("Symmetry", "transip_md.symmetry.request", ("SymmetryRequest",)),
     ("Network", "transip_md.model.config", ("ModelConfig",)),
-    ("Errors", "transip_md.errors", ()),
+    ("Errors", "transip_md.common.errors", ()),
 )
 
 
