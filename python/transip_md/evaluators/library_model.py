@@ -81,7 +81,7 @@ class LibraryModel:
         """A loaded model travels to another process as its path, its hash and its threads."""
         return _load_again, (self.path.resolve(), self.threads, self.sha256)
 
-    def __deepcopy__(self, memo: dict) -> LibraryModel:
+    def __deepcopy__(self, memo: dict[int, Any]) -> LibraryModel:
         return self
 
     @property

@@ -54,9 +54,9 @@ class SymmetrisedForward:
         self._numbers = numbers
         try:
             if request.mode == "average":
-                self._turns = exported.symmetry_module.rotation_set(request.count, request.inversion)
+                self._tables = exported.symmetry_module.rotation_set(request.count, request.inversion)
             elif request.mode == "frame":
-                self._turns = exported.symmetry_module.make_frame(
+                self._tables = exported.symmetry_module.make_frame(
                     torch.as_tensor(np.asarray(numbers, dtype=np.int64), device=exported.device),
                     torch.as_tensor(np.array(reference, dtype=np.float64), device=exported.device),
                 )
@@ -77,14 +77,15 @@ class SymmetrisedForward:
             rotation = torch.as_tensor(numbered_rotation(self.request.seed, step)[None], device=inputs[1].device)
             return forward.average(inputs, rotation, torch.ones_like(rotation[:, 0, 0]))
         if mode == "average":
-            return forward.average(inputs, *self._turns)
+            return forward.average(inputs, *self._tables)
+        assert self._numbers is not None
         if not np.array_equal(inputs[0].cpu().numpy(), self._numbers):
             raise UsageError(
                 f"symmetry frame: the atoms are not those of the reference structure, which has {len(self._numbers)}; "
                 f"got {len(inputs[0])}, or other elements. Give a reference with the same atoms in the same order."
             )
         try:
-            return forward.frame(inputs, *self._turns)
+            return forward.frame(inputs, *self._tables)
         except (RuntimeError, torch.jit.Error) as error:
             raise UsageError(f"{essence(error)}.") from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.jit import optimized_execution  # type: ignore[attr-defined]
 
 from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.common.trusted_paths import why_untrusted
@@ -91,21 +92,21 @@ class ScriptedForward:
         """Energies of tokens and forces on rows."""
         # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
         # models of this size plain execution is as fast.
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
+        with torch.enable_grad(), optimized_execution(False):
             return self.module(*inputs)
 
     def average(
         self, inputs: tuple[torch.Tensor, ...], rotations: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same averaged over rotations, [N, 3, 3], with weights, [N]."""
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
+        with torch.enable_grad(), optimized_execution(False):
             return self.module.forward_average(*inputs, rotations, weights)
 
     def frame(
         self, inputs: tuple[torch.Tensor, ...], masses: torch.Tensor, reference: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same in the frame of a reference structure, both from `Symmetry.make_frame`."""
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
+        with torch.enable_grad(), optimized_execution(False):
             return self.module.forward_frame(*inputs, masses, reference)
 
 
@@ -225,7 +226,7 @@ class ExportedModel:
         """A loaded model travels to another process as its path, its hash and its device."""
         return _load_again, (self.path.resolve(), str(self.device), self.sha256)
 
-    def __deepcopy__(self, memo: dict) -> ExportedModel:
+    def __deepcopy__(self, memo: dict[int, Any]) -> ExportedModel:
         return self
 
     @property
@@ -256,9 +257,7 @@ class ExportedModel:
     @property
     def symmetry_module(self) -> torch.jit.ScriptModule:
         """The file's `transip_md.symmetry.module.Symmetry`, if its metadata offers a symmetry."""
-        if self.scripted is not None:
-            return self.scripted.symmetry
-        return self.forward.symmetry
+        return self.forward.module.symmetry if isinstance(self.forward, ScriptedForward) else self.forward.symmetry
 
     @property
     def embeds(self) -> bool:

@@ -20,7 +20,7 @@ from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.strict_json import MOST_JSON, parse_json
 
 #: Format that is written; format 1, which has no index of the weights, is read too.
-FORMAT = 2
+FORMAT: Literal[2] = 2
 METADATA_NAME = "transip.json"
 #: Beside it in the archive: one structure with the eager model's energy and forces, for engines to compare with.
 REFERENCE_NAME = "reference.json"

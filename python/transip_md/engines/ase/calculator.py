@@ -29,7 +29,7 @@ class TransIPCalculator(Calculator):
         >>> atoms.get_potential_energy()
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
         "energy",
         "free_energy",
         "energies",
@@ -142,6 +142,7 @@ class TransIPCalculator(Calculator):
         properties = properties or ["energy"]
         super().calculate(atoms, properties, system_changes)
         atoms = self.atoms
+        assert atoms is not None
         if self._symmetrised is None:
             self.reference = atoms.positions.copy() if self.reference is None else self.reference
             self._symmetrised = self.exported.with_symmetry(self.symmetry, atoms.numbers.copy(), self.reference)

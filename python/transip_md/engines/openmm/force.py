@@ -105,7 +105,8 @@ def create_force(
     wanted = SymmetryRequest.parse(symmetry)
     wanted.check_offered(metadata.symmetry, model)
     all_to_all = metadata.cutoff is None
-    boxed = hasattr(topology_or_numbers, "atoms") and topology_or_numbers.getPeriodicBoxVectors() is not None
+    box_of = getattr(topology_or_numbers, "getPeriodicBoxVectors", None)
+    boxed = box_of is not None and box_of() is not None
     if periodic is None:
         periodic = boxed and not all_to_all
     if periodic and all_to_all:
