@@ -61,6 +61,7 @@ demo: build
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Two processes; one that has nothing left takes tests from the other. What tests compile is kept in build/tests. The
 # slowest tests are printed.

@@ -569,7 +569,7 @@ def introduction(title: str, cells: list[Cell], form: str, results: list[dict[st
 
 Written by `benchmarks/learned_symmetry.py`; `benchmarks/README.md` says what the columns mean. Forces in meV/Å,
 energies in meV/atom; means over seeds, ± half the range. All runs: model `nano`, {config.batch_size} frames a step,
-every structure turned at random, optimizer {config.optimizer}, learning rate {config.learning_rate:g} (constant
+every structure rotated at random, optimizer {config.optimizer}, learning rate {config.learning_rate:g} (constant
 after {config.warmup} steps), averaged weights (decay {config.ema_decay:g}), one thread. {form}
 
 {data}

@@ -213,7 +213,7 @@ void PairTransIP::settings(int narg, char **arg)
                    "  validated: {}\n",
                    transip::printable(impl->path), card.dtype, where, impl->model->runs_by(),
                    transip::symbols(card.species),
-                   card.training_data.empty() ? "(not said)"
+                   card.training_data.empty() ? "(not given)"
                                               : card.training_data + ", " + card.level_of_theory,
                    card.certificate.empty() ? "no; type `transip-md validate`" : card.certificate);
 }

@@ -44,7 +44,7 @@ def transip_md(capfd, monkeypatch) -> Callable[..., subprocess.CompletedProcess]
     def call(*words: object) -> subprocess.CompletedProcess:
         monkeypatch.setattr(sys, "argv", ["transip-md", *map(str, words)])
         # Once for each command, and a command is a process.
-        monkeypatch.setattr(certificate, "_told", set())
+        monkeypatch.setattr(certificate, "_printed", set())
         capfd.readouterr()
         try:
             run()
@@ -64,7 +64,7 @@ def ethanol() -> ase.Atoms:
 
 @pytest.fixture
 def bent(ethanol) -> ase.Atoms:
-    """Ethanol, turned and distorted."""
+    """Ethanol, rotated and distorted."""
     from transip_md.symmetry.numbered import numbered_rotation
 
     found = ethanol.copy()

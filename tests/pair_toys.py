@@ -110,8 +110,8 @@ class LennardJones(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         energies, forces = torch.zeros_like(positions[: len(species), 0]), torch.zeros_like(positions)
         for row in range(len(weights)):
-            turned = positions @ rotations[row].t()
-            energy, force = self.forward(species, turned, owner, owned, neighbours, charge, multiplicity)
+            rotated = positions @ rotations[row].t()
+            energy, force = self.forward(species, rotated, owner, owned, neighbours, charge, multiplicity)
             energies, forces = energies + weights[row] * energy, forces + weights[row] * (force @ rotations[row])
         return energies, forces
 

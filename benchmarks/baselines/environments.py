@@ -75,7 +75,7 @@ def make_ready(baseline: InstalledBaseline, say: Callable[[str], None]) -> None:
         say: takes one line at a time: what is installed, where, and how large it is.
 
     Raises:
-        EnvironmentFaultError: it cannot be installed, or its model not be made; the message says why.
+        EnvironmentFaultError: it cannot be installed, or its model not be made; the message has the reason.
     """
     if is_ready(baseline):
         return

@@ -10,12 +10,12 @@ Angstrom, amu, fs, e ([conventions](../conventions.md)).
 
 #: Public objects by heading: the module, its public members (all if there are none).
 PUBLIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Models", "transip_md", ("load_model", "pretrained")),
+    ("Models", "transip_md", ("load_model", "pretrained", "export", "validate", "run_dynamics")),
     ("Evaluation", "transip_md.evaluators.evaluation", ("Model",)),
     ("Export", "transip_md.exporting.export", ("export",)),
-    ("Metadata of a model file", "transip_md.modelfile.metadata", ("Metadata", "read_metadata")),
-    ("ASE", "transip_md.engines.ase.calculator", ("TransIPCalculator",)),
-    ("OpenMM", "transip_md.engines.openmm.force", ("create_force",)),
+    ("Metadata of a model file", "transip_md.modelfile.metadata", ("Metadata",)),
+    ("ASE", "transip_md.engines.ase", ("TransIPCalculator",)),
+    ("OpenMM", "transip_md.engines.openmm", ("create_force",)),
     ("LAMMPS", "transip_md.engines.lammps.module", ("make_lammps",)),
     ("torch-sim", "transip_md.engines.torch_sim", ("TransIPModel",)),
     ("Symmetry", "transip_md.symmetry.request", ("SymmetryRequest",)),

@@ -205,7 +205,7 @@ def test_atoms_on_top_of_each_other_stop_the_run(toy_file, folder, ethanol):
     write_data(folder / "ethanol.data", ethanol)
     result = run_lammps(folder, deck(toy_file))
     assert result.returncode != 0
-    assert "step 0: Two atoms are in one place, so that a force is not finite (NaN or infinity)" in result.stdout
+    assert "step 0: Two atoms are at one position, so that a force is not finite (NaN or infinity)" in result.stdout
     assert "for atom 4 at" in result.stdout or "for atom 5 at" in result.stdout
 
 

@@ -73,10 +73,10 @@ def test_of_an_average(local_file, box):
     found = model.evaluate(box.numbers, box.positions, virials=True, **arguments(box))
     assert np.abs(found.virials.sum(axis=0) - found.virial).max() <= 1e-10 * np.abs(found.virial).max()
     half = np.diag([-1.0, -1.0, 1.0])
-    turned = model.evaluate(
+    rotated = model.evaluate(
         box.numbers, box.positions @ half.T, cell=box.cell.array @ half.T, periodic=box.pbc, virials=True
     )
-    assert np.abs(turned.virials - half @ found.virials @ half.T).max() <= 1e-10 * np.abs(found.virials).max()
+    assert np.abs(rotated.virials - half @ found.virials @ half.T).max() <= 1e-10 * np.abs(found.virials).max()
 
 
 def test_what_has_none(local_file, molecule_file, box, bent):

@@ -155,7 +155,7 @@ def test_openmm_table(tmp_path, toy_file, tetrahedron, openmm_plugin):
 
 
 def test_bonds_and_rmsd_of_a_known_trajectory():
-    """One bond of two is stretched by 0.1 Angstrom a frame until it breaks; turning and moving change nothing."""
+    """One bond of two is stretched by 0.1 Angstrom a frame until it breaks; rotating and moving change nothing."""
     water = ase.build.molecule("H2O")
     frames = np.stack([water.positions] * 12)
     away = water.positions[1] - water.positions[0]

@@ -72,7 +72,7 @@ def test_harmonic_oscillator_fluctuates_as_theory_says(tmp_path, toy_file, pair)
     masses = pair.get_masses()
     reduced = masses.prod() / masses.sum()
     frequency = np.sqrt(STIFFNESS / reduced * units.ACCELERATION)
-    # Along the bond only: nothing turns, and the oscillation is harmonic.
+    # Along the bond only: nothing rotates, and the oscillation is harmonic.
     speed = 1e-3
     velocities = np.array([[speed / masses[0], 0, 0], [-speed / masses[1], 0, 0]])
     energy = 0.5 * speed**2 * (1 / masses).sum() * units.EV_PER_AMU_ANGSTROM2_PER_FS2

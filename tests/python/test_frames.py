@@ -137,7 +137,7 @@ def test_extended_xyz(tmp_path):
         assert np.allclose(frame.forces, atoms.calc.results["forces"], atol=1e-8, rtol=0)
         assert frame.energy == pytest.approx(atoms.calc.results["energy"], abs=1e-12)
         assert frame.positions.dtype == frame.forces.dtype == np.float64 and type(frame.energy) is float
-    assert frames.place(2) == f"{tmp_path / 'b.extxyz'}, frame 0"
+    assert frames.location(2) == f"{tmp_path / 'b.extxyz'}, frame 0"
 
 
 def test_forces_on_fixed_atoms_are_kept(tmp_path):

@@ -201,9 +201,9 @@ def test_rotating_a_batch_turns_cell_and_labels():
     by_hand.positions = atoms.positions @ matrix.T
     batch = Collate(CUTOFF)([frame_of(atoms)])
     batch.forces = torch.from_numpy(np.random.default_rng(0).normal(size=(8, 3)))
-    turned = batch.rotated(rotation)
-    assert float(predict(model, turned).energies) == pytest.approx(evaluate(model, by_hand)[0][0], abs=1e-10)
-    assert np.allclose(turned.forces.numpy(), batch.forces.numpy() @ matrix.T, atol=1e-12)
+    rotated = batch.rotated(rotation)
+    assert float(predict(model, rotated).energies) == pytest.approx(evaluate(model, by_hand)[0][0], abs=1e-10)
+    assert np.allclose(rotated.forces.numpy(), batch.forces.numpy() @ matrix.T, atol=1e-12)
 
 
 def test_agrees_with_all_to_all_attention_when_the_cutoff_is_far():

@@ -62,7 +62,7 @@ def test_too_short_to_tell_fails():
     short = analyse(record(0.0, time=0.02, noise=3.0), ATOMS, threshold=1000.0)
     assert verdict.passed and short.passed
     unsure = analyse(record(0.0, time=0.2, noise=1.0), ATOMS, threshold=abs(verdict.slope) + 1e-3)
-    assert not unsure.passed and "too short to tell" in unsure.reason
+    assert not unsure.passed and "too short to judge" in unsure.reason
 
 
 def test_not_a_number_fails():

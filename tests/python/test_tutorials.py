@@ -20,8 +20,8 @@ SHORTER = {
         "fmax=0.001": "fmax=0.2",
         "--frames 50": "--frames 2",
         "--html validation.html": "--only translation --html validation.html",
-        "--dt 1 --dt 0.5 --dt 0.25 --time 2": "--dt 0.5 --time 0.05 --threshold 100",
-        "--dt 0.5 --time 2": "--dt 0.5 --time 0.05 --threshold 100",
+        "--dt 1 --dt 0.5 --dt 0.25 --time 2": "--dt 0.5 --time 0.2 --threshold 100",
+        "--dt 0.5 --time 2": "--dt 0.5 --time 0.2 --threshold 100",
     },
     "water_two_ranks": {
         "run           10000": "run 100",

@@ -352,7 +352,7 @@ def test_teacher_of_the_shipped_molecules_passes_the_bond_scans(ethanol_file, re
     tblite = pytest.importorskip("tblite.ase")
     calculator = tblite.TBLite(method="GFN2-xTB", verbosity=0, max_iterations=500)
 
-    def taught(self, atoms, turning=None):
+    def taught(self, atoms, forward=None):
         copy = atoms.copy()
         copy.calc = calculator
         return Point(copy.get_potential_energy(), copy.get_forces(), None)
@@ -407,7 +407,7 @@ def test_frame_is_exact_and_says_what_it_gives_up(ethanol_file, repository, lamm
 def test_symmetry_that_cannot_be(sound, toy_file, structures, tmp_path):
     with pytest.raises(UsageError, match="offers symmetry average, random; got frame"):
         validate(sound, [structures["cluster"]], symmetry="frame")
-    with pytest.raises(UsageError, match="random turns anew"):
+    with pytest.raises(UsageError, match="random rotates anew"):
         validate(sound, [structures["cluster"]], symmetry="random 1")
     with pytest.raises(UsageError, match="symmetry must be"):
         validate(sound, [structures["cluster"]], symmetry="average")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -32,6 +33,17 @@ BANNED = {
 #: Phrases with a banned word in another sense.
 PHRASES = re.compile(r"\b(in turns?|take turns|by turns|in place|takes? place|no-peers)\b", re.IGNORECASE)
 
+#: What the program prints: text of help, messages and reports.
+SOURCES = sorted((ROOT / "python" / "transip_md").rglob("*.py"))
+
+#: Text of the program with a banned word in another sense, or that files hold.
+EXEMPT_TEXT = {
+    '<Place x="',  # OpenMM's XML of systems that users have saved
+    "Bonds rotated through a full turn",
+    "permutation.exchange",
+    "transip_md.symmetry.turning",
+}
+
 #: Documents that must name the words: the table of the glossary. Generated reports quote the program.
 EXEMPT = {"docs/glossary.md", "docs/reports/ethanol.md", "docs/reports/organic.md", "docs/reports/water.md"}
 
@@ -54,3 +66,23 @@ def test_words(path):
         assert not found, (
             f"{name}: {text[max(0, found.start() - 60) : found.end() + 30]!r}. Write {instead} (docs/glossary.md)."
         )
+
+
+def printed_text(tree: ast.Module) -> list[ast.Constant]:
+    """The strings of a module that are no docstrings."""
+    bodies = (node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    docstrings = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "python")))
+def test_words_that_the_program_prints(path):
+    for node in printed_text(ast.parse(path.read_text())):
+        text = "" if node.value.strip() in EXEMPT_TEXT else prose(node.value)
+        for pattern, instead in BANNED.items():
+            found = re.search(rf"(?i)\b(?:{pattern})\b", text)
+            assert not found, f"{path.name}:{node.lineno}: {node.value!r}. Write {instead} (docs/glossary.md)."

@@ -56,7 +56,7 @@ INPUT = {
 
 
 def write_data(folder: Path) -> None:
-    """Write frames of water in deepmd-kit's format: molecules on a lattice, turned and shaken."""
+    """Write frames of water in deepmd-kit's format: molecules on a lattice, rotated and shaken."""
     rng = np.random.default_rng(0)
     sites = SPACING * np.stack(np.meshgrid(*[np.arange(EDGE)] * 3), axis=-1).reshape(-1, 1, 3)
     frames = []

@@ -49,7 +49,7 @@ struct Metadata {
   std::vector<std::string> symmetry;        ///< exact symmetries that the file offers, by name; may be none
   std::string training_data;                ///< the model card's first line, may be empty
   std::string level_of_theory;              ///< may be empty
-  std::optional<double> closest_pair;       ///< Angstrom; two atoms were never closer in training; none: not said
+  std::optional<double> closest_pair;       ///< Angstrom; two atoms were never closer in training; none: not given
   std::string certificate;                  ///< summary of what a validation found; empty: not validated
   std::string torch;                        ///< version of torch that wrote the file, may be empty
   std::string compiled_device = "cpu";      ///< what a compiled file is for, "cpu" or "cuda"

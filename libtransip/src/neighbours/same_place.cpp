@@ -10,7 +10,7 @@ namespace transip {
 
 void throw_same_place(std::size_t row)
 {
-  throw NotFinite("Two atoms are in one place, so that a force is not finite (NaN or infinity)", row);
+  throw NotFinite("Two atoms are at one position, so that a force is not finite (NaN or infinity)", row);
 }
 
 void check_apart(std::span<const double> positions)

@@ -113,7 +113,7 @@ std::vector<double> Frame::turned(std::span<const double> positions)
     std::ostringstream text;
     text << "symmetry frame: the molecule has gone so far from the reference structure that its orientation is not "
             "determined any more (gap " << gap / size << " of the superposition, allowed " << smallest_gap
-         << "): it is linear, has come apart or has turned inside out. Use symmetry average N";
+         << "): it is linear, has come apart or has become its mirror image. Use symmetry average N";
     throw Error(text.str());
   }
   const double w = vectors[0][best], x = vectors[1][best], y = vectors[2][best], z = vectors[3][best];

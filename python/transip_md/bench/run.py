@@ -27,9 +27,9 @@ from transip_md.plugins.locate import version_of
 TARGETS = ("model", "ase", "lammps", "openmm")
 #: What runs the model by libtransip, and the kernels that it has.
 BY_LIBTRANSIP, KERNELS = ("lammps", "openmm"), ("auto", "native", "torch")
-#: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style tells its share after 105.
+#: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style prints its share after 105.
 FEWEST, MOST, WARMUP = 20, 20000, 110
-#: Steps of the run that tells how many there is time for, and before those.
+#: Steps of the run that measures how many there is time for, and before those.
 TRIAL, TRIAL_WARMUP = 10, 5
 SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
 
@@ -64,13 +64,13 @@ class Line:
         slowest: the slowest round's.
         memory: largest resident memory, MB.
         over_model: part by which a step costs more than the model call in it; None for the model, and for OpenMM
-            without LAMMPS beside it, whose pair style tells what a call of libtransip takes.
+            without LAMMPS beside it, whose pair style prints what a call of libtransip takes.
         pair_around: LAMMPS: what the pair style costs beside its model call, as a part of the call.
         ns_per_day: simulated at a time step of 0.5 fs.
         atom_steps: atoms times steps in a second.
         floor: time over the arithmetic's; None if that is not known.
         steps: that a round timed, the fewest.
-        device_memory: largest memory taken of the CUDA device, MB; None on the CPU and where the engine does not tell.
+        device_memory: largest memory taken of the CUDA device, MB; None on the CPU and where the engine has none.
     """
 
     structure: str
@@ -190,7 +190,7 @@ def require_a_use(layouts: list[Layout], structures: dict[str, ase.Atoms]) -> No
         structures: by name.
 
     Raises:
-        UsageError: there is one; the message says why.
+        UsageError: there is one; the message has the reason.
     """
     for layout in layouts:
         if baseline := registered.get(layout.target):
@@ -217,8 +217,8 @@ def measure(
     """Time all layouts on all structures.
 
     Within a round every layout runs once, so that a machine that becomes busy slows all of them. A baseline that
-    cannot do a structure, or fails on it, is left out there and the rest goes on. With a baseline, `KEEP_MEMORY` is set
-    for all.
+    cannot do a structure, or fails on it, is left out there and the rest continues. With a baseline, `KEEP_MEMORY` is
+    set for all.
 
     Args:
         model: an exported model file.
@@ -228,7 +228,7 @@ def measure(
         device: of the model, "cpu" or "cuda"; baselines stay on the CPU.
         seconds: about how long a run takes, beside its warm-up; each layout does as many steps as that holds.
         rounds: how often each is run.
-        say: told what is being done.
+        say: called with what is being done.
         timer: times one task.
 
     Returns:
@@ -301,13 +301,13 @@ def _take_turns(
     seconds: float,
     rounds: int,
 ) -> dict[Layout, _Runs]:
-    """Time layouts on one structure; without the baselines that fail, of which `give_up` is told, and why.
+    """Time layouts on one structure; without the baselines that fail, which `give_up` is called with, and the reason.
 
     Args:
         layouts: whose turns it is, in this order.
         run: times so many steps of a layout after so many others.
-        give_up: told of a baseline that failed.
-        say: told what is being done.
+        give_up: called with a baseline that failed.
+        say: called with what is being done.
         seconds: about how long a run takes.
         rounds: how often each is run.
 
@@ -344,14 +344,14 @@ def _take_turns(
 def _model_call(layout: Layout, timings: dict[Layout, list[Timing]]) -> float | None:
     """Median seconds of the model call that a layout makes; None where it is not known, and for the call itself.
 
-    Python's and libtransip's are different calls: the latter's is what LAMMPS's pair style tells on one rank.
+    Python's and libtransip's are different calls: the latter's is what LAMMPS's pair style prints on one rank.
     """
     if layout.target == "model":
         return None
     if layout.target not in BY_LIBTRANSIP:
         return statistics.median(timing.step for timing in timings[Layout("model")])
-    told = [timing.in_model for timing in timings.get(Layout("lammps", 1, layout.kernels), []) if timing.in_model]
-    return statistics.median(told) if told else None
+    printed = [timing.in_model for timing in timings.get(Layout("lammps", 1, layout.kernels), []) if timing.in_model]
+    return statistics.median(printed) if printed else None
 
 
 def _line(

@@ -83,7 +83,7 @@ class Timing:
     Attributes:
         step: of a step, s.
         memory: largest resident memory of the process (of one rank), MB.
-        in_model: of a step, s, in the call to libtransip; LAMMPS's pair style says so, None elsewhere.
+        in_model: of a step, s, in the call to libtransip; LAMMPS's pair style prints it, None elsewhere.
         around_model: of a step, s, in the rest of the pair style.
         steps: that were timed, where that is not the task's number.
         device_memory: largest memory taken of the CUDA device, MB; None on the CPU.
@@ -278,9 +278,9 @@ def _lammps(task: Task) -> Timing:
         result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     loops = re.findall(r"Loop time of (\S+) on", result.stdout)
     if result.returncode or len(loops) != 2:
-        said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-8:])
-        raise TransIPError(f"LAMMPS stopped with exit {result.returncode}:\n{said}")
-    told = re.search(r"TransIP: (\S+) ms a step in the model, (\S+) ms around it", result.stdout)
+        output = "\n".join((result.stdout + result.stderr).strip().splitlines()[-8:])
+        raise TransIPError(f"LAMMPS stopped with exit {result.returncode}:\n{output}")
+    printed = re.search(r"TransIP: (\S+) ms a step in the model, (\S+) ms around it", result.stdout)
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    parts = (float(told[1]) / 1000, float(told[2]) / 1000) if told else (None, None)
+    parts = (float(printed[1]) / 1000, float(printed[2]) / 1000) if printed else (None, None)
     return Timing(float(loops[-1]) / task.steps, memory, *parts)

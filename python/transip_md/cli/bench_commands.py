@@ -42,7 +42,7 @@ def bench(
         typer.Option(help="What evaluates a TorchScript file in LAMMPS and OpenMM: auto, native or torch; repeats."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="About how long one run takes.")] = 3.0,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each, in turns.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each, alternating.")] = 3,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
 ) -> None:
     """Time a step: the model alone, and in every engine, on this machine."""
@@ -53,7 +53,7 @@ def bench(
     from transip_md.data.electronic_state import known_state
     from transip_md.data.structures import read_structure
     from transip_md.evaluators.torch_model import choose_device
-    from transip_md.modelfile.certificate import tell_certificate
+    from transip_md.modelfile.certificate import print_certificate
     from transip_md.modelfile.metadata import read_metadata
 
     if json is not None:
@@ -85,7 +85,7 @@ def bench(
             except EnvironmentFaultError as error:
                 missing.append(Gap(baseline.name, None, str(error)))
                 layouts.remove(layout)
-    tell_certificate(read_metadata(model), model)
+    print_certificate(read_metadata(model), model)
     runs = len(chosen) * len(layouts) * (1 + rounds)
     with LongTask("timing", runs, unit="runs") as progress:
 
@@ -103,8 +103,8 @@ def bench(
             say=say,
         )
     results.gaps[:0] = missing
-    place = results.machine.get("cuda", results.machine["processor"])
-    title = f"{results.model}: {place}, {threads} thread{'s' if threads > 1 else ''}"
+    processor = results.machine.get("cuda", results.machine["processor"])
+    title = f"{results.model}: {processor}, {threads} thread{'s' if threads > 1 else ''}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
         words = heading in ("structure", "in")
@@ -126,8 +126,8 @@ def bench(
     for layout, exponent in results.exponent.items():
         console.print(f"{layout}: cost grows as atoms^{exponent:.2f}")
     for name, facts in results.baselines.items():
-        told = f"{name}: {facts['settings']}; {facts['dtype']}; weights {facts['weights']}"
-        console.print(told, soft_wrap=True)
+        line = f"{name}: {facts['settings']}; {facts['dtype']}; weights {facts['weights']}"
+        console.print(line, soft_wrap=True)
     if results.keep_memory:
         setting = " ".join(f"{name}={value}" for name, value in results.keep_memory.items())
         console.print(f"For all sides: {setting}", soft_wrap=True)

@@ -43,7 +43,7 @@ def build(
 
 
 def warn_of_direct_forces(model: Path) -> None:
-    """Say so if a model's forces are not the gradient of its energy."""
+    """Print a note if a model's forces are not the gradient of its energy."""
     from transip_md.modelfile.metadata import NOT_CONSERVATIVE, read_metadata
 
     if not read_metadata(model).conservative:
@@ -69,10 +69,10 @@ def parity(
 
     atoms = read_structure(structure)
     known_state(read_metadata(model), atoms, str(structure))
-    places = None if reference is None else read_structure(reference).positions
+    reference_positions = None if reference is None else read_structure(reference).positions
     names = engine_list(engine)
     with tempfile.TemporaryDirectory() as folder:
-        rows, tolerance = compare_engines(model, atoms, names, Path(folder), device, symmetry, places)
+        rows, tolerance = compare_engines(model, atoms, names, Path(folder), device, symmetry, reference_positions)
     table = Table(
         title=f"{structure.name}: single point, against the Python reference",
         title_justify="left",

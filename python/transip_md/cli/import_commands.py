@@ -46,7 +46,7 @@ def import_weights(
     if done.rounded:
         name, change = max(done.rounded.items(), key=lambda item: item[1])
         _say(f"rounded: {len(done.rounded)} weights lost digits; largest change {change:.1e} ({name})")
-    _say(f"{output}: {done.weights} weights from the state dict {done.place} of {source}, read back and equal.")
+    _say(f"{output}: {done.weights} weights from the state dict {done.state_dict} of {source}, read back and equal.")
     _say(
         "Names and shapes fit; whether both programs compute the same from them is not checked: compare energies and "
         "forces of a few molecules with the original before using the model (docs/import.md)."
@@ -56,12 +56,12 @@ def import_weights(
 def _show(source: ForeignFile) -> None:
     from transip_md.importing.foreign_files import describe_value
 
-    places = source.places() or [source.place(None)]
+    state_dicts = source.state_dicts() or [source.state_dict(None)]
     _say(f"{source.name}, sha256 {source.sha256}")
-    for place in places:
-        _say(f"weights_at: {place}, {len(place.entries)} keys")
-        width = max(len(key) for key in place.entries)
-        for key, value in place.entries.items():
+    for state_dict in state_dicts:
+        _say(f"weights_at: {state_dict}, {len(state_dict.entries)} keys")
+        width = max(len(key) for key in state_dict.entries)
+        for key, value in state_dict.entries.items():
             _say(f"  {key:{width}}  {describe_value(value)}")
 
 

@@ -52,7 +52,7 @@ def info(
     file: Annotated[Path | None, typer.Argument(help="A model file; without one, a report of the environment.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
 ) -> None:
-    """Show what a model file says of itself; without a file, what is installed and built."""
+    """Show the metadata of a model file; without a file, what is installed and built."""
     if file is not None:
         _show_model(file, as_json)
     else:
@@ -80,9 +80,9 @@ def _show_model(file: Path, as_json: bool) -> None:
         "forces": "-dE/dr (conservative)" if metadata.conservative else "DIRECT: NOT THE GRADIENT OF THE ENERGY",
         "charge": _range(metadata.charge),
         "multiplicity": _range(metadata.multiplicity),
-        "trained on": training.get("data", "not said"),
-        "level of theory": training.get("level_of_theory", "not said"),
-        "licence": training.get("licence", "not said"),
+        "trained on": training.get("data", "not given"),
+        "level of theory": training.get("level_of_theory", "not given"),
+        "licence": training.get("licence", "not given"),
         "held-out force MAE": _error(held_out.get("force_mae"), "meV/Angstrom"),
         "held-out force RMSE": _error(held_out.get("force_rmse"), "meV/Angstrom"),
         "held-out energy MAE": _error(held_out.get("energy_mae"), "meV/atom"),
@@ -106,7 +106,7 @@ def _range(bounds: tuple[int, int]) -> str:
 
 
 def _error(value: float | None, unit: str) -> str:
-    return "not said" if value is None else f"{value:.3g} {unit}"
+    return "not given" if value is None else f"{value:.3g} {unit}"
 
 
 def _show_environment(as_json: bool) -> None:

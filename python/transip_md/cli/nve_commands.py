@@ -63,7 +63,7 @@ def nve(
     """Run dynamics from equal velocities in every engine, and judge how the energy is conserved.
 
     Every combination of structures, engines, time steps, temperatures, seeds and dtypes is run. A run that was
-    interrupted goes on when the same command is typed again.
+    interrupted resumes when the same command is typed again.
     """
     from transip_md.dynamics.run import NveSettings
 
@@ -122,7 +122,7 @@ def _run(
                 lambda name, done, total: progress.update(done, total=total, description=name),
             )
     except (KeyboardInterrupt, SystemExit) as error:
-        errors.print(f"Interrupted. The same command goes on from what lies in {out}.", soft_wrap=True)
+        errors.print(f"Interrupted. The same command resumes from {out}.", soft_wrap=True)
         raise typer.Exit(error.code if isinstance(error, SystemExit) else 130) from None
 
 
@@ -142,7 +142,7 @@ def _read(logs: list[Path], structure: Path | None, base: NveSettings) -> Study:
         log = read_log(path, None if atoms is None else len(atoms))
         count = log.atoms or (len(atoms) if atoms is not None else None)
         if count is None:
-            raise UsageError(f"{path} does not tell the number of atoms. Type `--structure FILE`.")
+            raise UsageError(f"{path} does not give the number of atoms. Type `--structure FILE`.")
         if atoms is not None and len(atoms) != count:
             raise UsageError(f"{path} is of {count} atoms, {structure} of {len(atoms)}.")
         record = log.record

@@ -60,7 +60,7 @@ def validate(
 
     with LongTask("validating", unit="checks") as bar:
 
-        def tell(title: str, structure: str, done: int, total: int) -> None:
+        def report(title: str, structure: str, done: int, total: int) -> None:
             bar.update(done, total=total, description=f"{title}, {structure}")
 
         result = run(
@@ -72,11 +72,11 @@ def validate(
             checkpoint=checkpoint,
             seed=seed,
             symmetry=symmetry,
-            progress=tell,
+            progress=report,
         )
     console.print(_table(result))
     for finding in result.of("SKIP"):
-        console.print(f"SKIP {_place(result, finding)}: {finding.note}", soft_wrap=True)
+        console.print(f"SKIP {_location(result, finding)}: {finding.note}", soft_wrap=True)
     _write(result, as_json, html)
     if stamp:
         from transip_md.modelfile.certificate import stamp as write
@@ -89,7 +89,7 @@ def validate(
         raise CheckFailedError(f"The model does not pass: {', '.join(failed)}.")
 
 
-def _place(result: Validation, finding: Finding) -> str:
+def _location(result: Validation, finding: Finding) -> str:
     return finding.check if len(result.structures) == 1 else f"{finding.check}, {finding.structure}"
 
 

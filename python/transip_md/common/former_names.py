@@ -10,7 +10,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
@@ -60,8 +60,10 @@ class _FormerNameLoader(Loader):
     def get_code(self, fullname: str) -> CodeType:
         """What ``python -m`` with a former name runs."""
         spec = importlib.util.find_spec(self._today)
-        assert spec is not None and spec.loader is not None
-        return spec.loader.get_code(self._today)
+        assert spec is not None and isinstance(spec.loader, InspectLoader)
+        code = spec.loader.get_code(self._today)
+        assert code is not None
+        return code
 
 
 class _FormerNameFinder(MetaPathFinder):

@@ -58,7 +58,7 @@ def thermal_angular_momentum(masses: np.ndarray, positions: np.ndarray, temperat
 def thermal_velocities(atoms: ase.Atoms, temperature: float, seed: int) -> np.ndarray:
     """Maxwell-Boltzmann velocities without motion of the centre of mass, scaled to the temperature exactly.
 
-    Rotation is left in: a molecule that turns exercises the symmetry that a TransIP model has learned.
+    Rotation is left in: a molecule that rotates exercises the symmetry that a TransIP model has learned.
 
     Args:
         atoms: the structure; its masses are used.

@@ -18,25 +18,25 @@ def why_untrusted(path: Path) -> str | None:
     own folder. A group whose only member is this user counts as the user.
     """
     real = Path(os.path.realpath(path))
-    for depth, place in enumerate((real, *real.parents)):
+    for depth, entry in enumerate((real, *real.parents)):
         try:
-            found = place.stat()
+            found = entry.stat()
         except FileNotFoundError:
             continue
         except OSError as error:
-            return f"{place} cannot be looked at: {error.strerror}."
+            return f"{entry} cannot be looked at: {error.strerror}."
         if found.st_uid not in (0, os.geteuid()):
             return (
-                f"{place} belongs to another user (uid {found.st_uid}), who could exchange what is loaded from it. Use "
-                f"a file and folders of your own, or type `chown {os.geteuid()} {place}`."
+                f"{entry} belongs to another user (uid {found.st_uid}), who could replace what is loaded from it. Use "
+                f"your own file and folders, or type `chown {os.geteuid()} {entry}`."
             )
         sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX and depth > 1
         if sticky:
             continue
         if found.st_mode & stat.S_IWOTH:
-            return f"{place} may be written by every user, who could exchange what is loaded. Type `chmod o-w {place}`."
+            return f"{entry} may be written by every user, who could replace what is loaded. Type `chmod o-w {entry}`."
         if found.st_mode & stat.S_IWGRP and not _is_own_group(found.st_gid):
-            return f"{place} may be written by its group, who could exchange what is loaded. Type `chmod g-w {place}`."
+            return f"{entry} may be written by its group, who could replace what is loaded. Type `chmod g-w {entry}`."
     return None
 
 

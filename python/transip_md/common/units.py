@@ -1,4 +1,4 @@
-"""The one place for physical constants and unit conversions (CODATA 2018).
+"""The one source of physical constants and unit conversions (CODATA 2018).
 
 Inside transip-md: energy in eV, length in Angstrom, mass in amu, time in fs, temperature in K. The C++ twin is
 ``libtransip/include/transip/units.h``; a test holds the two together. Source: Tiesinga et al., "CODATA recommended

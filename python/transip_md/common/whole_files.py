@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and errors of the disk that say what to do."""
+"""Files that appear whole or not at all, and errors of the disk with what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 @contextlib.contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """A file beside `path` to write into; it takes the place of `path` when the block ends, and goes when it fails.
+    """A file beside `path` to write into; it replaces `path` when the block ends, and goes when it fails.
 
     Raises:
         OSError: with the name of `path`, whatever was written.

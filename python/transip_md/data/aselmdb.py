@@ -63,7 +63,7 @@ class Shard:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         """How messages name a row: file, index from 0, id in the database."""
         return f"{self.path}, frame {index} (row id {self.ids[index]})"
 
@@ -75,7 +75,7 @@ class Shard:
 
         Returns:
             The structure with its labels as a calculator; `info` holds the row's data and key-value pairs, and the
-            total of its initial charges as `charge` where those say nothing of a charge.
+            total of its initial charges as `charge` where those state no charge.
 
         Raises:
             UsageError: the row cannot be read.
@@ -111,7 +111,7 @@ class Shard:
             yield
         except Exception as error:  # a damaged row fails in the database, in decompression, in JSON or in ase
             raise UsageError(
-                f"{self.place(index)} could not be read: {error or type(error).__name__}. "
+                f"{self.location(index)} could not be read: {error or type(error).__name__}. "
                 "Expected a row that ase-db-backends wrote. Fetch or write the file again."
             ) from error
 

@@ -1,4 +1,4 @@
-"""Bonds of a structure, and what moves when one of them is stretched or turned."""
+"""Bonds of a structure, and what moves when one of them is stretched or rotated."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def stretched(atoms: ase.Atoms, bond: Bond, length: float) -> ase.Atoms:
 
 
 def twisted(atoms: ase.Atoms, bond: Bond, angle: float) -> ase.Atoms:
-    """The structure with the smaller side turned about the bond by an angle (rad).
+    """The structure with the smaller side rotated about the bond by an angle (rad).
 
     Raises:
         ValueError: the structure is periodic: sides may lie in several images.
@@ -134,12 +134,12 @@ def twisted(atoms: ase.Atoms, bond: Bond, angle: float) -> ase.Atoms:
     arms = arms_of(atoms, bond, bond.moving)
     axis = bond.vector / bond.length()
     # Rodrigues' formula.
-    turned = (
+    rotated = (
         arms * np.cos(angle)
         + np.cross(axis, arms) * np.sin(angle)
         + axis * (arms @ axis)[:, None] * (1.0 - np.cos(angle))
     )
-    copy.positions[bond.moving] = atoms.positions[bond.first] + turned
+    copy.positions[bond.moving] = atoms.positions[bond.first] + rotated
     return copy
 
 

@@ -1,8 +1,8 @@
 """Total charge and spin multiplicity of a structure: the one reader for the calculator, the commands and training.
 
 A structure states its charge as ``charge`` or ``total_charge`` in ``atoms.info`` (in extended XYZ: in the comment
-line); where that says nothing, by the total of the initial charges of its atoms. It states its multiplicity 2S + 1 as
-``multiplicity`` or ``spin`` (which fairchem and Orb use for the multiplicity too); where that says nothing, by initial
+line); where that is absent, by the total of the initial charges of its atoms. It states its multiplicity 2S + 1 as
+``multiplicity`` or ``spin`` (which fairchem and Orb use for the multiplicity too); where that is absent, by initial
 magnetic moments, of which the total counts unpaired electrons.
 """
 
@@ -32,15 +32,15 @@ class ElectronicState(NamedTuple):
 
 NEUTRAL_SINGLET = ElectronicState(0, 1)
 
-#: What a structure says of its state, unread.
+#: What a structure states of its charge and spin, unread.
 Statement = tuple[bytes | str, ...]
 
 
 def statement_of(atoms: ase.Atoms) -> Statement:
     """All that `state_of` looks at: structures of equal statements and as many atoms have one state."""
-    said = [repr(atoms.info.get(key)) for key in _CHARGE_KEYS + _MULTIPLICITY_KEYS]
+    stated = [repr(atoms.info.get(key)) for key in _CHARGE_KEYS + _MULTIPLICITY_KEYS]
     arrays = [atoms.arrays.get(name) for name in ("initial_charges", "initial_magmoms")]
-    return (*said, *(b"" if array is None else array.tobytes() for array in arrays))
+    return (*stated, *(b"" if array is None else array.tobytes() for array in arrays))
 
 
 def state_of(
@@ -123,8 +123,8 @@ def _values(atoms: ase.Atoms, keys: tuple[str, ...], where: str) -> dict[str, in
 
 def _one(name: str, found: dict[str, int], where: str) -> int | None:
     if len(set(found.values())) > 1:
-        told = ", ".join(f"{key} {value}" for key, value in found.items())
-        raise UsageError(f"{where} states its {name} in ways that differ: {told}. Correct the structure.")
+        stated = ", ".join(f"{key} {value}" for key, value in found.items())
+        raise UsageError(f"{where} states its {name} in ways that differ: {stated}. Correct the structure.")
     return next(iter(found.values()), None)
 
 

@@ -90,8 +90,8 @@ class Frames:
         if bool(frame.periodic.any()) != self._periodic:
             here, first = ("not periodic", "is") if self._periodic else ("periodic", "is not")
             raise UsageError(
-                f"{source.place(local)} is {here}, but {self._sources[0].place(0)} {first}. Expected that either all "
-                "frames of a set are periodic or none. Train on them separately."
+                f"{source.location(local)} is {here}, but {self._sources[0].location(0)} {first}. Expected that either "
+                "all frames of a set are periodic or none. Train on them separately."
             )
         return frame
 
@@ -111,10 +111,10 @@ class Frames:
         """
         return np.concatenate([source.atom_counts() for source in self._sources])
 
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         """How messages name a frame: its file and its index in that file, from 0."""
         source, local = self._locate(index)
-        return source.place(local)
+        return source.location(local)
 
     def _locate(self, index: int) -> tuple[_InMemory | _OnDisk, int]:
         """The file of a frame and the frame's index in it."""
@@ -159,8 +159,8 @@ def open_frames(
     Args:
         paths: files and folders, in order.
         species: atomic numbers that may occur; all if None.
-        charge: of frames that tell no charge, e.
-        multiplicity: of frames that tell no spin multiplicity.
+        charge: of frames that state no charge, e.
+        multiplicity: of frames that state no spin multiplicity.
 
     Returns:
         The set.
@@ -237,7 +237,7 @@ def fit_references(
     energies = np.zeros(len(rows))
     for fitted, row in enumerate(rows):
         frame = frames[row]
-        _check_species(frame.numbers, species, frames.place(row))
+        _check_species(frame.numbers, species, frames.location(row))
         composition[fitted] = (frame.numbers[:, None] == np.array(species)).sum(axis=0)
         energies[fitted] = frame.energy
     return np.linalg.lstsq(composition, energies, rcond=None)[0]
@@ -245,7 +245,7 @@ def fit_references(
 
 @dataclass(frozen=True)
 class _Rules:
-    """What `open_frames` was told of all frames."""
+    """What `open_frames` was given for all frames."""
 
     species: tuple[int, ...] | None
     charge: int
@@ -257,7 +257,7 @@ class _InMemory:
 
     def __init__(self, path: Path, rules: _Rules) -> None:
         self.path = path
-        self.frames = [_frame(atoms, self.place(index), rules) for index, atoms in enumerate(read_frames(path))]
+        self.frames = [_frame(atoms, self.location(index), rules) for index, atoms in enumerate(read_frames(path))]
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -265,7 +265,7 @@ class _InMemory:
     def __getitem__(self, index: int) -> Frame:
         return self.frames[index]
 
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return f"{self.path}, frame {index}"
 
     def atom_counts(self) -> np.ndarray:
@@ -283,10 +283,10 @@ class _OnDisk:
         return len(self.shard)
 
     def __getitem__(self, index: int) -> Frame:
-        return _frame(self.shard.read(index), self.place(index), self.rules)
+        return _frame(self.shard.read(index), self.location(index), self.rules)
 
-    def place(self, index: int) -> str:
-        return self.shard.place(index)
+    def location(self, index: int) -> str:
+        return self.shard.location(index)
 
     def atom_counts(self) -> np.ndarray:
         return self.shard.atom_counts()
@@ -298,21 +298,21 @@ def _open(path: Path, rules: _Rules) -> list[_InMemory] | list[_OnDisk]:
     return [_InMemory(path, rules)]
 
 
-def _frame(atoms: ase.Atoms, place: str, rules: _Rules) -> Frame:
-    """Check one labelled structure; messages call it `place`."""
+def _frame(atoms: ase.Atoms, location: str, rules: _Rules) -> Frame:
+    """Check one labelled structure; messages call it `location`."""
     if len(atoms) == 0:
-        raise UsageError(f"{place} holds no atoms. Expected at least one. Leave the frame out.")
+        raise UsageError(f"{location} holds no atoms. Expected at least one. Leave the frame out.")
     if rules.species is not None:
-        _check_species(atoms.numbers, rules.species, place)
-    energy = _label(atoms, "energy", (), place)
-    forces = _label(atoms, "forces", (len(atoms), 3), place)
+        _check_species(atoms.numbers, rules.species, location)
+    energy = _label(atoms, "energy", (), location)
+    forces = _label(atoms, "forces", (len(atoms), 3), location)
     periodic = np.array(atoms.pbc, dtype=bool)
     cell = np.array(atoms.cell if periodic.any() else np.zeros((3, 3)), dtype=np.float64)
     positions = np.array(atoms.positions, dtype=np.float64)
     for name, values in {"energy": energy, "forces": forces, "positions": positions, "cell": cell}.items():
-        _check_finite(values, name, place)
-    _check_cell(cell, periodic, place)
-    state = state_of(atoms, place, default=ElectronicState(rules.charge, rules.multiplicity))
+        _check_finite(values, name, location)
+    _check_cell(cell, periodic, location)
+    state = state_of(atoms, location, default=ElectronicState(rules.charge, rules.multiplicity))
     return Frame(
         numbers=np.array(atoms.numbers, dtype=np.int64),
         positions=positions,
@@ -325,50 +325,50 @@ def _frame(atoms: ase.Atoms, place: str, rules: _Rules) -> Frame:
     )
 
 
-def _label(atoms: ase.Atoms, name: str, shape: tuple[int, ...], place: str) -> np.ndarray:
+def _label(atoms: ase.Atoms, name: str, shape: tuple[int, ...], location: str) -> np.ndarray:
     """A label as it was written: ase's getters would zero the forces on atoms that were held fixed."""
     value = getattr(atoms.calc, "results", {}).get(name)
     if value is None:
         value = atoms.info.get(name)
     if value is None:
         raise UsageError(
-            f"{place} has no {name}. Expected {_EXPECTED[name]}, as `transip-md sample` writes. Label the frame or "
+            f"{location} has no {name}. Expected {_EXPECTED[name]}, as `transip-md sample` writes. Label the frame or "
             "leave it out."
         )
     try:
         label = np.array(value, dtype=np.float64)
     except ValueError as error:
-        raise UsageError(f"{place}: {name} {value!r} is not a number. Expected {_EXPECTED[name]}.") from error
+        raise UsageError(f"{location}: {name} {value!r} is not a number. Expected {_EXPECTED[name]}.") from error
     if label.shape != shape:
-        raise UsageError(f"{place}: {name} of shape {label.shape}, expected {shape}: {_EXPECTED[name]}.")
+        raise UsageError(f"{location}: {name} of shape {label.shape}, expected {shape}: {_EXPECTED[name]}.")
     return label
 
 
-def _check_species(numbers: np.ndarray, species: Sequence[int], place: str) -> None:
+def _check_species(numbers: np.ndarray, species: Sequence[int], location: str) -> None:
     strangers = np.setdiff1d(numbers, species)
     if len(strangers):
         raise UsageError(
-            f"{place} has the element {chemical_symbols[strangers[0]]}, expected only "
+            f"{location} has the element {chemical_symbols[strangers[0]]}, expected only "
             f"{', '.join(chemical_symbols[z] for z in species)}. Leave the frame out or add the element to the species."
         )
 
 
-def _check_finite(values: np.ndarray, name: str, place: str) -> None:
+def _check_finite(values: np.ndarray, name: str, location: str) -> None:
     if not np.isfinite(values).all():
         bad = values[~np.isfinite(values)].flat[0]
-        raise UsageError(f"{place}: {name} of {bad}, expected finite numbers. Leave the frame out.")
+        raise UsageError(f"{location}: {name} of {bad}, expected finite numbers. Leave the frame out.")
 
 
-def _check_cell(cell: np.ndarray, periodic: np.ndarray, place: str) -> None:
+def _check_cell(cell: np.ndarray, periodic: np.ndarray, location: str) -> None:
     for axis in np.flatnonzero(periodic):
         if not cell[axis].any():
             raise UsageError(
-                f"{place} is periodic along {'abc'[axis]}, but that cell vector is zero. Expected its length in "
+                f"{location} is periodic along {'abc'[axis]}, but that cell vector is zero. Expected its length in "
                 "Angstrom (`Lattice` in extended XYZ). Give the cell, or set `pbc` to F along that axis."
             )
     if periodic.any() and np.linalg.matrix_rank(cell[periodic]) < periodic.sum():
         raise UsageError(
-            f"{place}: the cell vectors {cell[periodic].tolist()} of its periodic axes are linearly dependent. "
+            f"{location}: the cell vectors {cell[periodic].tolist()} of its periodic axes are linearly dependent. "
             "Expected vectors that span a cell. Mend the cell or leave the frame out."
         )
 

@@ -67,7 +67,7 @@ def find_neighbours(positions: np.ndarray, cell: np.ndarray, periodic: np.ndarra
 
 
 def _unique_rows(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unique rows of an int64 matrix [n, 4] in ascending order, and for each of its rows the place among them."""
+    """Unique rows of an int64 matrix [n, 4] in ascending order, and for each of its rows the index among them."""
     if len(keys) == 0:
         return keys, np.empty(0, np.int64)
     # As single numbers they sort many times faster than as rows.

@@ -86,7 +86,7 @@ def fluctuation_of(record: EnergyRecord, atoms: int) -> float:
 def analyse(record: EnergyRecord, atoms: int, threshold: float = DRIFT) -> Conservation:
     """Judge a run.
 
-    It passes if its drift is within the threshold and known better than the threshold; a run too short to tell fails.
+    It passes if its drift is within the threshold and known better than the threshold; a run too short to judge fails.
 
     Args:
         record: energies along the run, at least 4 rows.
@@ -101,7 +101,7 @@ def analyse(record: EnergyRecord, atoms: int, threshold: float = DRIFT) -> Conse
     if abs(slope) > threshold:
         passed, reason = False, f"drift above {threshold:g} meV/atom/ps"
     elif error > threshold:
-        passed, reason = False, f"too short to tell: the drift is known to {error:.2g} meV/atom/ps only"
+        passed, reason = False, f"too short to judge: the drift is known to {error:.2g} meV/atom/ps only"
     else:
         passed, reason = True, f"drift within {threshold:g} meV/atom/ps"
     # meV/ps of the whole system is eV/ns.

@@ -1,4 +1,4 @@
-"""Do thermostatted runs sample the ensemble that they say? Kinetic energies, and pairs of temperatures."""
+"""Do thermostatted runs sample the ensemble that they claim? Kinetic energies, and pairs of temperatures."""
 
 from __future__ import annotations
 

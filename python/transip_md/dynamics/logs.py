@@ -38,8 +38,8 @@ class Log:
 
     Attributes:
         record: along the run.
-        atoms: number of atoms; None if the file does not say.
-        timestep: fs; None if the file does not say.
+        atoms: number of atoms; None if the file does not state it.
+        timestep: fs; None if the file does not state it.
         engine: that wrote it.
     """
 
@@ -55,7 +55,7 @@ def read_log(path: Path, atoms: int | None = None) -> Log:
     Args:
         path: a LAMMPS log (units metal or real), a CSV of OpenMM's StateDataReporter, or a CSV of `transip-md nve`. Of
             several runs in one log, the last with a table long enough is read.
-        atoms: number of atoms, where the file does not say; tables without a kinetic energy need it.
+        atoms: number of atoms, where the file does not state it; tables without a kinetic energy need it.
 
     Raises:
         UsageError: a file that cannot be used.
@@ -92,7 +92,7 @@ def _lammps(path: Path, text: str, atoms: int | None) -> Log:
     style = re.search(r"^\s*Unit style\s*:\s*(\w+)|^\s*units\s+(\w+)", text, re.MULTILINE)
     unit = next((group for group in style.groups() if group), "lj") if style else "lj"
     if unit not in LAMMPS_UNITS:
-        raise UsageError(f"{path} is in units {unit}, or does not say; expected `units metal` or `units real`.")
+        raise UsageError(f"{path} is in units {unit}, or does not give them; expected `units metal` or `units real`.")
     energy_unit, time_unit = LAMMPS_UNITS[unit]
     found = re.findall(r"^Loop time of .* with (\d+) atoms", text, re.MULTILINE)
     atoms = int(found[-1]) if found else atoms
@@ -101,7 +101,7 @@ def _lammps(path: Path, text: str, atoms: int | None) -> Log:
     steps, potential, total = values("step"), values("potential"), values("total")
     time, kinetic, temperature = values("time"), values("kinetic"), values("temperature")
     if steps is None or (time is None and step_size is None):
-        raise UsageError(f"{path} does not say the time step. Add `time` to thermo_style custom.")
+        raise UsageError(f"{path} does not give the time step. Add `time` to thermo_style custom.")
     time = time * time_unit if time is not None else steps * step_size
     if kinetic is None and total is not None and potential is not None:
         kinetic = total - potential
@@ -115,7 +115,7 @@ def _lammps(path: Path, text: str, atoms: int | None) -> Log:
         bath = conserved - potential - kinetic
     kinetic = kinetic * energy_unit
     if temperature is None and atoms is None:
-        raise UsageError(f"{path} tells neither temperature nor atoms. Type `--structure FILE`.")
+        raise UsageError(f"{path} gives neither temperature nor atoms. Type `--structure FILE`.")
     record = EnergyRecord(
         time,
         potential * energy_unit,
@@ -135,7 +135,7 @@ def _tables(text: str) -> list[tuple[dict[str, int], list[list[float]]]]:
     block: dict[str, float] = {}
 
     def close() -> None:
-        """Keep the row that the lines so far have told, one "name = value" beside another."""
+        """Keep the row that the lines so far have given, one "name = value" beside another."""
         if block:
             columns = {name: index for index, name in enumerate(block)}
             if not tables or tables[-1][0] != columns:
@@ -196,7 +196,7 @@ def _openmm(path: Path, text: str, atoms: int | None) -> Log:
     temperature = column.get("Temperature (K)")
     if temperature is None:
         if atoms is None:
-            raise UsageError(f"{path} tells no temperature. Give StateDataReporter temperature=True, or --structure.")
+            raise UsageError(f"{path} gives no temperature. Give StateDataReporter temperature=True, or --structure.")
         temperature = temperature_of(kinetic, atoms)
     time, steps = column["Time (ps)"], column.get("Step")
     step_size = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transip_md.dynamics.shape import Shape
 
 MILLI = 1000.0
-#: Panels that a picture has at most: more cases than that are told by the table.
+#: Panels that a picture has at most: more cases than that stand in the table alone.
 MOST_PANELS = 12
 #: Points of a line that are drawn: more cannot be seen.
 MOST_POINTS = 1500
@@ -223,8 +223,8 @@ def shape_pictures(shape: Shape) -> Iterator[Picture]:
         axis.set_xlabel("bond length (Å)")
         axis.set_ylabel("density (1/Å)")
         _legend(axis, len(shape.bonds))
-        told = f"{len(shape.broken)} broken: {', '.join(shape.broken)}" if shape.broken else "none broke"
-        yield Picture("bonds", page.png(figure), f"Bond lengths over all frames; {told}")
+        found = f"{len(shape.broken)} broken: {', '.join(shape.broken)}" if shape.broken else "none broke"
+        yield Picture("bonds", page.png(figure), f"Bond lengths over all frames; {found}")
     if shape.rdf:
         figure, axes = _panels(len(shape.rdf), 2.6)
         for axis, (pair, (radius, g)) in zip(axes, shape.rdf.items(), strict=True):

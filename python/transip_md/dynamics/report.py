@@ -21,7 +21,7 @@ def write_study_report(study: Study, path: Path, shapes: dict[str, Shape] | None
     Args:
         study: what was run.
         path: of the page.
-        shapes: what trajectories say of the structure, by name.
+        shapes: what trajectories show of the structure, by name.
     """
     page.style_figures()
     runs = study.runs
@@ -157,11 +157,11 @@ def _pair_table(study: Study) -> str:
 def _explanation(study: Study) -> str:
     lines = [
         f"A run passes if the slope of its conserved energy is within {study.threshold:g} meV/atom/ps and the error of "
-        "the slope, from averages over 20 blocks, is smaller than that: a run too short to tell does not pass.",
+        "the slope, from averages over 20 blocks, is smaller than that: a run too short to judge does not pass.",
         "OpenMM's own drift with classical force fields is 1.1·10⁻⁷ kT/ns/dof in double precision, 2.3·10⁻⁵ in mixed "
         "and 4.3·10⁻⁴ in single.",
         "ΔP and ΔL are the largest changes of momentum and angular momentum, over their thermal sizes. An energy that "
-        "is invariant under rotation conserves L; with a learned symmetry it changes. It is told, and not judged.",
+        "is invariant under rotation conserves L; with a learned symmetry it changes. It is reported, and not judged.",
         "The fluctuation of the conserved energy falls as the square of the time step if forces are the gradient of "
         "the energy and the integrator is of second order. The largest deviation of a ratio of fluctuations from that "
         "is physical_validation's.",

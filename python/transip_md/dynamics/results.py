@@ -91,7 +91,7 @@ class Run:
 
 @dataclass
 class Study:
-    """Runs, and what several of them say together.
+    """Runs, and what several of them show together.
 
     Attributes:
         model: name of the model file, or of what was read.
@@ -177,7 +177,7 @@ def shortened_name(study: Study, run: Run, *, without: Sequence[str] = ()) -> st
 
 
 def write_tables(study: Study, folder: Path, shapes: dict[str, Shape]) -> None:
-    """Write ``nve.json``, with what trajectories say of structures by name, and ``nve.csv``."""
+    """Write ``nve.json``, with what trajectories show of structures by name, and ``nve.csv``."""
     values = {**study.to_dict(), "structures": {name: shape.summary() for name, shape in shapes.items()}}
     write_whole(folder / "nve.json", json.dumps(values, indent=1) + "\n")
     rows = [run.row() for run in study.runs]

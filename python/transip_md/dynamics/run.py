@@ -28,7 +28,7 @@ from transip_md.symmetry.request import SymmetryRequest
 
 #: Records that a verdict needs at least.
 FEWEST_RECORDS = 40
-#: Frames that a run keeps, and states that it writes to go on from, at most.
+#: Frames that a run keeps, and states that it writes to resume from, at most.
 FRAMES, STATES = 200, 50
 
 
@@ -116,7 +116,7 @@ def run_nve(
     """Run, judge, and write everything into a folder.
 
     The folder gets ``<engine>.csv``, ``<engine>.extxyz`` with frames, ``energy.png`` and, for LAMMPS, the deck that was
-    run. What an earlier call with the same arguments finished is read; what it began goes on.
+    run. What an earlier call with the same arguments finished is read; what it began resumes.
 
     Args:
         model: an exported model file.
@@ -124,7 +124,7 @@ def run_nve(
         engines: names of engines.
         folder: made if need be.
         settings: what to run.
-        progress: told how far each engine is.
+        progress: called with how far each engine is.
 
     Raises:
         UsageError: settings, structure or model that cannot be used.
@@ -154,11 +154,11 @@ def run_nve(
     records = {}
     for runner in runners:
 
-        def tell(done: int, name: str = runner.name) -> None:
+        def report(done: int, name: str = runner.name) -> None:
             progress(name, done, steps)
 
-        records[runner.name] = _run_or_read(runner, job, dynamics, settings, tell)
-        tell(steps)
+        records[runner.name] = _run_or_read(runner, job, dynamics, settings, report)
+        report(steps)
     verdicts = {name: analyse(record, len(atoms), settings.threshold) for name, record in records.items()}
     kind = "energy" if settings.ensemble == "nve" else "temperature"
     title = (
@@ -183,9 +183,9 @@ def _fingerprint(job: Job, dynamics: Dynamics, settings: NveSettings) -> str:
 
 
 def _run_or_read(
-    runner: Engine, job: Job, dynamics: Dynamics, settings: NveSettings, tell: Callable[[int], None]
+    runner: Engine, job: Job, dynamics: Dynamics, settings: NveSettings, report: Callable[[int], None]
 ) -> EnergyRecord:
-    """A record that lies in the folder, or a run, which goes on where an interrupted one of the same kind stopped."""
+    """A record that lies in the folder, or a run, which resumes where an interrupted one of the same kind stopped."""
     mark, table = job.folder / f"{runner.name}.run", job.folder / f"{runner.name}.csv"
     frames = job.folder / f"{runner.name}.extxyz"
     wanted = _fingerprint(job, dynamics, settings)
@@ -202,7 +202,7 @@ def _run_or_read(
             positions, times = read_positions(frames)
             record = dataclasses.replace(record, frames=positions, frame_times=times)
         return record
-    record = runner.dynamics(job, dynamics, tell)
+    record = runner.dynamics(job, dynamics, report)
     write_frames(frames, record, job.atoms)
     write_csv(table, record)
     return record

@@ -1,4 +1,4 @@
-"""What a trajectory says of the structure: RMSD, bond lengths, radial distribution functions, through mdtraj."""
+"""What a trajectory shows of the structure: RMSD, bond lengths, radial distribution functions, through mdtraj."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MOST_KINDS = 12
 
 @dataclass
 class Shape:
-    """What a trajectory says of the structure.
+    """What a trajectory shows of the structure.
 
     Attributes:
-        times: of frames, [m]; what it counts says `clock`.
-        clock: "time (ps)", or "frame" where the file does not tell times.
+        times: of frames, [m]; `clock` names what it counts.
+        clock: "time (ps)", or "frame" where the file has no times.
         rmsd: Angstrom, [m], against the first frame after the best superposition; None for periodic structures.
         bonds: lengths by kind of bond, Angstrom, [m, bonds of that kind].
         broken: bonds that were longer than `BROKEN` times their first length, with that time.

@@ -1,4 +1,4 @@
-"""Many runs in one: structures, precisions, temperatures, time steps, seeds, engines; what they say together."""
+"""Many runs in one: structures, precisions, temperatures, time steps, seeds, engines; what they show together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from transip_md.engines.base import EnergyRecord
 from transip_md.exporting.recast import file_of_dtype
 from transip_md.modelfile.metadata import Metadata, read_metadata
 
-#: Told the run's name, steps done and steps in all, over all runs.
+#: Called with the run's name, steps done and steps in all, over all runs.
 StudyProgress = Callable[[str, int, int], None]
 
 
@@ -62,13 +62,13 @@ def run_study(model: Path, matrix: Matrix, folder: Path, progress: StudyProgress
     """Run every combination and judge; records go into a folder.
 
     A folder of one case holds its files directly, else each case has a folder of its own. Runs that are finished are
-    not run again, a run that was interrupted goes on.
+    not run again, a run that was interrupted resumes.
 
     Args:
         model: an exported model file.
         matrix: what to run.
         folder: made if need be.
-        progress: told how far everything is.
+        progress: called with how far everything is.
 
     Raises:
         UsageError: settings, structure or model that cannot be used.
@@ -97,14 +97,14 @@ def _run_cases(
     for structure, dtype, settings in cases:
         atoms = matrix.structures[structure]
         name = f"{structure}-{dtype}-{settings.timestep:g}fs-{settings.temperature:g}K-seed{settings.seed}"
-        place = folder if len(cases) == 1 else folder / name
+        run_folder = folder if len(cases) == 1 else folder / name
         done_by: dict[str, int] = {}
 
-        def tell(engine: str, done: int, _: int, name: str = name, before: int = before, by: dict = done_by) -> None:
+        def report(engine: str, done: int, _: int, name: str = name, before: int = before, by: dict = done_by) -> None:
             by[engine] = done
             progress(f"{name}, {engine}", before + sum(by.values()), all_steps)
 
-        result = run_nve(files[dtype], atoms, matrix.engines, place, settings, tell)
+        result = run_nve(files[dtype], atoms, matrix.engines, run_folder, settings, report)
         before += settings.plan()[0] * len(matrix.engines)
         runs += [
             make_run(structure, dtype, settings, engine, atoms, record, result.verdicts[engine])
@@ -124,7 +124,7 @@ def make_run(
 
 
 def conclude(study: Study) -> Study:
-    """Add what several runs say together: order of the integrator, and pairs of temperatures."""
+    """Add what several runs show together: order of the integrator, and pairs of temperatures."""
 
     def by_name(name: Callable[[Run], str]) -> Iterator[tuple[str, list[Run]]]:
         groups: dict[str, list[Run]] = {}

@@ -45,7 +45,7 @@ class TransIPDriver(Dummy_driver):
             *args: handed to i-PI's driver.
             device: "auto", "cpu", "cuda" or "cuda:N".
             kernels: "auto", "native" or "torch".
-            threads: CPU threads of one evaluation; 0: what OMP_NUM_THREADS says, or all cores.
+            threads: CPU threads of one evaluation; 0: OMP_NUM_THREADS, or all cores.
             symmetry: "none", "average N" or "frame"; see docs/symmetry.md.
             **kwargs: handed to i-PI's driver.
 

@@ -13,10 +13,10 @@ from transip_md.engines.base import Dynamics, EnergyRecord
 
 
 class Recorder:
-    """Rows and frames of a run, with a file from which an interrupted run goes on.
+    """Rows and frames of a run, with a file from which an interrupted run resumes.
 
     Attributes:
-        state: what the engine needs to go on, by name; empty if the run starts anew.
+        state: what the engine needs to resume, by name; empty if the run starts anew.
         step: steps done when that state was saved.
     """
 

@@ -41,7 +41,7 @@ class TransIPModel(ModelInterface):
             model: a file made by ``transip-md export``.
             device: "auto", "cpu", "cuda" or "cuda:N": where the model runs.
             kernels: "auto", "native" or "torch".
-            threads: CPU threads of one evaluation; 0: what OMP_NUM_THREADS says, or all cores.
+            threads: CPU threads of one evaluation; 0: OMP_NUM_THREADS, or all cores.
             symmetry: "none" or "average N"; see docs/symmetry.md.
             charge: total charge of every system, e.
             multiplicity: spin multiplicity of every system.
@@ -82,7 +82,7 @@ class TransIPModel(ModelInterface):
                 not finite.
         """
         values = state if isinstance(state, dict) else state.__dict__
-        place, dtype = values["positions"].device, values["positions"].dtype
+        device, dtype = values["positions"].device, values["positions"].dtype
         positions = values["positions"].detach().to("cpu", torch.float64).numpy()
         numbers = values["atomic_numbers"].cpu().numpy()
         given = values.get("system_idx")
@@ -99,4 +99,4 @@ class TransIPModel(ModelInterface):
             if self.compute_stress and periodic.all() and found.virial is not None:
                 stress[index] = -0.5 * (found.virial + found.virial.T) / abs(np.linalg.det(cell))
         results = {"energy": energy, "forces": forces} | ({"stress": stress} if self.compute_stress else {})
-        return {name: torch.from_numpy(array).to(place, dtype) for name, array in results.items()}
+        return {name: torch.from_numpy(array).to(device, dtype) for name, array in results.items()}

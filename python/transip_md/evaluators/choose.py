@@ -46,7 +46,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
         device: "auto", "cpu", "cuda" or "cuda:N".
         kernels: "native": libtransip's kernels, on the CPU. "torch": TorchScript or compiled code. "auto": the kernels
             where they are built and know the network, unless a CUDA device is asked for or there.
-        threads: CPU threads of one evaluation by the kernels, 0: what OMP_NUM_THREADS says, or all cores; torch has its
+        threads: CPU threads of one evaluation by the kernels, 0: OMP_NUM_THREADS, or all cores; torch has its
             own setting.
 
     Returns:
@@ -74,7 +74,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
             try:
                 return LibraryModel(path, threads)
             except UsageError:
-                # A shape that the kernels are not made for; what else is wrong with the file, torch's reader says too.
+                # A shape that the kernels are not made for; torch's reader reports what else is wrong with the file.
                 if name == "native":
                     raise
     from transip_md.evaluators.torch_model import ExportedModel
@@ -84,7 +84,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
 
 def _cuda() -> bool:
     """Whether NVIDIA's driver is here; torch, which takes long to import, is asked only then."""
-    if not any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg")):
+    if not any(Path(file).exists() for file in ("/dev/nvidiactl", "/dev/dxg")):
         return False
     import torch
 

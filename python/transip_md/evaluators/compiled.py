@@ -12,15 +12,15 @@ from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.guard import load_script
 from transip_md.modelfile.metadata import METADATA_NAME, Metadata
-from transip_md.symmetry.module import BATCH, CPU_BATCH, turned_back
+from transip_md.symmetry.module import BATCH, CPU_BATCH, rotated_back
 
 #: Smallest number of tokens, and for local models of neighbour slots, that a compiled model takes: torch.export treats
 #: sizes 0 and 1 as constants. Callers pad.
 SMALLEST = 2
 #: What the vector instructions of a CPU are called by torch, the poorer first.
 CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")
-#: Place in the package of a TorchScript `transip_md.symmetry.module.Symmetry`; torch takes all in extra/ for text.
-SYMMETRY_PLACE = "transip/symmetry.pt"
+#: Entry with a TorchScript `transip_md.symmetry.module.Symmetry`; torch takes all in extra/ for text.
+SYMMETRY_ENTRY = "transip/symmetry.pt"
 
 
 def cpu_capability() -> str:
@@ -66,7 +66,7 @@ def _minor(version: str) -> list[str]:
 def load_package(path: Path | str, device_index: int = -1) -> torch._C._aoti.AOTIModelPackageLoader:
     """A package's compiled code, for one thread at a time.
 
-    Not through `torch._inductor.aoti_load_package`: that one compiles test programs first, to tell which vector
+    Not through `torch._inductor.aoti_load_package`: that one compiles test programs first, to find which vector
     instructions the CPU has, and takes seconds; `check_machine` knows.
 
     Raises:
@@ -125,29 +125,29 @@ class CompiledForward:
     def symmetry(self) -> torch.jit.ScriptModule:
         """The package's `transip_md.symmetry.module.Symmetry`."""
         with Archive(self._path) as package:
-            return load_script(package.read(SYMMETRY_PLACE), self._path, self._device)
+            return load_script(package.read(SYMMETRY_ENTRY), self._path, self._device)
 
     def average(self, inputs: tuple[Tensor, ...], rotations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The forward averaged over rotations, [N, 3, 3], with weights, [N]."""
         species, positions, owner, owned, neighbours, charge, multiplicity = inputs
         if not self.local:
             found = [
-                self(species, turned, owner, owned, neighbours, charge, multiplicity)
-                for turned in torch.matmul(positions, rotations.transpose(1, 2))
+                self(species, rotated, owner, owned, neighbours, charge, multiplicity)
+                for rotated in torch.matmul(positions, rotations.transpose(1, 2))
             ]
-            forces = turned_back(torch.stack([push for _, push in found]), rotations, weights)
+            forces = rotated_back(torch.stack([push for _, push in found]), rotations, weights)
             return weights @ torch.stack([energies for energies, _ in found]), forces
         energies, forces = torch.zeros(len(species), dtype=torch.float64), torch.zeros_like(positions)
         at_once = max(1, (BATCH if species.is_cuda else CPU_BATCH) // max(1, len(species)))
-        for turns, shares in zip(rotations.split(at_once), weights.split(at_once), strict=True):
-            stacked = self.symmetry.stack(species, positions, owner, owned, neighbours, turns)
-            more, push = self.symmetry.unstack(*self(*stacked, charge, multiplicity), turns, shares)
+        for part, shares in zip(rotations.split(at_once), weights.split(at_once), strict=True):
+            stacked = self.symmetry.stack(species, positions, owner, owned, neighbours, part)
+            more, push = self.symmetry.unstack(*self(*stacked, charge, multiplicity), part, shares)
             energies, forces = energies + more, forces + push
         return energies, forces
 
     def frame(self, inputs: tuple[Tensor, ...], masses: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
         """The forward in the frame of a reference structure, both from `Symmetry.make_frame`."""
         species, positions, *rest = inputs
-        turned, rotation = self.symmetry.into_frame(positions, masses, reference)
-        energies, forces = self(species, turned, *rest)
-        return energies, self.symmetry.out_of_frame(forces, turned, rotation, masses, reference)
+        rotated, rotation = self.symmetry.into_frame(positions, masses, reference)
+        energies, forces = self(species, rotated, *rest)
+        return energies, self.symmetry.out_of_frame(forces, rotated, rotation, masses, reference)

@@ -19,7 +19,7 @@ class _Evaluation(NamedTuple):
 
 
 class Evaluation(_Evaluation):
-    """What a model says of a structure: a tuple of energies, forces and virial.
+    """What a model gives for a structure: a tuple of energies, forces and virial.
 
     Attributes:
         energies: of each atom, float64 [N], eV.
@@ -90,7 +90,7 @@ class Model(Protocol):
 
     Attributes:
         path: the file.
-        metadata: what it says of itself.
+        metadata: of the file.
         sha256: of the file.
         runs_by: what evaluates it, "native kernels (avx2)" or "TorchScript".
     """

@@ -21,7 +21,7 @@ def essence(error: Exception) -> str:
     return str(error).strip().splitlines()[-1].removeprefix("builtins.").removeprefix("RuntimeError: ")
 
 
-class Turning:
+class SymmetrisedForward:
     """Runs a model file's forward with a symmetry.
 
     Attributes:
@@ -54,9 +54,9 @@ class Turning:
         self._numbers = numbers
         try:
             if request.mode == "average":
-                self._turns = exported.symmetry_module.rotation_set(request.count, request.inversion)
+                self._tables = exported.symmetry_module.rotation_set(request.count, request.inversion)
             elif request.mode == "frame":
-                self._turns = exported.symmetry_module.make_frame(
+                self._tables = exported.symmetry_module.make_frame(
                     torch.as_tensor(np.asarray(numbers, dtype=np.int64), device=exported.device),
                     torch.as_tensor(np.array(reference, dtype=np.float64), device=exported.device),
                 )
@@ -77,14 +77,15 @@ class Turning:
             rotation = torch.as_tensor(numbered_rotation(self.request.seed, step)[None], device=inputs[1].device)
             return forward.average(inputs, rotation, torch.ones_like(rotation[:, 0, 0]))
         if mode == "average":
-            return forward.average(inputs, *self._turns)
+            return forward.average(inputs, *self._tables)
+        assert self._numbers is not None
         if not np.array_equal(inputs[0].cpu().numpy(), self._numbers):
             raise UsageError(
                 f"symmetry frame: the atoms are not those of the reference structure, which has {len(self._numbers)}; "
                 f"got {len(inputs[0])}, or other elements. Give a reference with the same atoms in the same order."
             )
         try:
-            return forward.frame(inputs, *self._turns)
+            return forward.frame(inputs, *self._tables)
         except (RuntimeError, torch.jit.Error) as error:
             raise UsageError(f"{essence(error)}.") from error
 
@@ -92,18 +93,18 @@ class Turning:
 class SymmetrisedModel:
     """A model that torch evaluates, under a symmetry; see `transip_md.evaluators.evaluation.Symmetrised`."""
 
-    def __init__(self, exported: ExportedModel, turning: Turning) -> None:
+    def __init__(self, exported: ExportedModel, forward: SymmetrisedForward) -> None:
         self.exported = exported
-        self.turning = turning
+        self.forward = forward
 
     @property
     def step(self) -> int:
         """Number of the next evaluation, by which random rotations go."""
-        return self.turning.step
+        return self.forward.step
 
     @step.setter
     def step(self, step: int) -> None:
-        self.turning.step = step
+        self.forward.step = step
 
     def evaluate(
         self,
@@ -125,5 +126,5 @@ class SymmetrisedModel:
             cell=cell,
             periodic=periodic,
             virials=virials,
-            symmetry=self.turning,
+            symmetry=self.forward,
         )

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.jit import optimized_execution  # type: ignore[attr-defined]
 
 from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.common.trusted_paths import why_untrusted
 from transip_md.data.neighbours import Neighbourhood, find_neighbours
 from transip_md.evaluators.compiled import CompiledForward, check_machine, device_of
 from transip_md.evaluators.evaluation import Evaluation, check_isolated, check_same_file, checked
-from transip_md.evaluators.symmetrised import SymmetrisedModel, Turning
+from transip_md.evaluators.symmetrised import SymmetrisedForward, SymmetrisedModel
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.guard import load_script
 from transip_md.modelfile.metadata import METADATA_NAME, REFERENCE_NAME, Metadata, form_of, metadata_of
@@ -91,26 +92,26 @@ class ScriptedForward:
         """Energies of tokens and forces on rows."""
         # Graph optimisation would specialise anew on every new number of atoms, at the cost of hundreds of steps; for
         # models of this size plain execution is as fast.
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
+        with torch.enable_grad(), optimized_execution(False):
             return self.module(*inputs)
 
     def average(
         self, inputs: tuple[torch.Tensor, ...], rotations: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same averaged over rotations, [N, 3, 3], with weights, [N]."""
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
+        with torch.enable_grad(), optimized_execution(False):
             return self.module.forward_average(*inputs, rotations, weights)
 
     def frame(
         self, inputs: tuple[torch.Tensor, ...], masses: torch.Tensor, reference: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same in the frame of a reference structure, both from `Symmetry.make_frame`."""
-        with torch.enable_grad(), torch.jit.optimized_execution(False):
+        with torch.enable_grad(), optimized_execution(False):
             return self.module.forward_frame(*inputs, masses, reference)
 
 
 def check_apart(positions: np.ndarray, neighbourhood: Neighbourhood) -> None:
-    """Raise UsageError if two atoms, or an atom and an image, are in one place, where a network may give a number.
+    """Raise UsageError if two atoms, or an atom and an image, are at one position, where a network may give a number.
 
     Args:
         positions: Angstrom, [N, 3].
@@ -122,7 +123,7 @@ def check_apart(positions: np.ndarray, neighbourhood: Neighbourhood) -> None:
     if len(same):
         first, second = sorted(neighbourhood.owner[order[same[0] : same[0] + 2]].tolist())
         raise UsageError(
-            f"Atoms {first} and {second} (counted from 0) are in one place, so that a force is not finite (NaN or "
+            f"Atoms {first} and {second} (counted from 0) are at one position, so that a force is not finite (NaN or "
             "infinity). Move one of them."
         )
 
@@ -175,7 +176,7 @@ class ExportedModel:
 
     Attributes:
         path: the file.
-        metadata: what it says of itself.
+        metadata: of the file.
         forward: what runs.
         device: where the weights are.
         compiled: the file holds compiled code, not TorchScript.
@@ -225,7 +226,7 @@ class ExportedModel:
         """A loaded model travels to another process as its path, its hash and its device."""
         return _load_again, (self.path.resolve(), str(self.device), self.sha256)
 
-    def __deepcopy__(self, memo: dict) -> ExportedModel:
+    def __deepcopy__(self, memo: dict[int, Any]) -> ExportedModel:
         return self
 
     @property
@@ -246,7 +247,7 @@ class ExportedModel:
         Raises:
             UsageError: the file does not offer it, or the reference has no frame.
         """
-        return SymmetrisedModel(self, Turning(self, request, numbers, reference))
+        return SymmetrisedModel(self, SymmetrisedForward(self, request, numbers, reference))
 
     @property
     def scripted(self) -> torch.jit.ScriptModule | None:
@@ -256,9 +257,7 @@ class ExportedModel:
     @property
     def symmetry_module(self) -> torch.jit.ScriptModule:
         """The file's `transip_md.symmetry.module.Symmetry`, if its metadata offers a symmetry."""
-        if self.scripted is not None:
-            return self.scripted.symmetry
-        return self.forward.symmetry
+        return self.forward.module.symmetry if isinstance(self.forward, ScriptedForward) else self.forward.symmetry
 
     @property
     def embeds(self) -> bool:
@@ -318,7 +317,7 @@ class ExportedModel:
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
         virials: bool = False,
-        symmetry: Turning | None = None,
+        symmetry: SymmetrisedForward | None = None,
     ) -> Evaluation:
         """Energies, forces and virial of one structure.
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from transip_md.common.errors import EnvironmentFaultError
-from transip_md.evaluators.compiled import SMALLEST, SYMMETRY_PLACE
+from transip_md.evaluators.compiled import SMALLEST, SYMMETRY_ENTRY
 from transip_md.exporting.cxx_library import shared_by_all
 from transip_md.modelfile.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.symmetry.module import Symmetry
@@ -35,7 +35,7 @@ def compile_model(
     Args:
         eager: a module with the forward of `transip_md.exporting.engine_model.EngineModel`.
         example: its arguments for some structure of a few atoms, on the device to compile for.
-        metadata: what the file shall say of itself; goes into the package.
+        metadata: of the file; goes into the package.
         path: file to write, ``*.pt2``.
         reference: text of its ``reference.json``.
 
@@ -73,10 +73,10 @@ def compile_model(
                 package_path=str(Path(folder) / "model.pt2"),
                 inductor_configs={"cpp.threads": 1, "aot_inductor.custom_op_libs": libraries},
             )
-            turning = io.BytesIO()
-            torch.jit.save(torch.jit.script(Symmetry()), turning)
+            symmetry = io.BytesIO()
+            torch.jit.save(torch.jit.script(Symmetry()), symmetry)
             extra = {f"extra/{METADATA_NAME}": metadata.to_json(), f"extra/{REFERENCE_NAME}": reference}
-            _repack(Path(package), path, {**extra, SYMMETRY_PLACE: turning.getvalue()})
+            _repack(Path(package), path, {**extra, SYMMETRY_ENTRY: symmetry.getvalue()})
     except (RuntimeError, torch._inductor.exc.InductorError) as error:
         raise EnvironmentFaultError(
             f"torch {torch.__version__} could not compile the model: {str(error).splitlines()[0]}. A C++ compiler "

@@ -63,6 +63,6 @@ def shared_by_all(compiler: str) -> Iterator[list[str]]:
         return
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / SHARED).symlink_to(library)
-        places = [folder, *filter(None, [os.environ.get(SEARCH)])]
-        with environment_variables({SEARCH: os.pathsep.join(places)}):
+        folders = [folder, *filter(None, [os.environ.get(SEARCH)])]
+        with environment_variables({SEARCH: os.pathsep.join(folders)}):
             yield [f":{SHARED}"]

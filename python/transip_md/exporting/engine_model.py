@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from transip_md.model.network import TransIP
-from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, turned_back
+from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, rotated_back
 
 
 class EngineModel(nn.Module):
@@ -92,13 +92,13 @@ class EngineModel(nn.Module):
         masses: Tensor,
         reference: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The `forward` of a molecule turned into the frame of a reference; masses and reference by `make_frame`.
+        """The `forward` of a molecule rotated into the frame of a reference; masses and reference by `make_frame`.
 
-        The energy does not change when the molecule is turned; forces are its exact gradient.
+        The energy does not change when the molecule is rotated; forces are its exact gradient.
         """
-        turned, rotation = self.symmetry.into_frame(positions, masses, reference)
-        energies, forces = self.forward(species, turned, owner, owned, neighbours, charge, multiplicity)
-        return energies, self.symmetry.out_of_frame(forces, turned, rotation, masses, reference)
+        rotated, rotation = self.symmetry.into_frame(positions, masses, reference)
+        energies, forces = self.forward(species, rotated, owner, owned, neighbours, charge, multiplicity)
+        return energies, self.symmetry.out_of_frame(forces, rotated, rotation, masses, reference)
 
     @torch.jit.export
     def forward_average(
@@ -120,14 +120,14 @@ class EngineModel(nn.Module):
         limit = self.cpu_batch if self.local and not species.is_cuda else self.batch
         at_once = max(1, limit // max(1, cost))
         for first in range(0, rotations.shape[0], at_once):
-            turns, shares = rotations[first : first + at_once], weights[first : first + at_once]
+            part, shares = rotations[first : first + at_once], weights[first : first + at_once]
             if self.local:
-                stacked = self.symmetry.stack(species, positions, owner, owned, neighbours, turns)
+                stacked = self.symmetry.stack(species, positions, owner, owned, neighbours, part)
                 outputs = self.forward(stacked[0], stacked[1], stacked[2], stacked[3], stacked[4], charge, multiplicity)
-                more, push = self.symmetry.unstack(outputs[0], outputs[1], turns, shares)
+                more, push = self.symmetry.unstack(outputs[0], outputs[1], part, shares)
             else:
                 more, push = self.average_of_molecule(
-                    species, positions, owned, neighbours, charge, multiplicity, turns, shares
+                    species, positions, owned, neighbours, charge, multiplicity, part, shares
                 )
             energies = energies + more
             forces = forces + push
@@ -144,7 +144,7 @@ class EngineModel(nn.Module):
         rotations: Tensor,
         weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Weighted sum over the turned copies of an isolated molecule, all in one batch."""
+        """Weighted sum over the rotated copies of an isolated molecule, all in one batch."""
         self.check_isolated(species, positions, neighbours)
         copies = rotations.shape[0]
         rows = torch.matmul(positions.detach(), rotations.transpose(1, 2)).requires_grad_(self.conservative)
@@ -157,7 +157,7 @@ class EngineModel(nn.Module):
             forces = -gradient
         else:
             forces = torch.where(owned[:, None], self.model.direct_forces(embedding), torch.zeros_like(rows))
-        return weights @ energies.detach(), turned_back(forces.detach(), rotations, weights)
+        return weights @ energies.detach(), rotated_back(forces.detach(), rotations, weights)
 
     def check_isolated(self, species: Tensor, rows: Tensor, neighbours: Tensor) -> None:
         """Raise RuntimeError unless there are no images and no neighbours."""

@@ -36,7 +36,7 @@ REPULSIVE_NETWORK_VERSION = 2
 
 
 def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", device: str = "cpu") -> Metadata:
-    """What the exported file says of itself."""
+    """The metadata of the exported file."""
     made_with = {"torch": torch.__version__, "transip-md": transip_md.__version__}
     if form == "aoti":
         made_with |= {"device": device, "cpu_capability": cpu_capability()}
@@ -73,7 +73,7 @@ def script(model: nn.Module, metadata: Metadata, path: Path | str, reference: st
 
     Args:
         model: a module with the forward of `EngineModel`.
-        metadata: what the file shall say of itself.
+        metadata: of the file.
         path: file to write.
         reference: from `reference_of`; None: the file brings none.
 
@@ -137,11 +137,11 @@ def _write_and_check(
 ) -> Metadata:
     """Write a model file, read it back and compare it with the eager model; see `export`."""
     if form == "aoti":
-        place = choose_device(device)
-        compile_model(eager.to(place), tuple(one.to(place) for one in example), metadata, partial, reference)
+        where = choose_device(device)
+        compile_model(eager.to(where), tuple(one.to(where) for one in example), metadata, partial, reference)
     else:
         metadata = script(eager, metadata, partial, reference)
-    if form == "aoti" and place.type == "cuda":
+    if form == "aoti" and where.type == "cuda":
         check_loading(partial, device)
     # TorchScript is for every device; the eager model is where the checkpoint's weights are.
     compare_with_eager(eager, ExportedModel(partial, device=device if form == "aoti" else "cpu"))

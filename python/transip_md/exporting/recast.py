@@ -63,7 +63,7 @@ def file_of_dtype(model: Path, dtype: str, folder: Path) -> Path:
 
 
 def _network(exported: ExportedModel) -> Network | None:
-    """What native kernels go by; files of format 1 do not say it, but the classes of their TorchScript do."""
+    """What native kernels go by; files of format 1 do not name it, but the classes of their TorchScript do."""
     metadata, module = exported.metadata, exported.scripted
     if metadata.format == FORMAT:
         return metadata.network

@@ -26,12 +26,12 @@ class Imported:
     """What an import did.
 
     Attributes:
-        place: keys that led to the state dict in the source.
+        state_dict: keys that led to the state dict in the source.
         weights: number of tensors of the model, all compared with the file that was written.
         rounded: weights that lost digits, each with the largest change of a number.
     """
 
-    place: str
+    state_dict: str
     weights: int
     rounded: dict[str, float]
 
@@ -59,7 +59,7 @@ class _Assembly:
     problems: list[str] = field(default_factory=list)
 
     def put(self, name: str, origin: str, make: Callable[[], tuple[Tensor, torch.dtype]]) -> None:
-        """Give the weight `name` the tensor that `make` returns, which says what dtype its digits came in."""
+        """Give the weight `name` the tensor that `make` returns, with the dtype that its digits came in."""
         self.claimed.add(name)
         wanted = self.wanted[name]
         try:
@@ -184,7 +184,7 @@ def _fill(fill: Fill, number: int, assembly: _Assembly) -> None:
         if name in assembly.claimed:
             assembly.problems.append(f"{name}: fill {number} gives it values, and so does another line of the table")
         elif fill.from_config and name not in assembly.buffers:
-            assembly.problems.append(f"{name}: fill {number} says from_config, but it is a trained weight")
+            assembly.problems.append(f"{name}: fill {number} has from_config, but it is a trained weight")
         else:
             assembly.put(name, f"fill {number}", partial(_filling, fill, assembly.wanted[name]))
 
@@ -219,27 +219,27 @@ def import_checkpoint(source: ForeignFile, table: Table, config: ModelConfig, ou
         UsageError: the table does not account for every key of the source and every weight of the model.
         CheckFailedError: the file that was written holds other weights; it is removed.
     """
-    place = source.place(table.weights_at)
+    state_dict = source.state_dict(table.weights_at)
     model = TransIP(config)
     try:
-        weights, rounded = assemble(place.entries, table, model)
+        weights, rounded = assemble(state_dict.entries, table, model)
     except UsageError as error:
         raise UsageError(
-            f"{source.name}, state dict {place}, does not become a model by this table. {error}\n"
+            f"{source.name}, state dict {state_dict}, does not become a model by this table. {error}\n"
             "See keys, shapes and dtypes with `transip-md import SOURCE --list`; how to write a table: docs/import.md."
         ) from error
     model.load_state_dict(weights)
     origin = {
         "source": source.name,
         "sha256": source.sha256,
-        "weights_at": list(place.path),
+        "weights_at": list(state_dict.path),
         "table": table.record(),
         "rounded": rounded,
         "imported_with": f"transip-md {transip_md.__version__}",
     }
     save_checkpoint(output, model, {**table.training.model_dump(), "imported": origin})
     _compare(output, weights)
-    return Imported(str(place), len(weights), rounded)
+    return Imported(str(state_dict), len(weights), rounded)
 
 
 def _compare(output: Path, weights: dict[str, Tensor]) -> None:

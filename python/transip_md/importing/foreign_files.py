@@ -33,7 +33,7 @@ SUFFIXES = (".pt", ".ckpt", ".pth", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
-class Place:
+class FoundStateDict:
     """Where a state dict lies in a file.
 
     Attributes:
@@ -62,11 +62,11 @@ class ForeignFile:
     sha256: str
     content: Any
 
-    def places(self) -> list[Place]:
+    def state_dicts(self) -> list[FoundStateDict]:
         """Every state dict under the names of ``WRAPPERS``, or if there is none, anywhere; innermost ones only."""
-        return _places(self.content, (), WRAPPERS) or _places(self.content, (), None)
+        return _state_dicts(self.content, (), WRAPPERS) or _state_dicts(self.content, (), None)
 
-    def place(self, path: list[str] | None) -> Place:
+    def state_dict(self, path: list[str] | None) -> FoundStateDict:
         """The state dict to import.
 
         Args:
@@ -77,20 +77,20 @@ class ForeignFile:
         """
         if path is not None:
             return self._place_at(path)
-        places = self.places()
-        if not places:
+        state_dicts = self.state_dicts()
+        if not state_dicts:
             raise UsageError(
                 f"{self.name} holds no state dict: no mapping from names to tensors, at any depth. "
                 f"At its top lies {_describe(self.content)}."
             )
-        if len(places) > 1:
+        if len(state_dicts) > 1:
             raise UsageError(
-                f"{self.name} has {len(places)} state dicts: {', '.join(str(place) for place in places)}. "
-                f"Choose one in the table, for example `weights_at: {places[0]}`."
+                f"{self.name} has {len(state_dicts)} state dicts: {', '.join(map(str, state_dicts))}. "
+                f"Choose one in the table, for example `weights_at: {state_dicts[0]}`."
             )
-        return places[0]
+        return state_dicts[0]
 
-    def _place_at(self, path: list[str]) -> Place:
+    def _place_at(self, path: list[str]) -> FoundStateDict:
         content = self.content
         for depth, key in enumerate(path):
             if not isinstance(content, Mapping) or key not in content:
@@ -101,7 +101,7 @@ class ForeignFile:
             content = content[key]
         if not _has_tensors(content):
             raise UsageError(f"{self.name}: at weights_at {path} lies no state dict but {_describe(content)}.")
-        return Place(tuple(path), content)
+        return FoundStateDict(tuple(path), content)
 
 
 def _has_tensors(content: Any) -> bool:
@@ -112,15 +112,15 @@ def _is_named(content: Any) -> bool:
     return isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
 
 
-def _places(content: Any, path: tuple[str, ...], names: tuple[str, ...] | None) -> list[Place]:
+def _state_dicts(content: Any, path: tuple[str, ...], names: tuple[str, ...] | None) -> list[FoundStateDict]:
     if not _is_named(content):
         return []
     names_here = content if names is None else [name for name in names if name in content]
     # A wrapper may hold tensors of its own (a step counter, a decay) beside the state dict: the innermost one counts.
-    inside = [place for name in names_here for place in _places(content[name], (*path, name), names)]
+    inside = [state_dict for name in names_here for state_dict in _state_dicts(content[name], (*path, name), names)]
     if inside:
         return inside
-    return [Place(path, content)] if _has_tensors(content) else []
+    return [FoundStateDict(path, content)] if _has_tensors(content) else []
 
 
 def _describe(content: Any) -> str:

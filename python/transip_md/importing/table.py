@@ -1,4 +1,4 @@
-"""The table that says which key of a foreign state dict becomes which weight; see ``docs/import.md``."""
+"""The table of which key of a foreign state dict becomes which weight; see ``docs/import.md``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 from transip_md.common.errors import EnvironmentFaultError, UsageError, validation_message
 from transip_md.model.config import ModelConfig
 
-#: Group of a rule's regular expression that tells apart the keys that are concatenated.
+#: Group of a rule's regular expression that distinguishes the keys that are concatenated.
 PART = "part"
 
-Said = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Concatenate(BaseModel):
@@ -49,7 +49,7 @@ class Rule(BaseModel):
     concatenate: Concatenate | None = None
     reshape: bool = Field(False, description="same numbers in the same order, in the shape of our weight")
     ignore: bool = Field(False, description="the model does not need these keys")
-    reason: Said | None = Field(None, description="why they may be ignored")
+    reason: Text | None = Field(None, description="why they may be ignored")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -79,7 +79,7 @@ class Fill(BaseModel):
     weights: str = Field(description="regular expression for names of our weights")
     value: FiniteFloat | tuple[FiniteFloat, ...] | None = Field(None, description="one number for all, or one for each")
     from_config: bool = Field(False, description="what the configuration alone decides; no trained weight")
-    reason: Said
+    reason: Text
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -90,14 +90,14 @@ class Fill(BaseModel):
 
 
 class Training(BaseModel):
-    """What is to be said of the model in every file made from it."""
+    """What every file made from the model states of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Said
-    level_of_theory: Said
-    licence: Said
-    description: Said
+    data: Text
+    level_of_theory: Text
+    licence: Text
+    description: Text
 
 
 class Table(BaseModel):

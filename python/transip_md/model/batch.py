@@ -67,7 +67,7 @@ class Batch:
         raise NotImplementedError
 
     def rotated(self, rotations: Tensor) -> Self:
-        """The batch with each structure turned by its own rotation matrix, float64 [B, 3, 3]; cells turn along."""
+        """The batch with each structure rotated by its own rotation matrix, float64 [B, 3, 3]; cells rotate along."""
         raise NotImplementedError
 
     def with_view(self, other: Self) -> Self:

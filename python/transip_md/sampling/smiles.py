@@ -62,7 +62,7 @@ def _parse(smiles: str) -> Any:
         return Chem.AddHs(molecule)
 
 
-def _place(molecule: Any, smiles: str, seed: int) -> None:
+def _embed_conformer(molecule: Any, smiles: str, seed: int) -> None:
     """Give an RDKit molecule positions: distance geometry, then a force field that has parameters for it, if any."""
     from rdkit import rdBase
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
@@ -98,7 +98,7 @@ def embed(smiles: str, seed: int) -> ase.Atoms:
     """
     _require_rdkit()
     molecule = _parse(smiles)
-    _place(molecule, smiles, seed)
+    _embed_conformer(molecule, smiles, seed)
     return _as_atoms(molecule)
 
 
@@ -125,7 +125,7 @@ def conformers(smiles: str, seed: int, most: int) -> list[ase.Atoms]:
     for number in range(CONFORMER_TRIES * most if most > 1 else 1):
         molecule = _parse(smiles)
         try:
-            _place(molecule, smiles, seed + number)
+            _embed_conformer(molecule, smiles, seed + number)
         except UsageError:
             if kept:
                 continue
@@ -173,7 +173,7 @@ def _as_atoms(molecule: Any) -> ase.Atoms:
 
 
 def _file_name(text: str) -> str:
-    """A name, or a SMILES in place of one, as it can stand in the name of a file."""
+    """A name, or a SMILES instead of one, as it can stand in the name of a file."""
     return re.sub(r"[^\w.+=-]+", "_", text).strip("._")
 
 
@@ -256,7 +256,7 @@ def write_structures(entries: Iterable[SmilesEntry], folder: Path, seed: int, mo
             if path.exists() and path.read_text() != text:
                 raise UsageError(
                     f"{path} exists and is not {entry.smiles!r} as embedded with seed {seed} by this RDKit. Remove it, "
-                    f"choose another output folder, or go on from that file: `transip-md sample {path}`."
+                    f"choose another output folder, or continue from that file: `transip-md sample {path}`."
                 )
     make_folder(folder)
     for path, text in texts.items():

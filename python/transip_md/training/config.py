@@ -24,7 +24,7 @@ class Strict(BaseModel):
 
 
 class DataConfig(Strict):
-    """Which files to train and test on, and what is to be said of them in the model file."""
+    """Which files to train and test on, and what the model file states of them."""
 
     train: list[Path] = Field(
         min_length=1,
@@ -35,8 +35,8 @@ class DataConfig(Strict):
         500, ge=1, description="frames of the training data, drawn by the seed, kept to watch progress"
     )
     frames: int | None = Field(None, ge=1, description="train on so many frames, drawn by the seed; null: on all")
-    charge: int = Field(0, description="total charge, e, of frames that do not say theirs")
-    multiplicity: int = Field(1, ge=1, description="spin multiplicity of frames that do not say theirs")
+    charge: int = Field(0, description="total charge, e, of frames that do not give theirs")
+    multiplicity: int = Field(1, ge=1, description="spin multiplicity of frames that do not give theirs")
     references: dict[str, float] | None = Field(
         None, description="energy of each element, eV; null: fitted to the training data"
     )
@@ -70,7 +70,7 @@ class ObjectiveConfig(Strict):
 
     energy_weight: float = Field(1.0, ge=0, description="weight of |dE| / N, eV")
     force_weight: float = Field(10.0, ge=0, description="weight of the mean |dF| per atom, eV/Angstrom")
-    rotations: bool = Field(True, description="turn every structure at random, uniformly on SO(3)")
+    rotations: bool = Field(True, description="rotate every structure at random, uniformly on SO(3)")
     consistency: float = Field(
         0.0,
         ge=0,
@@ -163,8 +163,8 @@ class TrainConfig(Strict):
         """Shape of the network.
 
         Args:
-            species: atomic numbers, unless `model.species` says otherwise.
-            charge: smallest and largest total charge in the data, unless `model.charge` says otherwise.
+            species: atomic numbers, unless `model.species` states otherwise.
+            charge: smallest and largest total charge in the data, unless `model.charge` states otherwise.
             multiplicity: the same of the spin multiplicity.
 
         Raises:
@@ -179,6 +179,25 @@ class TrainConfig(Strict):
             return ModelConfig.model_validate({**fields, "species": self.model_species() or species})
         except pydantic.ValidationError as error:
             raise UsageError(f"model: {validation_message(error)}.") from error
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a recipe, as editors take it to check and complete YAML.
+
+    `model` has the fields of the network and its preset; the network's species may be symbols of elements, too.
+    """
+    schema = TrainConfig.model_json_schema()
+    network = ModelConfig.model_json_schema()
+    fields = dict(network["properties"])
+    fields["species"] = {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}
+    fields["preset"] = {"enum": sorted(PRESETS), "default": "nano", "description": "sizes by name"}
+    schema["properties"]["model"] = {
+        "type": "object",
+        "properties": fields,
+        "additionalProperties": False,
+        "description": TrainConfig.model_fields["model"].description,
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "transip-md train"}
 
 
 def atomic_number(element: str | int) -> int:

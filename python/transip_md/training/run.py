@@ -25,7 +25,7 @@ from transip_md.model.checkpoint import load_named, save_checkpoint
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
 from transip_md.training.batches import Collate, EndlessBatches, by_atoms
-from transip_md.training.callbacks import GracefulEnd, Progress, State, Tell, check_recipe
+from transip_md.training.callbacks import GracefulEnd, Progress, ReportProgress, State, check_recipe
 from transip_md.training.config import TrainConfig, atomic_number
 from transip_md.training.evaluation import EVALUATION_ATOMS, Report, measure_errors
 from transip_md.training.module import LOG_EVERY, TrainingModule
@@ -36,7 +36,7 @@ class ResumableLoader(DataLoader):
     """A loader whose sampler starts where the run stopped: nothing is left to restore."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the sampler knows its place from the number of steps."""
+        """Nothing: the sampler knows its position from the number of steps."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ class ResumableLoader(DataLoader):
 
 
 class TrainingRun:
-    """One training run with its state on disk: interrupted and started again, it goes on where it was saved.
+    """One training run with its state on disk: interrupted and started again, it resumes where it was saved.
 
     Attributes:
         step: steps that a saved state has behind it.
@@ -245,7 +245,7 @@ class TrainingRun:
         config = self.config
         state = State(self.state_file, self.recipe, config.report_every)
         end = GracefulEnd(state)
-        callbacks: list[pl.Callback] = [state, Tell(state, report, advanced), end]
+        callbacks: list[pl.Callback] = [state, ReportProgress(state, report, advanced), end]
         if config.patience is not None:
             callbacks.append(EarlyStopping("val/force_mae", patience=config.patience))
         largest = int(self.frames.atom_counts()[self.validation_rows].max())
@@ -290,7 +290,7 @@ class TrainingRun:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning from printing hints: what users need to know is said by the command."""
+    """Keep Lightning from printing hints: the command reports what users need to know."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

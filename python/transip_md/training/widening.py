@@ -49,8 +49,8 @@ def widened(model: TransIP, shape: ModelConfig) -> TransIP:
     """A model of a wider shape that gives the energies of the first wherever that one knew elements and state.
 
     Only a repulsion changes them. A new element starts from the embedding of the known one that is most like it by its
-    place in the periodic table, a new charge or multiplicity from that of the nearest known; reference energies of new
-    elements are zero until they are fitted.
+    position in the periodic table, a new charge or multiplicity from that of the nearest known; reference energies of
+    new elements are zero until they are fitted.
 
     Args:
         model: trained.
@@ -111,7 +111,7 @@ def _period(z: int) -> int:
 
 
 def _groups_apart(one: int, other: int) -> int:
-    """Difference of the places in their rows, counted from the start or the end, whichever is less."""
+    """Difference of the positions in their rows, counted from the start or the end, whichever is less."""
 
     def from_start(z: int) -> int:
         return z - ([0, *_NOBLE_GASES][_period(z)])

@@ -7,7 +7,7 @@ from typing import Any
 
 from transip_md.validation.findings import VERDICTS, Validation
 
-#: Numbers that the one-line summary tells, with their names there.
+#: Numbers in the one-line summary, with their names there.
 HEADLINES = {
     "forces.error": "force error",
     "rotation.force": "rotation error of forces",

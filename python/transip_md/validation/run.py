@@ -25,7 +25,7 @@ from transip_md.validation.registry import Check
 from transip_md.validation.subject import Subject
 from transip_md.validation.thresholds import thresholds
 
-#: Told before each check: title, structure, checks done, checks in all.
+#: Called before each check with title, structure, checks done, checks in all.
 ValidationProgress = Callable[[str, str, int, int], None]
 
 
@@ -51,7 +51,7 @@ def read_subjects(
     request = SymmetryRequest.parse(symmetry)
     if request.mode == "random":
         raise UsageError(
-            "symmetry random turns anew at every evaluation: nothing can be compared with anything. Type --symmetry "
+            "symmetry random rotates anew at every evaluation: nothing can be compared with anything. Type --symmetry "
             f'none, frame or "average N", got {symmetry!r}.'
         )
     exported = ExportedModel(model, device)
@@ -101,7 +101,7 @@ def validate(
         checkpoint: that the file was made from; only for what T explains of the latent embedding.
         seed: of everything random.
         symmetry: "none", "average N" or "frame": what every evaluation goes through.
-        progress: told before each check.
+        progress: called before each check.
 
     Raises:
         UsageError: a file or name that cannot be used.

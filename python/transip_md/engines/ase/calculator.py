@@ -29,7 +29,7 @@ class TransIPCalculator(Calculator):
         >>> atoms.get_potential_energy()
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
         "energy",
         "free_energy",
         "energies",
@@ -59,7 +59,7 @@ class TransIPCalculator(Calculator):
             kernels: "native": the project's own kernels, on the CPU (`transip-md build library`). "torch": TorchScript.
                 "auto": the kernels where they are built and know the network.
             threads: CPU threads of one evaluation by the kernels; the numbers do not depend on it. 0: what
-                OMP_NUM_THREADS says, or all cores; small molecules stay on one.
+                OMP_NUM_THREADS, or all cores; small molecules stay on one.
             charge: total charge, e; None: what each structure states, or 0. See docs/conventions.md.
             multiplicity: spin multiplicity; None: what each structure states, or 1.
             symmetry: "none", "average N", "average N inversion", "frame", or "random SEED" for runs with a thermostat;
@@ -100,11 +100,11 @@ class TransIPCalculator(Calculator):
 
     def _state(self, atoms: ase.Atoms) -> ElectronicState:
         """Charge and multiplicity of a structure. Raises UsageError: the model does not know them."""
-        said = statement_of(atoms)
-        if said != self._statement:
+        stated = statement_of(atoms)
+        if stated != self._statement:
             where = f"The structure {atoms.get_chemical_formula()}"
             self._read = state_of(atoms, where, charge=self.charge, multiplicity=self.multiplicity)
-            self._statement = said
+            self._statement = stated
         self.exported.metadata.check_charge(*self._read)
         return self._read
 
@@ -142,6 +142,7 @@ class TransIPCalculator(Calculator):
         properties = properties or ["energy"]
         super().calculate(atoms, properties, system_changes)
         atoms = self.atoms
+        assert atoms is not None
         if self._symmetrised is None:
             self.reference = atoms.positions.copy() if self.reference is None else self.reference
             self._symmetrised = self.exported.with_symmetry(self.symmetry, atoms.numbers.copy(), self.reference)

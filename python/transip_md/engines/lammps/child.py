@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-#: Seconds between looks at a running program, and that it gets to end when it is told to.
+#: Seconds between looks at a running program, and that it gets to end when it is asked to.
 POLL, GRACE = 0.2, 5.0
 
 

@@ -23,7 +23,7 @@ from transip_md.plugins.build import find_tool
 from transip_md.plugins.kinds import KINDS, plugin_library
 from transip_md.symmetry.request import SymmetryRequest
 
-#: Room around the molecule; the box is shrink-wrapped, so that it says nothing about the physics.
+#: Room around the molecule; the box is shrink-wrapped, so that it has no influence on the physics.
 PADDING = 10.0
 THERMO = "thermo_style custom step time pe ke etotal temp"
 
@@ -69,13 +69,13 @@ BATH, MOMENTUM, ANGULAR = 6, slice(7, 10), slice(10, 13)
 
 
 def is_rectangular(atoms: ase.Atoms) -> bool:
-    """True if the cell vectors lie along x, y and z, so that LAMMPS need not turn the box."""
+    """True if the cell vectors lie along x, y and z, so that LAMMPS need not rotate the box."""
     cell = atoms.cell.array
     return bool((cell == np.diag(np.diag(cell))).all() and (np.diag(cell) >= 0).all())
 
 
-def _is_turned(atoms: ase.Atoms) -> bool:
-    """Whether LAMMPS turns the box, and tells forces and places in the given one when asked to."""
+def _is_rotated(atoms: ase.Atoms) -> bool:
+    """Whether LAMMPS rotates the box, and gives forces and positions in the given one when asked to."""
     return bool(atoms.pbc.any()) and not is_rectangular(atoms)
 
 
@@ -85,12 +85,12 @@ def boundary_of(atoms: ase.Atoms) -> str:
 
 
 def _box(atoms: ase.Atoms) -> list[str]:
-    """Lines of a data file that say what the box is."""
+    """Lines of a data file that define the box."""
     if atoms.pbc.any() and not is_rectangular(atoms):
         if not atoms.pbc.all():
             raise UsageError(
                 f"LAMMPS takes cells that are not rectangular only if they are periodic in all directions; got pbc "
-                f"{atoms.pbc.tolist()}. Turn the structure so that its cell lies along x, y, z."
+                f"{atoms.pbc.tolist()}. Rotate the structure so that its cell lies along x, y, z."
             )
         names = zip(atoms.cell.array, ("avec", "bvec", "cvec"), strict=True)
         return [f"{x:.17g} {y:.17g} {z:.17g} {name}" for (x, y, z), name in names] + ["0 0 0 abc origin"]
@@ -231,7 +231,7 @@ class LammpsEngine:
         )
 
     def _run(self, deck: Path, log: Path, progress: ProgressCallback | None = None, *, append: bool = False) -> None:
-        # A deck that goes on appends to its log by itself.
+        # A deck that resumes appends to its log by itself.
         command = [str(find_tool("lmp")), "-in", deck.name, "-log", "none" if append else log.name, "-screen", "none"]
         # The entry point gives the plugin's folder anew; an inherited one would load a second copy.
         environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
@@ -245,14 +245,14 @@ class LammpsEngine:
 
         with screen.open("w") as output:
             status = run_child(command, deck.parent, environment, output, look)
-        said = screen.read_text(errors="replace").strip()
+        output = screen.read_text(errors="replace").strip()
         screen.unlink()
         if status:
             text = log.read_text(errors="replace") if log.exists() else ""
             errors = [line for line in text.splitlines() if line.startswith("ERROR")]
             raise TransIPError(
                 f"LAMMPS stopped with exit {status} (deck {deck}, log {log}):\n"
-                + "\n".join(errors or [said or "no message"])
+                + "\n".join(errors or [output or "no message"])
             )
 
     def single_point(self, job: Job) -> SinglePoint:
@@ -262,7 +262,7 @@ class LammpsEngine:
         data, deck, log = folder / "point.data", folder / "in.point", folder / "point.log"
         dump = folder / "point.dump"
         symbols = write_data(data, job.atoms)
-        general = " triclinic/general yes" if _is_turned(job.atoms) else ""
+        general = " triclinic/general yes" if _is_rotated(job.atoms) else ""
         deck.write_text(
             self._deck(job, symbols, f"read_data     {data.name}", deck, "energy and forces of one structure")
             + SINGLE_POINT_DECK.format(dump=dump.name, general=general)
@@ -298,7 +298,7 @@ class LammpsEngine:
                 timestep=dynamics.timestep / 1000.0,
                 ensemble=ensemble,
                 steps=dynamics.steps,
-                output=output_lines(dynamics, name, append=restart is not None, turned=_is_turned(job.atoms)),
+                output=output_lines(dynamics, name, append=restart is not None, rotated=_is_rotated(job.atoms)),
             )
         )
         self._run(deck, log, progress, append=restart is not None)

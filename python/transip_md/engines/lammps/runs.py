@@ -1,4 +1,4 @@
-"""What a LAMMPS run leaves on disk beside its log: frames, and restart files from which it goes on."""
+"""What a LAMMPS run leaves on disk beside its log: frames, and restart files from which it resumes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from transip_md.engines.base import Dynamics
 DUMP_HEADER = 9
 
 
-def output_lines(dynamics: Dynamics, name: str, *, append: bool, turned: bool) -> str:
+def output_lines(dynamics: Dynamics, name: str, *, append: bool, rotated: bool) -> str:
     """Lines of a deck that write unwrapped positions and restart files, as far as the run wants them.
 
     Args:
         dynamics: what is run.
         name: of the files.
-        append: the run goes on: frames are added.
-        turned: LAMMPS turns the box; frames are wanted in the given one.
+        append: the run resumes: frames are added.
+        rotated: LAMMPS rotates the box; frames are wanted in the given one.
     """
     lines = ""
-    general = " triclinic/general yes" if turned else ""
+    general = " triclinic/general yes" if rotated else ""
     if dynamics.frames_every:
         lines += f"dump          1 all custom {dynamics.frames_every * dynamics.every} {name}.dump id xu yu zu\n"
         lines += f"dump_modify   1 sort id format float %.9g{general}{' append yes' if append else ''}\n"

@@ -57,7 +57,7 @@ def _box_vectors(atoms: ase.Atoms) -> np.ndarray:
         raise UsageError(
             "OpenMM takes structures that are periodic in all directions, in a cell in its reduced form (a along x, b "
             "in the xy plane, the other vectors' components at most half of the diagonal); got pbc "
-            f"{atoms.pbc.tolist()} and cell {cell.tolist()}. Turn it by "
+            f"{atoms.pbc.tolist()} and cell {cell.tolist()}. Rotate it by "
             "`atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)`."
         )
     return cell / units.ANGSTROM_PER_NM

@@ -20,7 +20,7 @@ from transip_md.engines.openmm.request import (
     reference_places,
 )
 from transip_md.evaluators.choose import has_native_kernels
-from transip_md.modelfile.certificate import tell_certificate
+from transip_md.modelfile.certificate import print_certificate
 from transip_md.modelfile.metadata import NOT_CONSERVATIVE, read_metadata
 from transip_md.symmetry.request import SymmetryRequest
 
@@ -71,7 +71,7 @@ def create_force(
         device: "auto", "cpu", "cuda" or "cuda:N": where the model runs, whatever OpenMM's platform is; TorchForce
             takes "auto" only and runs where the platform does.
         threads: CPU threads of one evaluation. None: of native kernels as many as OpenMM's CPU platform takes (all
-            cores, or what the environment variable OPENMM_CPU_THREADS says; small molecules stay on one), of torch one.
+            cores, or the environment variable OPENMM_CPU_THREADS; small molecules stay on one), of torch one.
             0 leaves torch its own setting; torch's number is the whole process's.
         periodic: let particles see each other through the Context's periodic box, rectangular or triclinic; models
             with a cutoff only. None: if the model has a cutoff and the topology has a box.
@@ -97,7 +97,7 @@ def create_force(
     check_integers(threads=threads, charge=charge, multiplicity=multiplicity)
     metadata.check_charge(charge, multiplicity)
     check_device(device)
-    tell_certificate(metadata, model)
+    print_certificate(metadata, model)
     if not metadata.conservative:
         warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
     chosen, numbers = particles_and_numbers(topology_or_numbers, particles)
@@ -105,7 +105,8 @@ def create_force(
     wanted = SymmetryRequest.parse(symmetry)
     wanted.check_offered(metadata.symmetry, model)
     all_to_all = metadata.cutoff is None
-    boxed = hasattr(topology_or_numbers, "atoms") and topology_or_numbers.getPeriodicBoxVectors() is not None
+    box_of = getattr(topology_or_numbers, "getPeriodicBoxVectors", None)
+    boxed = box_of is not None and box_of() is not None
     if periodic is None:
         periodic = boxed and not all_to_all
     if periodic and all_to_all:

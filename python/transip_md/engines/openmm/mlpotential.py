@@ -79,7 +79,7 @@ class TransIPPotential(MLPotentialImpl):
             system.addForce(one)
 
     def _bonds_without_energy(self, topology: openmm.app.Topology, particles: list[int] | None) -> openmm.Force:
-        """Says what TransIPForce says by itself: which particles a barostat must move as a whole."""
+        """States what TransIPForce states by itself: which particles a barostat must move as a whole."""
         chosen = range(topology.getNumAtoms()) if particles is None else particles
         bonds = openmm.CustomBondForce("0")
         bonds.setName("TransIPBonds")

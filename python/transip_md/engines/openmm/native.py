@@ -51,12 +51,12 @@ def make_force(request: ForceRequest) -> openmm.Force:
     pairs = zip(request.particles, request.numbers, strict=True)
     particles = "".join(f'<Particle index="{index}" atomicNumber="{number}"/>' for index, number in pairs)
     bonds = "".join(f'<Bond first="{first}" second="{second}"/>' for first, second in request.bonds)
-    places = "".join(f'<Place x="{x!r}" y="{y!r}" z="{z!r}"/>' for x, y, z in request.reference)
+    positions = "".join(f'<Place x="{x!r}" y="{y!r}" z="{z!r}"/>' for x, y, z in request.reference)
     version = 1 if request.symmetry.mode == "none" else 2
     return openmm.XmlSerializer.deserialize(
         f'<Force type="TransIPForce" version="{version}" symmetry="{request.symmetry.text}" '
         f'file={quoteattr(str(request.model))} sha256="{request.sha256()}" '
         f'charge="{request.charge}" multiplicity="{request.multiplicity}" device={quoteattr(request.device)} '
         f'threads="{request.threads}" periodic="{request.periodic:d}"><Particles>{particles}</Particles>'
-        f"<Bonds>{bonds}</Bonds><Reference>{places}</Reference></Force>"
+        f"<Bonds>{bonds}</Bonds><Reference>{positions}</Reference></Force>"
     )

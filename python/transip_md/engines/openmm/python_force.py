@@ -75,8 +75,8 @@ class Computation:
 
             file = find_model(Path(self.path), self.sha256)
             model = load_evaluator(file, device=self.device, threads=self.threads)
-            places = np.array(self.reference).reshape(-1, 3) * units.ANGSTROM_PER_NM
-            self._model = model.with_symmetry(self.symmetry, np.array(self.numbers), places)
+            reference = np.array(self.reference).reshape(-1, 3) * units.ANGSTROM_PER_NM
+            self._model = model.with_symmetry(self.symmetry, np.array(self.numbers), reference)
         return self._model
 
     def __call__(self, state: openmm.State) -> tuple[float, np.ndarray]:

@@ -28,10 +28,10 @@ class ForceRequest:
 
     Attributes:
         model: the model file, an absolute path.
-        metadata: what it says of itself.
+        metadata: of the file.
         particles: indices in the System of the particles that the model describes.
         numbers: their atomic numbers.
-        everything: they are all particles that the caller told of.
+        everything: they are all particles that the caller named.
         bonds: pairs of indices in the System of particles that belong to one molecule.
         charge: total charge, e.
         multiplicity: spin multiplicity.
@@ -40,7 +40,7 @@ class ForceRequest:
         periodic: the particles see each other through the periodic box.
         among_images: they are a molecule among others in a periodic box, whose images the model does not see.
         symmetry: what is asked of the model's symmetry.
-        reference: places of the particles in the structure that the frame superposes on, nm; empty without a frame.
+        reference: positions of the particles in the structure that the frame superposes on, nm; empty without a frame.
     """
 
     model: Path
@@ -176,10 +176,10 @@ def reference_places(
         from openmm.unit import nanometer
 
         reference = reference.value_in_unit(nanometer)
-    places = np.array(reference, dtype=np.float64)
-    if places.shape != (count, 3):
-        raise UsageError(f"reference must be the positions of all {count} particles, got {list(places.shape)}.")
-    return tuple((float(x), float(y), float(z)) for x, y, z in places[list(chosen)])
+    positions = np.array(reference, dtype=np.float64)
+    if positions.shape != (count, 3):
+        raise UsageError(f"reference must be the positions of all {count} particles, got {list(positions.shape)}.")
+    return tuple((float(x), float(y), float(z)) for x, y, z in positions[list(chosen)])
 
 
 def check_device(device: str) -> None:

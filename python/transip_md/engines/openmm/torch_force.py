@@ -115,14 +115,14 @@ class OpenMMModule(nn.Module):
         self.angstrom = units.ANGSTROM_PER_NM
         self.averages = request.symmetry.mode == "average"
         self.frames = request.symmetry.mode == "frame"
-        turns = [torch.empty(0), torch.empty(0)]
+        tables = [torch.empty(0), torch.empty(0)]
         if self.averages:
-            turns = model.symmetry.rotation_set(request.symmetry.count, request.symmetry.inversion)
+            tables = model.symmetry.rotation_set(request.symmetry.count, request.symmetry.inversion)
         elif self.frames:
-            places = self.angstrom * torch.tensor(request.reference, dtype=torch.float64)
-            turns = model.symmetry.make_frame(torch.tensor(request.numbers), places)
-        self.register_buffer("first_turn", turns[0])
-        self.register_buffer("second_turn", turns[1])
+            reference = self.angstrom * torch.tensor(request.reference, dtype=torch.float64)
+            tables = model.symmetry.make_frame(torch.tensor(request.numbers), reference)
+        self.register_buffer("first_table", tables[0])
+        self.register_buffer("second_table", tables[1])
         self.register_buffer("species", torch.tensor(request.numbers))
         self.register_buffer("particles", torch.tensor(request.particles))
         self.register_buffer("owned", torch.ones(len(request.numbers), dtype=torch.bool))
@@ -143,7 +143,12 @@ class OpenMMModule(nn.Module):
                 check_whole(rows, box)
         if self.local:
             rows, owner, neighbours = slots_within(rows, owner, tokens, self.cutoff)
-        charge, multiplicity, first, second = self.charge, self.multiplicity, self.first_turn, self.second_turn
+        charge, multiplicity, first, second = (
+            self.charge,
+            self.multiplicity,
+            self.first_table,
+            self.second_table,
+        )
         if self.averages:
             energies, on_rows = self.model.forward_average(
                 self.species, rows, owner, self.owned, neighbours, charge, multiplicity, first, second

@@ -1,4 +1,4 @@
-"""Is a molecule among others in a periodic box in one piece? Models that attend all-to-all take places as they are."""
+"""A check that a molecule in a periodic box is in one piece, for models that attend all-to-all."""
 
 from __future__ import annotations
 
