@@ -24,7 +24,7 @@ SHORTER = {
         "--dt 0.5 --time 2": "--dt 0.5 --time 0.2 --threshold 100",
     },
     "water_two_ranks": {
-        "run           10000": "run 100",
+        "run           10000": "run 500",
         "custom 100": "custom 50",
         "--out judged": "--out judged --threshold 1e4",
     },
