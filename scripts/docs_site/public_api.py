@@ -11,7 +11,7 @@ Angstrom, amu, fs, e ([conventions](../conventions.md)).
 #: Public objects by heading: the module, its public members (all if there are none).
 PUBLIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Models", "transip_md", ("load_model", "pretrained", "export", "validate", "run_dynamics")),
-    ("Evaluation", "transip_md.evaluators.evaluation", ("Model",)),
+    ("Evaluation", "transip_md.evaluators.evaluation", ("Model", "Evaluation")),
     ("Export", "transip_md.exporting.export", ("export",)),
     ("Metadata of a model file", "transip_md.modelfile.metadata", ("Metadata",)),
     ("ASE", "transip_md.engines.ase", ("TransIPCalculator",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -114,6 +115,24 @@ def test_public_names_exist(pages):
             assert hasattr(importlib.import_module(module), member)
         else:
             assert hasattr(importlib.import_module(module), member), name
+
+
+def test_public_docstrings_name_every_parameter(pages):
+    """A public function, or class by its initialiser or attributes, explains each of its parameters."""
+    for name in re.findall(r"^::: ([\w.]+)$", pages["python.md"], flags=re.MULTILINE):
+        module, _, member = name.rpartition(".")
+        if name == "transip_md.common.errors":
+            continue
+        try:
+            thing = getattr(importlib.import_module(module), member)
+        except ImportError as error:
+            pytest.skip(str(error))
+        text = f"{thing.__doc__}\n{thing.__init__.__doc__ if isinstance(thing, type) else ''}"
+        # Fields of pydantic have descriptions of their own, and protocols are not made by anybody.
+        if hasattr(thing, "model_fields") or getattr(thing, "_is_protocol", False):
+            continue
+        for parameter in inspect.signature(thing).parameters:
+            assert re.search(rf"^\s+\*{{0,2}}{parameter}\b.*:", text, flags=re.MULTILINE), f"{name}: {parameter}"
 
 
 def test_site_builds_without_warnings(tmp_path):

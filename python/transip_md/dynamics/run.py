@@ -90,7 +90,12 @@ class NveSettings:
 
 @dataclass(frozen=True)
 class NveResult:
-    """Records and verdicts by engine."""
+    """Records and verdicts by engine.
+
+    Attributes:
+        records: energies along the run, one record an engine.
+        verdicts: how well each engine conserved energy.
+    """
 
     records: dict[str, EnergyRecord]
     verdicts: dict[str, Conservation]

@@ -81,7 +81,7 @@ class Symmetrised(Protocol):
         periodic: np.ndarray | None = None,
         virials: bool = False,
     ) -> Evaluation:
-        """Energies, forces and virial; see `transip_md.evaluators.torch_model.ExportedModel.evaluate`."""
+        """Energies, forces and virial; arguments and errors as those of `Model.evaluate`."""
         ...
 
 
@@ -104,14 +104,65 @@ class Model(Protocol):
         """What evaluates it."""
         ...
 
+    def evaluate(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: np.ndarray | None = None,
+        virials: bool = False,
+    ) -> Evaluation:
+        """Energies, forces and virial of one structure.
+
+        Args:
+            numbers: atomic numbers, [N].
+            positions: Angstrom, [N, 3].
+            charge: total charge, e.
+            multiplicity: spin multiplicity 2S + 1.
+            cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
+            periodic: bool [3]; None for an isolated structure.
+            virials: whether virials of the atoms are wanted, which cost more; native kernels have them.
+
+        Returns:
+            Energies of the atoms [N], eV, forces [N, 3], eV/Angstrom, and the virial [3, 3], eV; `Evaluation`.
+
+        Raises:
+            UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
+                not finite, a periodic structure for an all-to-all model or one without a cell, virials of atoms from
+                torch, or a model that answers with energies or forces that are not finite.
+        """
+        ...
+
     def check_reference(self) -> bool:
-        """Compare the structure that the file brings with its numbers; False if it brings none."""
+        """Compare the structure that the file brings with its reference values.
+
+        Returns:
+            False if the file brings none.
+
+        Raises:
+            CheckFailedError: the file does not give the numbers here that it gave where it was exported.
+        """
         ...
 
     def with_symmetry(
         self, request: SymmetryRequest, numbers: np.ndarray | None = None, reference: np.ndarray | None = None
     ) -> Symmetrised:
-        """The model under a symmetry; the frame takes atomic numbers [N] and positions [N, 3] of its reference."""
+        """The model under a symmetry.
+
+        Args:
+            request: which symmetry; `SymmetryRequest.parse("average 12")` makes one.
+            numbers: atomic numbers [N] of the reference frame; "frame" needs them.
+            reference: positions of the reference frame, [N, 3], Angstrom; "frame" needs them.
+
+        Returns:
+            An object with the method `evaluate` of the model.
+
+        Raises:
+            UsageError: a symmetry that the file does not offer, or a reference that has no frame.
+        """
         ...
 
 
