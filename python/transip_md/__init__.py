@@ -36,7 +36,7 @@ former_names.install()
 def load_model(path: Path | str, *, device: str = "auto", kernels: str = "auto", threads: int = 0) -> Model:
     """Load an exported model and compare the structure that it brings with its numbers.
 
-    Example:
+    Examples:
         >>> model = transip_md.load_model("ethanol.pt")
         >>> energies, forces, virial = model.evaluate(numbers, positions)
 
@@ -45,9 +45,8 @@ def load_model(path: Path | str, *, device: str = "auto", kernels: str = "auto",
         device: "auto", "cpu", "cuda" or "cuda:N".
         kernels: "native": the project's own kernels, on the CPU, without torch. "torch": TorchScript or compiled code.
             "auto": the kernels where they are built (`transip-md build library`) and know the network.
-        threads: CPU threads of one evaluation by the kernels; the numbers do not depend on it. 0: what OMP_NUM_THREADS
-    OMP_NUM_THREADS,
-            or all cores; small molecules stay on one.
+        threads: CPU threads of one evaluation by the kernels; the numbers do not depend on it. 0: OMP_NUM_THREADS, or
+            all cores; small molecules stay on one.
 
     Returns:
         The model: ``evaluate`` takes atomic numbers [N], positions [N, 3] in Angstrom, and charge, multiplicity, cell,
@@ -93,7 +92,7 @@ def export(
 ) -> Metadata:
     """Write a self-describing model file, read it back and compare it with the network.
 
-    Example:
+    Examples:
         >>> transip_md.export("ethanol", "ethanol.pt")
 
     Args:
@@ -120,7 +119,7 @@ def export(
 def validate(model: Path | str, structures: Sequence[Path | str], **options: Any) -> Validation:
     """Measure what a model breaks: forces, symmetries, locality, smoothness, conservation.
 
-    Example:
+    Examples:
         >>> transip_md.validate("ethanol.pt", ["ethanol.xyz"], only=["forces", "rotation"]).verdict
 
     Args:
@@ -148,7 +147,7 @@ def run_dynamics(
 ) -> NveResult:
     """Run dynamics in one or more engines and judge conservation of energy.
 
-    Example:
+    Examples:
         >>> result = transip_md.run_dynamics("ethanol.pt", atoms, "nve", ["lammps"], timestep=0.5, time=5.0)
         >>> result.passed
 

@@ -21,7 +21,7 @@ def page() -> str:
     """Markdown of all commands in the order of the program."""
     from transip_md.cli.main import app
 
-    parts = [HEAD]
+    parts = [HEAD, _command("", app.registered_callback.callback)]
     for command in app.registered_commands:
         name = command.name or command.callback.__name__.replace("_", "-")
         parts.append(_command(name, command.callback))
@@ -44,7 +44,7 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, Any, Argume
 
 
 def _command(name: str, function: Callable[..., Any]) -> str:
-    arguments, options, usage = [], [], [f"transip-md {name}"]
+    arguments, options, usage = [], [], [f"transip-md {name}".strip()]
     for parameter, kind, info, default in _parameters(function):
         required = default is inspect.Parameter.empty or default is ...
         several = get_origin(kind) in (list, tuple)
@@ -63,8 +63,10 @@ def _command(name: str, function: Callable[..., Any]) -> str:
         what = "flag" if kind is bool else type_name(kind)
         shown = "required" if required else _default(default, info)
         options.append([words, f"{help_text} *({', '.join(item for item in (what, shown) if item)})*"])
-    text = [f"## {name}\n", inspect.cleandoc(function.__doc__ or "").split("\n\nArgs:")[0] + "\n"]
-    text.append("```text\n" + " ".join(usage) + (" [OPTIONS]" if options else "") + "\n```\n")
+    summary = inspect.cleandoc(function.__doc__ or "").split("\n\nArgs:")[0]
+    text = [f"## {name or 'Options before a command'}\n", f"{summary}\n"]
+    if name:
+        text.append("```text\n" + " ".join(usage) + (" [OPTIONS]" if options else "") + "\n```\n")
     if arguments:
         text.append(table(["argument", "is"], arguments))
     if options:

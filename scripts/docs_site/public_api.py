@@ -17,8 +17,12 @@ PUBLIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("ASE", "transip_md.engines.ase", ("TransIPCalculator",)),
     ("OpenMM", "transip_md.engines.openmm", ("create_force",)),
     ("LAMMPS", "transip_md.engines.lammps.module", ("make_lammps",)),
+    ("i-PI", "transip_md.engines.ipi", ("TransIPDriver",)),
     ("torch-sim", "transip_md.engines.torch_sim", ("TransIPModel",)),
     ("Symmetry", "transip_md.symmetry.request", ("SymmetryRequest",)),
+    ("Validation", "transip_md.validation.run", ("validate",)),
+    ("Dynamics", "transip_md.dynamics.run", ("NveSettings", "NveResult", "run_nve")),
+    ("Verdict of a run", "transip_md.dynamics.analysis", ("Conservation",)),
     ("Network", "transip_md.model.config", ("ModelConfig",)),
     ("Errors", "transip_md.common.errors", ()),
 )

@@ -15,7 +15,7 @@ HEAD = """# Recipe
 
 The YAML file of `transip-md train`, key by key; what the keys do to a training is shown in
 [Training, data and evaluation](../training.md). Unknown keys are refused. `--set key=value`, with dots between keys,
-overrides one.
+overrides one. `transip-md train --schema` prints the same as JSON schema, for editors.
 """
 
 

