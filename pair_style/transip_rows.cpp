@@ -10,7 +10,7 @@
 
 #include "transip_rows.h"
 
-#include "transip_exchange.h"
+#include "transip_halo_exchange.h"
 
 #include "atom.h"
 #include "error.h"
@@ -58,7 +58,7 @@ int TransIPRows::owner_of_ghost(int j)
 ------------------------------------------------------------------------- */
 
 void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
-                        TransIPGhosts ghosts, const TransIPExchange &exchange)
+                        TransIPGhosts ghosts, const TransIPHaloExchange &exchange)
 {
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;

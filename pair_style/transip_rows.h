@@ -35,9 +35,9 @@ class TransIPRows : protected Pointers {
   explicit TransIPRows(class LAMMPS *);
 
   // elements: atomic number of each atom type, 0 for types of another style
-  // local atoms are tokens, ghosts what `ghosts` says; exchange: knows whose images EXCHANGED ones are
+  // local atoms are tokens, ghosts what `ghosts` states; exchange: knows whose images they are
   void build(class NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
-             TransIPGhosts ghosts, const class TransIPExchange &exchange);
+             TransIPGhosts ghosts, const class TransIPHaloExchange &exchange);
 
   // forget which atom has which tag: call when atoms may have changed places
   void forget();
@@ -46,7 +46,7 @@ class TransIPRows : protected Pointers {
   std::vector<std::int64_t> species;       // [T]
   std::vector<std::uint8_t> owned;         // [T]
   std::vector<double> positions;           // [I*3]
-  std::vector<std::int64_t> owner;         // [I] token, or number of tokens + guest
+  std::vector<std::int64_t> owner;         // [I] token, or number of tokens + halo atom
   std::vector<std::int64_t> first;         // [T+1] where the neighbours of a token begin
   std::vector<std::int64_t> neighbours;    // [E] rows
   Closest closest;                         // pair of a token and a neighbour

@@ -391,7 +391,7 @@ def test_two_simulations_on_split_communicators(local_file, tmp_path):
 
 
 def test_an_error_on_one_rank_ends_all(local_file, tmp_path):
-    """Two atoms in one place, on one of the ranks: no rank waits for it."""
+    """Two atoms at one position, on one of the ranks: no rank waits for it."""
     atoms = crystal(0)
     atoms.set_cell([20.0, 12.0, 12.0])
     atoms.positions[1] = atoms.positions[0]

@@ -131,7 +131,7 @@ def test_bad_input_is_refused_as_torch_refuses_it(library, ethanol_file, ethanol
         "not finite": (numbers, np.where(positions > 0, np.nan, positions), {}),
         "got charge 3": (numbers, positions, {"charge": 3}),
         "attends all-to-all": (numbers, positions, {"cell": np.eye(3), "periodic": np.ones(3, dtype=bool)}),
-        "in one place": (numbers, np.zeros_like(positions), {}),
+        "at one position": (numbers, np.zeros_like(positions), {}),
     }
     for model in (LibraryModel(ethanol_file), ExportedModel(ethanol_file, "cpu")):
         for words, (species, places, more) in cases.items():

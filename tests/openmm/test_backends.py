@@ -210,7 +210,7 @@ def test_what_every_backend_refuses(toy_file, local_file, ethanol, repository, b
 
 
 def test_auto_is_native_where_it_is_built(openmm_plugin, toy_file, caplog):
-    with caplog.at_level(logging.INFO, "transip_md.engines.openmm"):
+    with caplog.at_level(logging.INFO, "transip_md.openmm"):
         made = create_force(toy_file, [6])
     assert 'type="TransIPForce"' in openmm.XmlSerializer.serialize(made)
     assert [record.levelname for record in caplog.records] == ["INFO"]

@@ -10,8 +10,8 @@ import pytest
 from networks import crystal
 from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.common.tolerances import PARITY
-from transip_md.evaluators import compiled as aot
 from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting import compiling
 from transip_md.exporting.examples import random_structures
 from transip_md.exporting.export import export
 from transip_md.modelfile.metadata import METADATA_NAME, read_metadata
@@ -117,10 +117,10 @@ def test_code_that_is_gone_is_an_error(local_files, tmp_path):
 
 
 def test_crash_on_loading_is_an_error(local_files, monkeypatch):
-    aot.check_loading(local_files["aoti"], "cpu")
-    monkeypatch.setattr(aot, "LOADING", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    compiling.check_loading(local_files["aoti"], "cpu")
+    monkeypatch.setattr(compiling, "LOADING", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(EnvironmentFaultError, match=r"crashes when it loads .*SIGSEGV.*--format torchscript"):
-        aot.check_loading(local_files["aoti"], "cpu")
+        compiling.check_loading(local_files["aoti"], "cpu")
 
 
 def test_names_tell_the_format(ethanol_checkpoint, tmp_path):

@@ -225,7 +225,7 @@ def test_bad_input_to_evaluate(toy_file):
         model.evaluate([6], np.zeros((2, 3)))
     with pytest.raises(UsageError, match="not finite"):
         model.evaluate([6], np.full((1, 3), np.nan))
-    with pytest.raises(UsageError, match="in one place"):
+    with pytest.raises(UsageError, match="at one position"):
         model.evaluate([6, 6], np.zeros((2, 3)))
     with pytest.raises(UsageError, match="device must be"):
         ExportedModel(toy_file, device="tpu")

@@ -156,7 +156,7 @@ def test_translations_and_images_change_nothing(model):
 
 
 def test_batching_changes_nothing(model):
-    # Molecules in one place: an empty slot that pointed at another structure would be noticed.
+    # Molecules at one position: an empty slot that pointed at another structure would be noticed.
     molecules = [ase.Atoms(*random_molecule(size, seed=size)) for size in (3, 7)]
     structures = [crystal(0), *molecules, crystal(1), *molecules, ase.Atoms("O")]
     energies, forces = evaluate(model, *structures)

@@ -1,4 +1,4 @@
-// What a model file says of itself (`transip.json`); the format is in docs/conventions.md.
+// The metadata of a model file (`transip.json`); the format is in docs/conventions.md.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct WeightEntry {
   std::string sha256;               ///< of the entry's contents
 };
 
-/// Shape of a TransIP network, as far as its weights do not tell it.
+/// Shape of a TransIP network, as far as its weights do not show it.
 struct Architecture {
   int dim = 0, layers = 0, heads = 0, feedforward = 0;
   bool rotary_values = false;

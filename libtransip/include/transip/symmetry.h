@@ -13,7 +13,7 @@ struct Symmetry {
     none,     ///< the model as it is
     average,  ///< over a set of rotations
     frame,    ///< in the molecule's own frame
-    random,   ///< turned anew at every step
+    random,   ///< rotated anew at every step
   };
   Mode mode = Mode::none;
   int count = 1;           ///< rotations to average over, before inversion doubles them

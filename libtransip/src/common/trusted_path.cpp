@@ -29,7 +29,7 @@ bool is_own_group(gid_t group)
 [[noreturn]] void refuse(const std::string &file, const std::string &place, const std::string &why,
                          const std::string &command)
 {
-  throw Error(file + " holds machine code, and " + place + " " + why + ", who could exchange it. Type `" + command + " " +
+  throw Error(file + " holds machine code, and " + place + " " + why + ", who could replace it. Type `" + command + " " +
               place + "`.");
 }
 
@@ -46,7 +46,7 @@ void require_trusted(const std::string &path)
     if (found.st_uid != 0 && found.st_uid != geteuid())
       refuse(path, place.string(), "belongs to another user (uid " + std::to_string(found.st_uid) + ")",
              "chown " + std::to_string(geteuid()));
-    // All may write into /tmp, but there nobody can exchange a folder of another.
+    // All may write into /tmp, but there nobody can replace a folder of another.
     const bool sticky = S_ISDIR(found.st_mode) && (found.st_mode & S_ISVTX) && depth > 1;
     if (!sticky && (found.st_mode & S_IWOTH)) refuse(path, place.string(), "may be written by every user", "chmod o-w");
     if (!sticky && (found.st_mode & S_IWGRP) && !is_own_group(found.st_gid))

@@ -1,9 +1,9 @@
 // Attention of each token to the rows of its edges, head by head.
 //
 //   logit_ij = q_i . k_j + b(r_ij)            share_ij = exp(logit_ij) / Z_i,    Z_i = sum_j w(r_ij) exp(logit_ij)
-//   mixed_i  = sum_j w(r_ij) share_ij v_j     with queries, keys and values turned by their rows' phases
+//   mixed_i  = sum_j w(r_ij) share_ij v_j     with queries, keys and values rotated by their rows' phases
 //
-// With g_i = dE/d(mixed_i), turned by i's phases, and change_ij = share_ij (g_i . v_j - g_i . mixed_i):
+// With g_i = dE/d(mixed_i), rotated by i's phases, and change_ij = share_ij (g_i . v_j - g_i . mixed_i):
 //
 //   dE/d(logit_ij) = w change_ij              dE/dr_ij += change_ij (w b' + w')
 //   dE/dq_i = sum_j dE/d(logit_ij) k_j        dE/dk_j = sum_i dE/d(logit_ij) q_i       dE/dv_j = sum_i w share_ij g_i
@@ -48,8 +48,8 @@ template <typename Real, int lanes> class Attention {
     }
   }
 
-  /// Of a token, from mixed_gradient() not yet turned: this turned, gradients by logits and distances, and by the query,
-  /// turned back, in three().
+  /// Backward of a token, from mixed_gradient() not yet rotated: this rotated, gradients by logits and distances, and by the query,
+  /// rotated back, in three().
   void back_to_token(int l, std::int64_t token, Real *rotated) const
   {
     switch (shape_.vectors) {
@@ -59,7 +59,7 @@ template <typename Real, int lanes> class Attention {
     }
   }
 
-  /// Gradient by key and value of an owner, turned back, over all of its rows, to key_of_owner() if `wanted`, and by the
+  /// Gradient by key and value of an owner, rotated back, over all of its rows, to key_of_owner() if `wanted`, and by the
   /// rows' places. work: [2 features].
   void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const
   {
@@ -181,8 +181,8 @@ void Attention<Real, lanes>::forward(int l, std::int64_t token, Real *logits) co
 
   Real *mixed = state_.mixed(l, token);
   mix<fixed>(edges_.real(token), logits, state_.values(l), row, mixed);
-  // Turned back by the receiver's phase, so that values too depend on r_j - r_i only.
-  if (shape_.rotary_values) rotary_.template turn<true>(l, token, mixed, mixed);
+  // Rotated back by the receiver's phase, so that values too depend on r_j - r_i only.
+  if (shape_.rotary_values) rotary_.template rotate<true>(l, token, mixed, mixed);
 }
 
 template <typename Real, int lanes>
@@ -202,7 +202,7 @@ void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rota
   if (shape_.rotary_values) {
     const auto place = rotary_.along(l, mixed, g);
     rotary_.add_to_row(token, {-place.x, -place.y, -place.z});
-    rotary_.template turn<false>(l, token, g, g);
+    rotary_.template rotate<false>(l, token, g, g);
   }
 
   for (std::int64_t e = 0; e < count; e += batch) {
@@ -221,7 +221,7 @@ void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rota
 
   mix<fixed>(edges_.real(token), slope, keys, row, rotated);
   rotary_.add_to_row(token, rotary_.along(l, state_.query(l, token), rotated));
-  rotary_.template turn<true>(l, token, rotated, state_.three(token));
+  rotary_.template rotate<true>(l, token, rotated, state_.three(token));
 }
 
 template <typename Real, int lanes>
@@ -261,8 +261,8 @@ void Attention<Real, lanes>::back_to_row(int l, std::int64_t row, Real *to, Real
   else
     rotary_.add_to_row(row, rotary_.along(l, key, work));
   if (!to) return;
-  rotary_.template turn<true>(l, row, work, work);
-  if (shape_.rotary_values) rotary_.template turn<true>(l, row, work + features, work + features);
+  rotary_.template rotate<true>(l, row, work, work);
+  if (shape_.rotary_values) rotary_.template rotate<true>(l, row, work + features, work + features);
   for (int i = 0; i < 2 * features; i += size) L::store(to + i, L::load(to + i) + L::load(work + i));
 }
 
@@ -275,7 +275,7 @@ void Attention<Real, lanes>::phases_of_edges(int l, std::int64_t token, Take tak
   for (std::int64_t e = edges_.first(token); e < edges_.end(token); e++) {
     const Real *k = state_.key(l, *edges_.row(e)), *v = k + features;
     const PerHead to_logit = H::load(edges_.slope(l, e)), weighted = H::load(edges_.share(l, e));
-    typename Rotary<Real, lanes>::Place sum;
+    typename Rotary<Real, lanes>::Position sum;
     for (int m = 0; m * size < half; m++) {
       const int i = m * size;
       V angle = to_logit.value[m % H::vectors] *

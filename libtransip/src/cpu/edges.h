@@ -116,7 +116,7 @@ template <typename Real, int lanes> class Edges {
 
   const EngineWeights<Real, lanes> &weights_;
   Input input_{};
-  std::int64_t guests_ = 0, parts_ = 0, slots_ = 0;
+  std::int64_t halo_atoms_ = 0, parts_ = 0, slots_ = 0;
   bool all_seen_ = true;
   Store lists_, store_;
   Fault *faults_;
@@ -132,7 +132,7 @@ template <typename Real, int lanes> class Edges {
 template <typename Real, int lanes> void Edges<Real, lanes>::begin(const Input &input, std::int64_t parts)
 {
   input_ = input;
-  guests_ = input.exchange ? input.exchange->guests() : 0;
+  halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
   parts_ = parts;
   const bool local = input.candidates.first != nullptr;
   const std::int64_t tokens = input.tokens, rows = input.rows;
@@ -143,7 +143,7 @@ template <typename Real, int lanes> void Edges<Real, lanes>::begin(const Input &
     lists.place(found_, tokens);
     lists.place(kept_, local ? input.candidates.first[tokens] - input.candidates.first[0] : 0);
     lists.place(seen_, local ? rows : 0);
-    lists.place(image_first_, rows > tokens ? tokens + guests_ + 1 : 0);
+    lists.place(image_first_, rows > tokens ? tokens + halo_atoms_ + 1 : 0);
     lists.place(image_, rows - tokens);
     lists.place(incoming_first_, rows + 2);
   });
@@ -173,14 +173,14 @@ void Edges<Real, lanes>::filter(std::int64_t part, std::int64_t start, std::int6
       count += !(dx * dx + dy * dy + dz * dz >= within);
     }
     found_[token] = count;
-    // Several threads may say so of one row.
+    // Several threads may mark one row.
     for (std::int32_t i = 0; i < count; i++) __atomic_store_n(seen_ + kept[i], std::uint8_t{1}, __ATOMIC_RELAXED);
   }
 }
 
 template <typename Real, int lanes> void Edges<Real, lanes>::list_images()
 {
-  const std::int64_t tokens = input_.tokens, owners = tokens + guests_;
+  const std::int64_t tokens = input_.tokens, owners = tokens + halo_atoms_;
   if (input_.rows == tokens) return;
   for (std::int64_t owner = 0; owner <= owners; owner++) image_first_[owner] = 0;
   for (std::int64_t row = tokens; row < input_.rows; row++) image_first_[input_.owner[row]]++;

@@ -1,4 +1,4 @@
-// Energies and their gradient for one instruction set; included by a file for each, which says how long vectors are.
+// Energies and their gradient for one instruction set; included by a file for each, which sets how long vectors are.
 //
 // The forward is that of python/transip_md/model, the backward written out by hand: each header has the equations of its
 // part. Work is cut into parts, some tokens each, with a barrier where tokens need what others have: once a layer on the
@@ -56,13 +56,13 @@ template <typename Real, int lanes> class Engine final : public Kernel {
   {
     each(0, [](std::int64_t) {}, work);
   }
-  template <typename Work> void each_guest(Work work);
+  template <typename Work> void each_halo_atom(Work work);
 
   void begin_rows(std::int64_t owner) const;
   void begin_tokens(const Input &input, const Output &output, std::int64_t start, std::int64_t count) const;
   void spread(int l, std::int64_t owner) const;
   void enter(int l, std::int64_t start, std::int64_t count) const;
-  void share_guests(int l);
+  void share_halo(int l);
   void attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   void back_to_attention(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   void back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted, const Scratch<Real> &scratch) const;
@@ -85,7 +85,7 @@ template <typename Real, int lanes> class Engine final : public Kernel {
   Input input_{};
   Output output_{};
   Workers *workers_ = nullptr;
-  std::int64_t tokens_of_part_ = 1, parts_ = 0, guests_ = 0;
+  std::int64_t tokens_of_part_ = 1, parts_ = 0, halo_atoms_ = 0;
 };
 
 template <typename Real, int lanes> void Engine<Real, lanes>::cut(const Input &input)
@@ -118,7 +118,7 @@ template <typename Real, int lanes> void Engine<Real, lanes>::cut(const Input &i
 template <typename Real, int lanes> void Engine<Real, lanes>::lay_out(const Input &input, bool gradient)
 {
   const Shape<Real, lanes> &shape = weights_.shape;
-  state_.lay_out(shape, input.tokens, input.rows, guests_, gradient);
+  state_.lay_out(shape, input.tokens, input.rows, halo_atoms_, gradient);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const std::int64_t logits = larger(edges_.slots() * lanes, tokens_of_part_);
   const int threads = workers_ ? workers_->count() : 1;
@@ -158,9 +158,9 @@ void Engine<Real, lanes>::each(std::int64_t more, Others others, Work work)
 
 template <typename Real, int lanes>
 template <typename Work>
-void Engine<Real, lanes>::each_guest(Work work)
+void Engine<Real, lanes>::each_halo_atom(Work work)
 {
-  for (std::int64_t guest = input_.tokens; guest < input_.tokens + guests_; guest++) work(guest);
+  for (std::int64_t halo_atom = input_.tokens; halo_atom < input_.tokens + halo_atoms_; halo_atom++) work(halo_atom);
 }
 
 // ---- forward -------------------------------------------------------------------------------------------------------
@@ -193,9 +193,9 @@ template <typename Real, int lanes> void Engine<Real, lanes>::spread(int l, std:
   const Real *from = state_.key_of_owner(owner);
   edges_.for_rows(owner, [&](std::int64_t row) {
     Real *to = state_.key(l, row);
-    rotary_.template turn<false>(l, row, from, to);
+    rotary_.template rotate<false>(l, row, from, to);
     if (weights_.shape.rotary_values)
-      rotary_.template turn<false>(l, row, from + features, to + features);
+      rotary_.template rotate<false>(l, row, from + features, to + features);
     else
       std::memcpy(to + features, from + features, sizeof(Real) * static_cast<std::size_t>(features));
   });
@@ -211,18 +211,18 @@ void Engine<Real, lanes>::enter(int l, std::int64_t start, std::int64_t count) c
   weights_.layer[l].query_key_value.forward.apply(count, state_.normal_one(l, start), shape.wide, state_.three(start),
                                                   3 * shape.features);
   for (std::int64_t t = start; t < start + count; t++) {
-    rotary_.template turn<false>(l, t, state_.three(t), state_.query(l, t));
+    rotary_.template rotate<false>(l, t, state_.three(t), state_.query(l, t));
     spread(l, t);
   }
 }
 
 /// Keys and values of other ranks' atoms.
-template <typename Real, int lanes> void Engine<Real, lanes>::share_guests(int l)
+template <typename Real, int lanes> void Engine<Real, lanes>::share_halo(int l)
 {
   if (!input_.exchange) return;
   const int features = weights_.shape.features;
-  input_.exchange->forward(state_.three(0) + features, 3 * features, state_.guest(0), 2 * features);
-  each_guest([&](std::int64_t guest) { spread(l, guest); });
+  input_.exchange->forward(state_.three(0) + features, 3 * features, state_.halo(0), 2 * features);
+  each_halo_atom([&](std::int64_t halo_atom) { spread(l, halo_atom); });
 }
 
 /// The rest of a layer: attention, its output and the feed-forward.
@@ -287,7 +287,7 @@ template <typename Real, int lanes> void Engine<Real, lanes>::add_virial(int l, 
   });
 }
 
-/// Gradient by a row's place: by way of its phases, and of the distances of edges that lead to and from it.
+/// Gradient by a row's position: by way of its phases, and of the distances of edges that lead to and from it.
 template <typename Real, int lanes> void Engine<Real, lanes>::give_gradient(std::int64_t row) const
 {
   const double *positions = input_.positions, *here = positions + 3 * row;
@@ -316,7 +316,7 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
   const int last = shape.layers - 1;
   input_ = input;
   output_ = output;
-  guests_ = input.exchange ? input.exchange->guests() : 0;
+  halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
   cut(input);
   edges_.begin(input, parts_);
 
@@ -338,15 +338,15 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
          enter(0, start, count);
        });
   if (const Fault fault = edges_.fault(); fault.kind != Fault::Kind::none) return fault;
-  each_guest([&](std::int64_t guest) { begin_rows(guest); });
-  share_guests(0);
+  each_halo_atom([&](std::int64_t halo_atom) { begin_rows(halo_atom); });
+  share_halo(0);
 
   for (int l = 1; l <= last; l++) {
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       attend(l - 1, start, count, scratch);
       enter(l, start, count);
     });
-    share_guests(l);
+    share_halo(l);
   }
   each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
     attend(last, start, count, scratch);
@@ -370,8 +370,8 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       back_to_keys(l, start, count, true, scratch);
     });
-    each_guest([&](std::int64_t guest) { attention_.back_to_owner(l, guest, true, one_scratch_.work); });
-    input.exchange->reverse(state_.guest(0), state_.three(0) + shape.features, 3 * shape.features, 2 * shape.features);
+    each_halo_atom([&](std::int64_t halo_atom) { attention_.back_to_owner(l, halo_atom, true, one_scratch_.work); });
+    input.exchange->reverse(state_.halo(0), state_.three(0) + shape.features, 3 * shape.features, 2 * shape.features);
     each(below);
   }
   each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
@@ -383,9 +383,9 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
     for (std::int64_t t = start; t < start + count; t++)
       for (int i = 0; i < shape.dim; i++) output.embedding[t * shape.dim + i] = state_.gradient(t)[i];
   });
-  each_guest([&](std::int64_t guest) {
-    attention_.back_to_owner(0, guest, false, one_scratch_.work);
-    edges_.for_rows(guest, [&](std::int64_t row) { give_gradient(row); });
+  each_halo_atom([&](std::int64_t halo_atom) {
+    attention_.back_to_owner(0, halo_atom, false, one_scratch_.work);
+    edges_.for_rows(halo_atom, [&](std::int64_t row) { give_gradient(row); });
   });
   return {Fault::Kind::none, 0};
 }

@@ -41,7 +41,7 @@ template <typename Real, int lanes> struct Heads {
     return heads;
   }
 
-  /// Of one number for each edge, the vector number `vector` of [edges, lanes]; reads a whole vector.
+  /// The vector of one number for each edge, number `vector` of [edges, lanes]; reads a whole vector.
   static inline V of_edges(const Real *numbers, int vector)
   {
     if constexpr (group == 1)

@@ -10,7 +10,7 @@
 #endif
 
 #ifndef TRANSIP_VECTOR_BYTES
-#error "a file that includes this says how long its vectors are"
+#error "a file that includes this sets how long its vectors are"
 #endif
 
 namespace transip::native {

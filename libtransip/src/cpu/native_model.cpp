@@ -25,7 +25,7 @@ struct Instructions {
   native::Maker maker;
 };
 
-/// The best that this processor has, or less if the environment says so (TRANSIP_INSTRUCTIONS).
+/// The best that this processor has, or less if the environment asks for it (TRANSIP_INSTRUCTIONS).
 Instructions instructions_here()
 {
   std::vector<Instructions> here = {{"baseline", native::make_baseline}};
@@ -62,7 +62,7 @@ struct NativeModel::Impl {
   int threads = 1;
   std::unique_ptr<native::Threads> pool;  // made when first wanted
 
-  // Of the evaluation at hand, kept for the next.
+  // State of the evaluation at hand, kept for the next.
   std::vector<double> embedding, token_gradient;
   std::vector<std::int64_t> first, owner;
   std::vector<std::int32_t> species, embedding_line;
@@ -212,18 +212,18 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
                 "energy is no function of the vectors between atoms. Use the virial of the whole.");
   if (virials && !forces) throw Error("Virials of single atoms are made with the forces, which were not asked for.");
   const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
-  const std::int64_t guests = request.exchange ? request.exchange->guests() : 0;
+  const std::int64_t halo_atoms = request.exchange ? request.exchange->halo_atoms() : 0;
   impl.embed(request, positions);
   impl.find_candidates(request, positions);
   impl.owner.resize(rows);
   for (std::size_t row = 0; row < rows; row++) {
     const auto self = static_cast<std::int64_t>(row);
     impl.owner[row] = request.owner.empty() ? self : request.owner[row];
-    const std::int64_t own = static_cast<std::int64_t>(tokens), most = own + guests;
+    const std::int64_t own = static_cast<std::int64_t>(tokens), most = own + halo_atoms;
     if (impl.owner[row] < 0 || impl.owner[row] >= most || (self < own && impl.owner[row] != self))
       throw Error("Row " + std::to_string(row) + " of a structure has owner " + std::to_string(impl.owner[row]) +
                   "; there are " + std::to_string(tokens) + " tokens, and each owns itself" +
-                  (guests ? ", and " + std::to_string(guests) + " guests." : "."));
+                  (halo_atoms ? ", and " + std::to_string(halo_atoms) + " halo_atoms." : "."));
   }
   if (request.owned.empty())
     impl.owned.assign(tokens, 1);

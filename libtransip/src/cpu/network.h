@@ -4,7 +4,7 @@
 // inline function that the linker takes from there for all the others would bring them along.
 #pragma once
 
-#include "transip/exchange.h"
+#include "transip/halo_exchange.h"
 
 #include <cstdint>
 
@@ -73,10 +73,10 @@ struct Input {
   const double *embedding;    ///< [kinds, dim], what tokens are before the first block
   const std::int32_t *kind;   ///< [T], row of the embedding
   const double *positions;    ///< [I, 3], Angstrom
-  const std::int64_t *owner;  ///< [I] token, or T + guest; of a token itself
+  const std::int64_t *owner;  ///< [I] token, or T + halo atom; of a token itself
   const std::uint8_t *owned;  ///< [T]
   Candidates candidates;
-  Exchange *exchange;  ///< brings keys and values of guests; null: there are none
+  HaloExchange *exchange;  ///< brings keys and values of halo atoms; null: there are none
   Workers *workers;    ///< null: the caller's thread alone
 };
 

@@ -4,7 +4,7 @@ namespace transip {
 
 namespace {
 
-/// Centre of the first radial basis function and, unless the architecture says otherwise, of the last of an all-to-all
+/// Centre of the first radial basis function and, unless the architecture states otherwise, of the last of an all-to-all
 /// model, Angstrom; the twins of FIRST_RADIAL_CENTRE and DEFAULT_RADIAL_RANGE in python/transip_md/model/config.py.
 constexpr double first_radial_centre = 0.5, default_radial_range = 8.0;
 

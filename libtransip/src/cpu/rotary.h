@@ -1,9 +1,9 @@
-// Rotary phases: features come in pairs (a, b), turned at a row by the angle w . r of the pair's frequency w.
+// Rotary phases: features come in pairs (a, b), rotated at a row by the angle w . r of the pair's frequency w.
 //
-//   turned:       a' = a cos - b sin,   b' = a sin + b cos
+//   rotated:       a' = a cos - b sin,   b' = a sin + b cos
 //   by the angle: da'/dangle = -b',     db'/dangle = a'
 //
-// so that the gradient by the row's place r is sum over pairs of (g_b' a' - g_a' b') w, with g = dE/d(turned).
+// so that the gradient by the row's position r is sum over pairs of (g_b' a' - g_a' b') w, with g = dE/d(rotated).
 #pragma once
 
 #include "state.h"
@@ -37,8 +37,8 @@ template <typename Real, int lanes> class Rotary {
     }
   }
 
-  /// to = from turned by the phases of a row; back: turned the other way.
-  template <bool back> void turn(int l, std::int64_t row, const Real *from, Real *to) const
+  /// to = from rotated by the phases of a row; back: rotated the other way.
+  template <bool back> void rotate(int l, std::int64_t row, const Real *from, Real *to) const
   {
     const int half = weights_.shape.half;
     const Real *cosine = state_.phase(l, row), *sine = cosine + half;
@@ -51,36 +51,36 @@ template <typename Real, int lanes> class Rotary {
   }
 
   /// Gradient by a place, to be summed up.
-  struct Place {
+  struct Position {
     V x{}, y{}, z{};
   };
 
-  /// Gradient by the place of features `turned` whose gradient is g.
-  Place along(int l, const Real *turned, const Real *g) const
+  /// Gradient by the position of features `rotated` whose gradient is g.
+  Position along(int l, const Real *rotated, const Real *g) const
   {
     const int half = weights_.shape.half;
-    Place sum;
+    Position sum;
     for (int i = 0; i < half; i += size)
-      add(l, i, L::load(g + half + i) * L::load(turned + i) - L::load(g + i) * L::load(turned + half + i), sum);
+      add(l, i, L::load(g + half + i) * L::load(rotated + i) - L::load(g + i) * L::load(rotated + half + i), sum);
     return sum;
   }
 
   /// The same of two features, [2 features] each.
-  Place along_both(int l, const Real *turned, const Real *g) const
+  Position along_both(int l, const Real *rotated, const Real *g) const
   {
     const int half = weights_.shape.half;
-    Place sum;
+    Position sum;
     for (int i = 0; i < half; i += size)
       add(l, i,
-          L::load(g + half + i) * L::load(turned + i) - L::load(g + i) * L::load(turned + half + i) +
-              (L::load(g + 3 * half + i) * L::load(turned + 2 * half + i) -
-               L::load(g + 2 * half + i) * L::load(turned + 3 * half + i)),
+          L::load(g + half + i) * L::load(rotated + i) - L::load(g + i) * L::load(rotated + half + i) +
+              (L::load(g + 3 * half + i) * L::load(rotated + 2 * half + i) -
+               L::load(g + 2 * half + i) * L::load(rotated + 3 * half + i)),
           sum);
     return sum;
   }
 
   /// sum += angle's gradient for the pairs i to i + size, times their frequencies.
-  void add(int l, int i, V gradient, Place &sum) const
+  void add(int l, int i, V gradient, Position &sum) const
   {
     const int half = weights_.shape.half;
     const Real *w = weights_.layer[l].frequencies;
@@ -89,7 +89,7 @@ template <typename Real, int lanes> class Rotary {
     sum.z += gradient * L::load(w + 2 * half + i);
   }
 
-  void add_to_row(std::int64_t row, const Place &sum) const
+  void add_to_row(std::int64_t row, const Position &sum) const
   {
     Real *to = state_.place_gradient(row);
     L::store(to, L::load(to) + sum.x);

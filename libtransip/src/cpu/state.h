@@ -12,7 +12,7 @@ template <typename Real, int lanes> class State {
  public:
   static constexpr int size = Lanes<Real>::size;
 
-  void lay_out(const Shape<Real, lanes> &shape, std::int64_t tokens, std::int64_t rows, std::int64_t guests,
+  void lay_out(const Shape<Real, lanes> &shape, std::int64_t tokens, std::int64_t rows, std::int64_t halo_atoms,
                bool gradient)
   {
     tokens_ = tokens;
@@ -33,7 +33,7 @@ template <typename Real, int lanes> class State {
       parts.place(key_, of_rows * 2 * features_);
       parts.place(phase_, of_rows * features_);
       parts.place(three_, tokens * 3 * features_);
-      parts.place(guest_, guests * 2 * features_);
+      parts.place(halo_, halo_atoms * 2 * features_);
       parts.place(gradient_, gradient ? tokens * wide_ : 0);
       parts.place(mixed_gradient_, gradient ? 2 * tokens * features_ : 0);
       parts.place(place_gradient_, gradient ? rows * 3 * size : 0);
@@ -50,35 +50,35 @@ template <typename Real, int lanes> class State {
   /// 1 / standard deviation that the norm divided by.
   Real &deviation_one(int l, std::int64_t t) const { return deviation_one_[l * tokens_ + t]; }
   Real &deviation_two(int l, std::int64_t t) const { return deviation_two_[l * tokens_ + t]; }
-  /// Query turned by the token's phases, and what attention mixed, turned back [features].
+  /// Query rotated by the token's phases, and what attention mixed, rotated back [features].
   Real *query(int l, std::int64_t t) const { return query_ + (l * tokens_ + t) * features_; }
   Real *queries(int l) const { return query(l, 0); }
   Real *mixed(int l, std::int64_t t) const { return mixed_ + (l * tokens_ + t) * features_; }
   /// Gates and values of the feed-forward [2 feedforward].
   Real *gates(int l, std::int64_t t) const { return gates_of_ + (l * tokens_ + t) * gates_; }
-  /// Key and behind it value of a row, turned by its phases [2 features].
+  /// Key and behind it value of a row, rotated by its phases [2 features].
   Real *key(int l, std::int64_t row) const { return key_ + (l * rows_ + row) * 2 * features_; }
   Real *keys(int l) const { return key(l, 0); }
   Real *values(int l) const { return key(l, 0) + features_; }
   /// Cosines and behind them sines of a row's phases [2 half].
   Real *phase(int l, std::int64_t row) const { return phase_ + (l * rows_ + row) * features_; }
-  /// Query, key and value before they are turned, in the backward their gradients [3 features].
+  /// Query, key and value before they are rotated, in the backward their gradients [3 features].
   Real *three(std::int64_t t) const { return three_ + t * 3 * features_; }
-  /// Keys and values of guests, in the backward their gradients [guests, 2 features].
-  Real *guest(std::int64_t guest) const { return guest_ + guest * 2 * features_; }
-  /// Key and value of an owner: token, or tokens + guest.
+  /// Keys and values of halo atoms, in the backward their gradients [halo atoms, 2 features].
+  Real *halo(std::int64_t halo_atom) const { return halo_ + halo_atom * 2 * features_; }
+  /// Key and value of an owner: token, or tokens + halo atom.
   Real *key_of_owner(std::int64_t owner) const
   {
-    return owner < tokens_ ? three(owner) + features_ : guest(owner - tokens_);
+    return owner < tokens_ ? three(owner) + features_ : halo(owner - tokens_);
   }
 
   /// Gradient by token() [wide].
   Real *gradient(std::int64_t t) const { return gradient_ + t * wide_; }
-  /// Gradient by mixed() [features], turned by the token's phases.
+  /// Gradient by mixed() [features], rotated by the token's phases.
   ///
   /// Layers take turns with two arrays: while rows collect from one, tokens fill that of the layer below.
   Real *mixed_gradient(int l, std::int64_t t) const { return mixed_gradient_ + (l % 2 * tokens_ + t) * features_; }
-  /// Gradient by a row's place by way of phases, to be summed up [3, size].
+  /// Gradient by a row's position by way of phases, to be summed up [3, size].
   Real *place_gradient(std::int64_t row) const { return place_gradient_ + row * 3 * size; }
 
  private:
@@ -86,7 +86,7 @@ template <typename Real, int lanes> class State {
   std::int64_t tokens_ = 0, rows_ = 0;
   int wide_ = 0, features_ = 0, gates_ = 0;
   Real *token_, *normal_one_, *normal_two_, *deviation_one_, *deviation_two_, *query_, *mixed_, *gates_of_, *key_, *phase_,
-      *three_, *guest_, *gradient_, *mixed_gradient_, *place_gradient_;
+      *three_, *halo_, *gradient_, *mixed_gradient_, *place_gradient_;
 };
 
 /// What one thread works with.

@@ -30,8 +30,8 @@ class Evaluator {
   /// "cpu" or "cuda:N".
   virtual std::string device() const = 0;
 
-  /// Whether a request may have an Exchange.
-  virtual bool exchanges() const { return false; }
+  /// Whether a request may have a HaloExchange.
+  virtual bool exchanges_halo() const { return false; }
 
   /// CPU threads of one evaluation.
   virtual void set_threads(int threads) = 0;

@@ -30,7 +30,7 @@ namespace {
 /// Share of its own rounding by which two evaluations of a structure may differ: that of one side and that of the other.
 constexpr double both_sides = 2.0;
 
-/// What a file says of itself, before anything else is looked at.
+/// The metadata of a file, before anything else is looked at.
 struct Card {
   std::string text;                    ///< of transip.json
   Metadata metadata;
@@ -260,9 +260,9 @@ bool Model::is_native() const
   return dynamic_cast<const NativeEvaluator *>(impl_->evaluator.get()) != nullptr;
 }
 
-bool Model::exchanges() const
+bool Model::exchanges_halo() const
 {
-  return impl_->evaluator->exchanges();
+  return impl_->evaluator->exchanges_halo();
 }
 
 void Model::check_charge(int charge, int multiplicity) const

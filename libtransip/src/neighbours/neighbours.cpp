@@ -74,12 +74,12 @@ struct Neighbours::Impl {
   std::vector<double> atoms_then{};
   std::array<double, 9> box_then{};
   std::array<bool, 3> periodic_then{};
-  // Of the last search: places are the atoms and those images that are within cutoff and skin of any.
+  // Results of the last search: places are the atoms and those images that are within cutoff and skin of any.
   std::vector<std::int64_t> owner{};
   std::vector<double> offset{};            // [places*3] Angstrom, from the owner
   std::vector<std::size_t> first{};        // [N+1] where an atom's candidates begin
   std::vector<std::int64_t> candidates{};  // places
-  // Of the last call.
+  // State of the last call.
   std::vector<double> places{};
   std::vector<std::int64_t> row{};  // of a place; -1: it is within the cutoff of no atom
 };
@@ -93,7 +93,7 @@ bool Neighbours::Impl::outdated(std::span<const double> atoms, const std::array<
   for (std::size_t i = 0; i < atoms.size(); i += 3) {
     double moved = 0.0;
     for (std::size_t d = i; d < i + 3; d++) moved += (atoms[d] - atoms_then[d]) * (atoms[d] - atoms_then[d]);
-    // Not a number counts as moved: vesin tells what is wrong.
+    // Not a number counts as moved: vesin reports what is wrong.
     if (!(moved < allowed)) return true;
   }
   return false;

@@ -1,4 +1,4 @@
-// Atoms in one place: between them there is no direction, even where a network gives a number. Internal to libtransip.
+// Atoms at one position: between them there is no direction, even where a network gives a number. Internal to libtransip.
 #pragma once
 
 #include <cstddef>

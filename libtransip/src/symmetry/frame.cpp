@@ -11,7 +11,7 @@ namespace transip {
 
 namespace {
 
-/// Smallest gap of the superposition, as a part of its size, that determines the turn; SMALLEST_GAP in Python.
+/// Smallest gap of the superposition, as a part of its size, that determines the rotation; SMALLEST_GAP in Python.
 constexpr double smallest_gap = 0.01;
 
 using Four = std::array<std::array<double, 4>, 4>;
@@ -79,7 +79,7 @@ Frame Frame::of_reference(std::vector<double> masses, std::vector<double> refere
   return Frame(std::move(masses), std::move(reference));
 }
 
-std::vector<double> Frame::turned(std::span<const double> positions)
+std::vector<double> Frame::rotated(std::span<const double> positions)
 {
   if (positions.size() != reference_.size())
     throw Error("symmetry frame: the reference has " + std::to_string(masses_.size()) + " atoms; got " +
@@ -92,7 +92,7 @@ std::vector<double> Frame::turned(std::span<const double> positions)
       centre[a] += masses_[i] * positions[3 * i + a];
       for (int b = 0; b < 3; b++) s[a][b] += positions[3 * i + a] * reference_[3 * i + b];
     }
-  // Horn, J. Opt. Soc. Am. A 4, 629 (1987): the quaternion of the best turn has the largest eigenvalue.
+  // Horn, J. Opt. Soc. Am. A 4, 629 (1987): the quaternion of the best rotation has the largest eigenvalue.
   Four matrix = {{{s[0][0] + s[1][1] + s[2][2], s[1][2] - s[2][1], s[2][0] - s[0][2], s[0][1] - s[1][0]},
                   {0.0, s[0][0] - s[1][1] - s[2][2], s[0][1] + s[1][0], s[2][0] + s[0][2]},
                   {0.0, 0.0, -s[0][0] + s[1][1] - s[2][2], s[1][2] + s[2][1]},
@@ -108,7 +108,7 @@ std::vector<double> Frame::turned(std::span<const double> positions)
   for (int i = 0; i < 4; i++)
     if (i != best && matrix[i][i] > next) next = matrix[i][i];
   const double size = matrix[best][best], gap = 0.5 * (size - next);
-  // Positions that are not finite are told of by whoever looks at the energy.
+  // Positions that are not finite are reported by whoever looks at the energy.
   if (gap <= smallest_gap * size) {
     std::ostringstream text;
     text << "symmetry frame: the molecule has gone so far from the reference structure that its orientation is not "
@@ -132,7 +132,7 @@ std::vector<double> Frame::turned(std::span<const double> positions)
 
 void Frame::turn_back(std::vector<double> &forces) const
 {
-  // The image turns by B^-1 sum m (R dx) x r when atoms move by dx, with B = tr(M) - M and M = sum m y r^T: its torque
+  // The image rotates by B^-1 sum m (R dx) x r when atoms move by dx, with B = tr(M) - M and M = sum m y r^T: its torque
   // does work then, which atom i feels as m r_i x B^-T torque.
   std::array<double, 3> torque{}, net{};
   double m[3][3] = {};

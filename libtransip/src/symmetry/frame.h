@@ -15,10 +15,10 @@ class Frame {
   /// The same, of a reference that must have a frame. Throws Error: it is linear or nearly so.
   static Frame of_reference(std::vector<double> masses, std::vector<double> reference);
 
-  /// Positions [N*3], turned onto the reference. Throws Error: the turn is not determined.
-  std::vector<double> turned(std::span<const double> positions);
+  /// Positions [N*3], rotated onto the reference. Throws Error: the rotation is not determined.
+  std::vector<double> rotated(std::span<const double> positions);
 
-  /// Forces [N*3] on what `turned` gave, into forces on the molecule.
+  /// Forces [N*3] on what `rotated` gave, into forces on the molecule.
   void turn_back(std::vector<double> &forces) const;
 
  private:

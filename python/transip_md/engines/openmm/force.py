@@ -67,7 +67,7 @@ def create_force(
         particles: indices of the particles that the model describes; all if None.
         backend: "native" (C++, built by ``transip-md build openmm``), "torchforce" (openmmtorch's TorchForce),
             "python" (OpenMM's PythonForce) or "auto": the first of these that works. Which it is goes to the logger
-            ``transip_md.engines.openmm``: as a warning, with the reasons, if it is not the first.
+            ``transip_md.openmm``: as a warning, with the reasons, if it is not the first.
         device: "auto", "cpu", "cuda" or "cuda:N": where the model runs, whatever OpenMM's platform is; TorchForce
             takes "auto" only and runs where the platform does.
         threads: CPU threads of one evaluation. None: of native kernels as many as OpenMM's CPU platform takes (all

@@ -10,34 +10,34 @@
 
 // Features of atoms to the ranks that see images of them, and gradients back, layer by layer.
 
-#ifndef LMP_TRANSIP_EXCHANGE_H
-#define LMP_TRANSIP_EXCHANGE_H
+#ifndef LMP_TRANSIP_HALO_EXCHANGE_H
+#define LMP_TRANSIP_HALO_EXCHANGE_H
 
 #include "pointers.h"
 
-#include "transip/exchange.h"
+#include "transip/halo_exchange.h"
 
 #include <cstdint>
 #include <vector>
 
 namespace LAMMPS_NS {
 
-class TransIPExchange : public transip::Exchange, protected Pointers {
+class TransIPHaloExchange : public transip::HaloExchange, protected Pointers {
  public:
   // comm_forward of the pair style
   static constexpr int NUMBERS = 2;
 
-  TransIPExchange(class LAMMPS *, class Pair *);
-  ~TransIPExchange() noexcept override = default;
+  TransIPHaloExchange(class LAMMPS *, class Pair *);
+  ~TransIPHaloExchange() noexcept override = default;
 
   // after every reneighboring: who needs what from whom
   // elements: atomic number of each atom type, 0 for types of another style
   void plan(class NeighList *list, const std::vector<std::int64_t> &elements);
 
-  // token of this rank, or number of tokens + guest, that an atom in a neighbor list is an image of
+  // token of this rank, or number of tokens + halo atom, that an atom of a neighbor list images
   std::int64_t owner(int j) const { return owner_of_atom[j]; }
 
-  std::int64_t guests() const override { return static_cast<std::int64_t>(wanted.size()); }
+  std::int64_t halo_atoms() const override { return static_cast<std::int64_t>(wanted.size()); }
   void forward(const float *, std::int64_t, float *, int) override;
   void forward(const double *, std::int64_t, double *, int) override;
   void reverse(const float *, float *, std::int64_t, int) override;
@@ -50,7 +50,7 @@ class TransIPExchange : public transip::Exchange, protected Pointers {
   double memory_usage() const;
 
  private:
-  // part of the guests, or of what other ranks want of this one, that one other rank has
+  // part of the halo atoms, or of what other ranks want of this one, that one other rank has
   struct Part {
     int rank;
     std::size_t first, count;
@@ -66,8 +66,8 @@ class TransIPExchange : public transip::Exchange, protected Pointers {
   class Pair *pair;
   std::vector<Home> home;                     // [nall]
   std::vector<std::int64_t> owner_of_atom;    // [nall], -1 for ghosts in no neighbor list
-  std::vector<Home> wanted;                   // of the guests
-  std::vector<Part> guest_parts, given_parts;
+  std::vector<Home> wanted;                   // of the halo atoms
+  std::vector<Part> halo_parts, given_parts;
   std::vector<int> given;                     // tokens that other ranks want, rank by rank
   std::vector<double> buffer;
   std::vector<MPI_Request> requests;

@@ -8,7 +8,7 @@
    see LICENSE in this directory.
 ------------------------------------------------------------------------- */
 
-#include "transip_exchange.h"
+#include "transip_halo_exchange.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -22,14 +22,14 @@ using namespace LAMMPS_NS;
 
 /* ---------------------------------------------------------------------- */
 
-TransIPExchange::TransIPExchange(LAMMPS *lmp, Pair *pair) : Pointers(lmp), pair(pair) {}
+TransIPHaloExchange::TransIPHaloExchange(LAMMPS *lmp, Pair *pair) : Pointers(lmp), pair(pair) {}
 
 /* ----------------------------------------------------------------------
-   LAMMPS's ghosts are told whose images they are; every atom of another rank that some token sees,
-   by whatever number of images, becomes one guest
+   LAMMPS's ghosts learn whose images they are; every atom of another rank that some token sees,
+   by whatever number of images, becomes one halo atom
 ------------------------------------------------------------------------- */
 
-void TransIPExchange::plan(NeighList *list, const std::vector<std::int64_t> &elements)
+void TransIPHaloExchange::plan(NeighList *list, const std::vector<std::int64_t> &elements)
 {
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;
@@ -58,12 +58,12 @@ void TransIPExchange::plan(NeighList *list, const std::vector<std::int64_t> &ele
       owner_of_atom[j] =
           tokens + (std::lower_bound(wanted.begin(), wanted.end(), home[j]) - wanted.begin());
 
-  // every rank tells the others what it wants
+  // every rank sends the others what it wants
 
   std::vector<int> ask(wanted.size()), asks(comm->nprocs, 0), gives(comm->nprocs);
-  for (std::size_t guest = 0; guest < wanted.size(); guest++) {
-    ask[guest] = wanted[guest].token;
-    asks[wanted[guest].rank]++;
+  for (std::size_t halo_atom = 0; halo_atom < wanted.size(); halo_atom++) {
+    ask[halo_atom] = wanted[halo_atom].token;
+    asks[wanted[halo_atom].rank]++;
   }
   MPI_Alltoall(asks.data(), 1, MPI_INT, gives.data(), 1, MPI_INT, world);
   const auto parts = [](const std::vector<int> &counts, std::vector<int> &starts) {
@@ -80,7 +80,7 @@ void TransIPExchange::plan(NeighList *list, const std::vector<std::int64_t> &ele
     return found;
   };
   std::vector<int> ask_starts, give_starts;
-  guest_parts = parts(asks, ask_starts);
+  halo_parts = parts(asks, ask_starts);
   given_parts = parts(gives, give_starts);
   given.resize(give_starts.back() + gives.back());
   MPI_Alltoallv(ask.data(), asks.data(), ask_starts.data(), MPI_INT, given.data(), gives.data(),
@@ -90,14 +90,15 @@ void TransIPExchange::plan(NeighList *list, const std::vector<std::int64_t> &ele
 /* ---------------------------------------------------------------------- */
 
 template <typename Real>
-void TransIPExchange::send_tokens(const Real *tokens, std::int64_t stride, Real *guests, int width)
+void TransIPHaloExchange::send_tokens(const Real *tokens, std::int64_t stride, Real *halo,
+                                      int width)
 {
   const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
   buffer.resize(given.size() * width);
   auto *out = reinterpret_cast<Real *>(buffer.data());
   requests.clear();
-  for (const Part &part : guest_parts)
-    MPI_Irecv(guests + part.first * width, static_cast<int>(part.count * width), number, part.rank,
+  for (const Part &part : halo_parts)
+    MPI_Irecv(halo + part.first * width, static_cast<int>(part.count * width), number, part.rank,
               0, world, &requests.emplace_back());
   for (const Part &part : given_parts) {
     for (std::size_t i = part.first; i < part.first + part.count; i++)
@@ -113,7 +114,7 @@ void TransIPExchange::send_tokens(const Real *tokens, std::int64_t stride, Real 
 ------------------------------------------------------------------------- */
 
 template <typename Real>
-void TransIPExchange::return_gradients(const Real *guests, Real *tokens, std::int64_t stride,
+void TransIPHaloExchange::return_gradients(const Real *halo, Real *tokens, std::int64_t stride,
                                        int width)
 {
   const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
@@ -123,8 +124,8 @@ void TransIPExchange::return_gradients(const Real *guests, Real *tokens, std::in
   for (const Part &part : given_parts)
     MPI_Irecv(in + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
               world, &requests.emplace_back());
-  for (const Part &part : guest_parts)
-    MPI_Isend(guests + part.first * width, static_cast<int>(part.count * width), number, part.rank,
+  for (const Part &part : halo_parts)
+    MPI_Isend(halo + part.first * width, static_cast<int>(part.count * width), number, part.rank,
               0, world, &requests.emplace_back());
   MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
   for (std::size_t i = 0; i < given.size(); i++) {
@@ -135,31 +136,33 @@ void TransIPExchange::return_gradients(const Real *guests, Real *tokens, std::in
 
 /* ---------------------------------------------------------------------- */
 
-void TransIPExchange::forward(const float *tokens, std::int64_t stride, float *guests, int width)
+void TransIPHaloExchange::forward(const float *tokens, std::int64_t stride, float *halo, int width)
 {
-  send_tokens(tokens, stride, guests, width);
+  send_tokens(tokens, stride, halo, width);
 }
 
-void TransIPExchange::forward(const double *tokens, std::int64_t stride, double *guests, int width)
+void TransIPHaloExchange::forward(const double *tokens, std::int64_t stride, double *halo,
+                                  int width)
 {
-  send_tokens(tokens, stride, guests, width);
+  send_tokens(tokens, stride, halo, width);
 }
 
-void TransIPExchange::reverse(const float *guests, float *tokens, std::int64_t stride, int width)
+void TransIPHaloExchange::reverse(const float *halo, float *tokens, std::int64_t stride, int width)
 {
-  return_gradients(guests, tokens, stride, width);
+  return_gradients(halo, tokens, stride, width);
 }
 
-void TransIPExchange::reverse(const double *guests, double *tokens, std::int64_t stride, int width)
+void TransIPHaloExchange::reverse(const double *halo, double *tokens, std::int64_t stride,
+                                  int width)
 {
-  return_gradients(guests, tokens, stride, width);
+  return_gradients(halo, tokens, stride, width);
 }
 
 /* ----------------------------------------------------------------------
    whose images ghosts are
 ------------------------------------------------------------------------- */
 
-int TransIPExchange::pack_forward(int n, const int *list, double *buf) const
+int TransIPHaloExchange::pack_forward(int n, const int *list, double *buf) const
 {
   for (int i = 0; i < n; i++) {
     *buf++ = home[list[i]].rank;
@@ -170,7 +173,7 @@ int TransIPExchange::pack_forward(int n, const int *list, double *buf) const
 
 /* ---------------------------------------------------------------------- */
 
-void TransIPExchange::unpack_forward(int n, int first, const double *buf)
+void TransIPHaloExchange::unpack_forward(int n, int first, const double *buf)
 {
   for (int i = first; i < first + n; i++) {
     home[i].rank = static_cast<int>(*buf++);
@@ -180,7 +183,7 @@ void TransIPExchange::unpack_forward(int n, int first, const double *buf)
 
 /* ---------------------------------------------------------------------- */
 
-double TransIPExchange::memory_usage() const
+double TransIPHaloExchange::memory_usage() const
 {
   return static_cast<double>(sizeof(Home) * (home.capacity() + wanted.capacity()) +
                              sizeof(std::int64_t) * owner_of_atom.capacity() +
