@@ -65,15 +65,19 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
     assert read_config(copy).model_shape((1, 8)).layers == 3
 
 
-@pytest.mark.parametrize("part", ["second", "third", "fourth"])
-def test_later_parts_of_organic_go_on_from_the_one_before(part, repository, tmp_path):
+@pytest.mark.parametrize(
+    ("recipe", "part"),
+    [("organic", "second"), ("organic", "third"), ("organic", "fourth"), ("organic_broad", "second")],
+)
+def test_later_parts_continue_from_the_one_before(recipe, part, repository, tmp_path):
     yaml = pytest.importorskip("yaml")
     from transip_md.training.config import read_config
 
-    values = yaml.safe_load((repository / "recipes" / "organic" / f"{part}.yaml").read_text())
+    values = yaml.safe_load((repository / "recipes" / recipe / f"{part}.yaml").read_text())
     for files in ("train", "test"):
         values["data"][files] = [f"{files}.extxyz"]
     copy = tmp_path / f"{part}.yaml"
     copy.write_text(yaml.safe_dump(values))
     before = read_config(copy).start_from
-    assert f"-o {before}" in (repository / "Makefile").read_text()
+    makefile = (repository / "Makefile").read_text().replace("$(BROAD)", "recipes/organic_broad")
+    assert f"-o {before}" in makefile
