@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from transip_md.common import former_names
+from transip_md.common.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from transip_md.modelfile.metadata import Metadata
     from transip_md.validation.findings import Validation
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = [
     "TransIPCalculator",
     "__version__",

@@ -63,4 +63,4 @@ def test_signal_leaves_no_lammps_behind(tmp_path, toy_file, lammps_plugin, numbe
         for orphan in left:
             os.kill(orphan, signal.SIGKILL)
     assert not left
-    assert process.returncode == 128 + number and f"goes on from what lies in {out}" in errors
+    assert process.returncode == 128 + number and f"resumes from {out}" in errors

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
-import transip_md
+from transip_md.common.version import VERSION
 from transip_md.model.checkpoint import shipped_names
 from transip_md.plugins import locate
 from transip_md.plugins.kinds import KINDS, folder_of, why_unbuildable, why_unusable
@@ -68,7 +68,7 @@ def diagnose() -> list[Part]:
 def report() -> dict[str, str]:
     """Versions, devices and plugins, one line each."""
     rows = {
-        "transip-md": transip_md.__version__,
+        "transip-md": VERSION,
         "Python": platform.python_version(),
         "system": platform.platform(),
         "compiler": _compiler(),

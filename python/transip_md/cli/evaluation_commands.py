@@ -11,11 +11,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-import transip_md
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
 from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.common.outputs import require_folder_of
+from transip_md.common.version import VERSION
 from transip_md.common.whole_files import write_whole
 from transip_md.plugins.locate import version_of
 
@@ -180,7 +180,7 @@ def _origin(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
         "sha256": checkpoint.sha256,
         "conservative": checkpoint.config.conservative,
         "units": {"energy": "meV/atom", "force": "meV/Angstrom"},
-        "versions": {"transip-md": transip_md.__version__, **{name: version_of(name) for name in ("torch", "ase")}},
+        "versions": {"transip-md": VERSION, **{name: version_of(name) for name in ("torch", "ase")}},
     }
 
 

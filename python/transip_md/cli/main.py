@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-import transip_md
 from transip_md.cli import (
     bench_commands,
     engine_commands,
@@ -27,6 +26,7 @@ from transip_md.cli import (
 from transip_md.cli.console import errors
 from transip_md.common.errors import EnvironmentFaultError, TransIPError
 from transip_md.common.text import indented
+from transip_md.common.version import VERSION
 from transip_md.common.whole_files import describe
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"transip-md {transip_md.__version__}")
+        print(f"transip-md {VERSION}")
         raise typer.Exit
 
 

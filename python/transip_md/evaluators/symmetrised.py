@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -63,6 +63,12 @@ class SymmetrisedForward:
         except (RuntimeError, torch.jit.Error) as error:
             raise UsageError(f"{essence(error)}.") from error
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle; those of earlier versions have another name for the tables."""
+        if "_turns" in state:
+            state["_tables"] = state.pop("_turns")
+        self.__dict__.update(state)
+
     def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         """Energies of tokens [T] and forces on rows [I, 3], as `transip_md.evaluators.torch_model.ExportedModel.run`.
 
@@ -90,12 +96,22 @@ class SymmetrisedForward:
             raise UsageError(f"{essence(error)}.") from error
 
 
+#: The name in pickles of earlier versions.
+Turning = SymmetrisedForward
+
+
 class SymmetrisedModel:
     """A model that torch evaluates, under a symmetry; see `transip_md.evaluators.evaluation.Symmetrised`."""
 
     def __init__(self, exported: ExportedModel, forward: SymmetrisedForward) -> None:
         self.exported = exported
         self.forward = forward
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle; those of earlier versions have another name for the forward."""
+        if "turning" in state:
+            state["forward"] = state.pop("turning")
+        self.__dict__.update(state)
 
     @property
     def step(self) -> int:

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-import transip_md
 from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.common.tolerances import PARITY
+from transip_md.common.version import VERSION
 from transip_md.common.whole_files import replacing
 from transip_md.evaluators.compiled import cpu_capability
 from transip_md.evaluators.torch_model import ExportedModel, choose_device, torchscript_on_purpose
@@ -37,7 +37,7 @@ REPULSIVE_NETWORK_VERSION = 2
 
 def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", device: str = "cpu") -> Metadata:
     """The metadata of the exported file."""
-    made_with = {"torch": torch.__version__, "transip-md": transip_md.__version__}
+    made_with = {"torch": torch.__version__, "transip-md": VERSION}
     if form == "aoti":
         made_with |= {"device": device, "cpu_capability": cpu_capability()}
     config = checkpoint.config

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import transip_md
 from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.common.version import VERSION
 from transip_md.importing.foreign_files import ForeignFile, describe_value
 from transip_md.importing.table import PART, Fill, Rule, Table
 from transip_md.model.checkpoint import load_checkpoint, save_checkpoint
@@ -235,7 +235,7 @@ def import_checkpoint(source: ForeignFile, table: Table, config: ModelConfig, ou
         "weights_at": list(state_dict.path),
         "table": table.record(),
         "rounded": rounded,
-        "imported_with": f"transip-md {transip_md.__version__}",
+        "imported_with": f"transip-md {VERSION}",
     }
     save_checkpoint(output, model, {**table.training.model_dump(), "imported": origin})
     _compare(output, weights)

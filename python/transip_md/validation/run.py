@@ -11,8 +11,8 @@ from pathlib import Path
 import ase
 import numpy as np
 
-import transip_md
 from transip_md.common.errors import UsageError
+from transip_md.common.version import VERSION
 from transip_md.data.electronic_state import known_state
 from transip_md.data.structures import read_frames
 from transip_md.evaluators.evaluation import check_isolated
@@ -116,7 +116,7 @@ def validate(
             subjects[0].exported.metadata.model_dump(mode="json"),
             [subject.name for subject in subjects],
             made_with={
-                "transip-md": transip_md.__version__, **{p: version_of(p) or "none" for p in ("torch", "ase")}
+                "transip-md": VERSION, **{p: version_of(p) or "none" for p in ("torch", "ase")}
             },
             symmetry=subjects[0].symmetry.text,
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -20,7 +20,7 @@ template <class S> struct Position {
   int item, head, slot, part, offset, group;
 
   /// items: of tokens or rows. The warp's item is beyond the last where there is nothing to do.
-  __device__ __forceinline__ Place()
+  __device__ __forceinline__ Position()
   {
     using P = Split<S>;
     const int warp = warp_here(), lane = lane_here();
@@ -121,7 +121,7 @@ template <class S> __device__ __forceinline__ void attend(const Step<typename S:
 {
   using Real = typename S::Real;
   using P = Split<S>;
-  const Place<S> place;
+  const Position<S> place;
   const int t = place.item;
   if (t >= step.in.counts->tokens) return;
   const Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + place.offset;
@@ -173,7 +173,7 @@ template <class S> __device__ __forceinline__ void attend_back_tokens(const Step
 {
   using Real = typename S::Real;
   using P = Split<S>;
-  const Place<S> place;
+  const Position<S> place;
   const int t = place.item;
   if (t >= step.in.counts->tokens) return;
   const Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + place.offset;
@@ -219,7 +219,7 @@ template <class S> __device__ __forceinline__ void attend_back_rows(const Step<t
 {
   using Real = typename S::Real;
   using P = Split<S>;
-  const Place<S> place;
+  const Position<S> place;
   const int row = place.item;
   if (row >= step.in.counts->rows) return;
   const bool is_token = row < step.in.counts->tokens;
