@@ -12,7 +12,7 @@ FOLDER ?= recipes/organic/data/broad
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install build demo test fresh test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
+.PHONY: help install build demo test docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-water learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -23,6 +23,7 @@ help:
 	@echo "make install        the environment $(VENV) only"
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
+	@echo "make docs           the documentation as a site, into build/site; warnings are errors"
 	@echo "make train-NAME     train ethanol, organic or water by its recipe (one to three hours on one core)"
 	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
 	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
@@ -60,12 +61,19 @@ demo: build
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Two processes; one that has nothing left takes tests from the other. What tests compile is kept in build/tests. The
 # slowest tests are printed.
 test: export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 test: lint build
 	$(BIN)/pytest -m "not long" -n $(JOBS) --dist worksteal --durations 25
+
+# The reference is generated from the code, so the package must be importable; no plugin is needed. With --quiet MkDocs
+# would not count warnings.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
 
 # What a stranger would see: a fresh clone, an empty home, pip as it comes. Options of pip go into FRESH, as in
 #   make fresh FRESH='PIP_EXTRA_INDEX_URL=https://... PIP_INDEX_URL=https://...'

@@ -7,8 +7,8 @@ Every potential, as `transip-md bench` times it, is trained on the same frames f
 from random weights, and measured on the same held-out frames. DATA is a folder with ethanol_pbe_train.extxyz.xz and
 ethanol_pbe_test.extxyz.xz (BOTNet-datasets, arXiv 2205.06643) and water_pbe0_periodic.extxyz.xz (deepmd-kit's example
 of water). Two run at a time (`--jobs`). Each result is written to benchmarks/accuracy.json when it is there and is not
-made again until it is deleted; benchmarks/accuracy.md is made of all of them. Peers are installed by the first run that
-wants them.
+made again until it is deleted; benchmarks/accuracy.md is made of all of them. Baselines are installed by the first run
+that wants them.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ import ase.io
 import yaml
 from rich.console import Console
 
-from transip_md.bench.peers.catalogue import PEERS
-from transip_md.bench.peers.environments import RUNNERS, clean_environment, make_ready, python_of
+from baselines.catalogue import BASELINES
+from baselines.environments import RUNNERS, clean_environment, make_ready, python_of
 from transip_md.bench.run import machine_facts
-from transip_md.structures import read_frames
+from transip_md.data.structures import read_frames
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -53,14 +53,14 @@ class Part:
     Attributes:
         recipe: of ours, below recipes/: the network, the objective and the learning rate.
         settings: of the recipe that are others here.
-        peers: beside ours.
+        baselines: beside ours.
         seconds: of processor time, each.
         labels: level of theory.
     """
 
     recipe: str
     settings: dict[str, Any]
-    peers: tuple[str, ...]
+    baselines: tuple[str, ...]
     seconds: float
     labels: str
 
@@ -85,12 +85,12 @@ def frames_of(part: str, data: Path) -> tuple[list[ase.Atoms], list[ase.Atoms]]:
     return tuple([frames[row] for row in rows] for rows in split.rows(len(frames)))
 
 
-def train_peer(name: str, task: dict[str, Any], folder: Path, log: Path) -> dict[str, Any]:
-    """Train a peer in its environment."""
+def train_baseline(name: str, task: dict[str, Any], folder: Path, log: Path) -> dict[str, Any]:
+    """Train a baseline in its environment."""
     (folder / "task.json").write_text(json.dumps({**task, "answer": str(folder / "answer.json")}))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     environment = clean_environment({**threads, "PYTHONPATH": f"{RUNNERS}:{TRAINERS}"})
-    command = [str(python_of(PEERS[name])), str(TRAINERS / f"train_{name}.py"), "task.json"]
+    command = [str(python_of(BASELINES[name])), str(TRAINERS / f"train_{name}.py"), "task.json"]
     run(command, folder, environment, log)
     return json.loads((folder / "answer.json").read_text())
 
@@ -147,7 +147,7 @@ def train_one(part: str, name: str, data: Path, logs: Path) -> dict[str, Any]:
         for key, frames in zip(("train", "test"), frames_of(part, data), strict=True):
             ase.io.write(folder / f"{key}.extxyz", frames)
             task[key] = str(folder / f"{key}.extxyz")
-        found = train_ours(settings, task, folder, log) if name == OURS else train_peer(name, task, folder, log)
+        found = train_ours(settings, task, folder, log) if name == OURS else train_baseline(name, task, folder, log)
     kept = ("force_mae", "force_rmse", "energy_mae", "steps", "seconds")
     return {"part": part, "potential": name, **{key: found[key] for key in kept}}
 
@@ -189,12 +189,12 @@ def main() -> None:
     options.logs.mkdir(exist_ok=True, parents=True)
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"machine": machine_facts(), "entries": []}
     there = {(entry["part"], entry["potential"]) for entry in found["entries"]}
-    wanted = [(part, name) for part in options.parts or PARTS for name in (OURS, *PARTS[part].peers)]
+    wanted = [(part, name) for part in options.parts or PARTS for name in (OURS, *PARTS[part].baselines)]
     wanted = [pair for pair in wanted if pair not in there]
     # The longest first.
     wanted.sort(key=lambda pair: -PARTS[pair[0]].seconds)
     for name in {name for _, name in wanted} - {OURS}:
-        make_ready(PEERS[name], lambda line: console.print(line, soft_wrap=True))
+        make_ready(BASELINES[name], lambda line: console.print(line, soft_wrap=True))
     lock = threading.Lock()
 
     def one(pair: tuple[str, str]) -> None:

@@ -19,8 +19,8 @@ import tempfile
 from pathlib import Path
 
 import transip_md
-from transip_md.build import find_tool
-from transip_md.export import export
+from transip_md.exporting.export import export
+from transip_md.plugins.build import find_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REPLICAS = {192: "1 1 1", 1536: "2 2 2", 12288: "4 4 4"}

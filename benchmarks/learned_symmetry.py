@@ -37,15 +37,15 @@ from rich.table import Table
 
 from transip_md.cli.console import console, errors
 from transip_md.cli.progress import LongTask
-from transip_md.errors import TransIPError, UsageError
-from transip_md.locate import version_of
+from transip_md.common.errors import TransIPError, UsageError
+from transip_md.data.frames import Frames, fit_references, open_frames, survey
 from transip_md.model.evaluate import predict
 from transip_md.model.network import TransIP
+from transip_md.plugins.locate import version_of
 from transip_md.sampling import SamplingRecipe, sample
 from transip_md.training.batches import Collate, EndlessBatches, by_atoms
 from transip_md.training.config import DataConfig, EquivarianceConfig, ObjectiveConfig, TrainConfig
 from transip_md.training.evaluation import EVALUATION_ATOMS, measure_errors
-from transip_md.training.frames import Frames, fit_references, open_frames, survey
 from transip_md.training.module import TrainingModule
 
 HERE = Path(__file__).resolve().parent
@@ -569,7 +569,7 @@ def introduction(title: str, cells: list[Cell], form: str, results: list[dict[st
 
 Written by `benchmarks/learned_symmetry.py`; `benchmarks/README.md` says what the columns mean. Forces in meV/Å,
 energies in meV/atom; means over seeds, ± half the range. All runs: model `nano`, {config.batch_size} frames a step,
-every structure turned at random, optimizer {config.optimizer}, learning rate {config.learning_rate:g} (constant
+every structure rotated at random, optimizer {config.optimizer}, learning rate {config.learning_rate:g} (constant
 after {config.warmup} steps), averaged weights (decay {config.ema_decay:g}), one thread. {form}
 
 {data}

@@ -20,15 +20,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import ase.io
 from rich.table import Table
 
-from transip_md import units
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
+from transip_md.common import units
+from transip_md.common.thermal import degrees_of_freedom, thermal_velocities
+from transip_md.dynamics.analysis import Conservation, analyse
 from transip_md.engines.base import Dynamics, Job
-from transip_md.engines.openmm_engine import OpenMMEngine
-from transip_md.export import export
+from transip_md.engines.openmm.engine import OpenMMEngine
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import Checkpoint, load_shipped
-from transip_md.nve.analysis import Conservation, analyse
-from transip_md.thermal import degrees_of_freedom, thermal_velocities
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -31,17 +31,17 @@ import openmm
 import torch
 from rich.table import Table
 
-from transip_md import units
-from transip_md.build import find_tool
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.engines.openmm_engine import velocity_verlet
-from transip_md.errors import TransIPError
-from transip_md.export import export
+from transip_md.common import units
+from transip_md.common.errors import TransIPError
+from transip_md.common.thermal import thermal_velocities
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.openmm import BACKENDS, create_force
+from transip_md.engines.openmm.engine import velocity_verlet
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
-from transip_md.openmm import BACKENDS, create_force
-from transip_md.thermal import thermal_velocities
-from transip_md.tolerances import PARITY
+from transip_md.plugins.build import find_tool
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

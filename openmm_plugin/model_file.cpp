@@ -51,7 +51,7 @@ std::string find_model(const std::string &file, const std::string &sha256)
              : "No such model file: " + file + ".") +
       " A file " + name.string() + " with SHA-256 " + sha256 +
       " is not in the current folder nor in the folders of TRANSIP_MD_MODELS either. Bring the file back, name its "
-      "folder in TRANSIP_MD_MODELS, or make the force anew with transip_md.openmm.create_force.");
+      "folder in TRANSIP_MD_MODELS, or make the force anew with transip_md.engines.openmm.create_force.");
 }
 
 }  // namespace TransIPPlugin

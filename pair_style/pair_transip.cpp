@@ -10,7 +10,7 @@
 
 #include "pair_transip.h"
 
-#include "transip_exchange.h"
+#include "transip_halo_exchange.h"
 #include "transip_molecule.h"
 #include "transip_path.h"
 #include "transip_rows.h"
@@ -48,7 +48,7 @@ using namespace LAMMPS_NS;
 // an all-to-all model is asked for no pairs, but LAMMPS wants some cutoff of every pair style
 static constexpr double NOMINAL_CUTOFF = 1.0;
 
-// evaluations whose time is told once in the log, the first few left out
+// evaluations whose time is printed once in the log, the first few left out
 static constexpr int TIMED = 100, UNTIMED = 5;
 
 // number of this process among those of the communicator that share its node
@@ -72,7 +72,7 @@ struct PairTransIP::Impl {
   std::vector<std::int64_t> element_of_type;    // indexed by atom type, 1 .. ntypes; 0 for NULL
   TransIPMolecule molecule;                     // of an all-to-all model, this step
   TransIPRows rows;                             // of a local model, since the last neighbor list
-  TransIPExchange exchange;                     // of a local model on several ranks
+  TransIPHaloExchange exchange;                 // of a local model on several ranks
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
   std::string reference;       // file of the frame's reference, may be empty
@@ -132,7 +132,7 @@ void PairTransIP::settings(int narg, char **arg)
                "[reference FILE]");
 
   bool check = true;
-  // as many threads as LAMMPS itself was told to use, by OMP_NUM_THREADS or the package command
+  // as many threads as LAMMPS itself was set to use, by OMP_NUM_THREADS or the package command
   int threads = comm->nthreads;
   std::string device = "auto", kernels = "auto";
   impl->charge = 0;
@@ -199,7 +199,7 @@ void PairTransIP::settings(int narg, char **arg)
   const transip::Metadata &card = impl->model->metadata();
   // a halo of tokens needs the neighbors of ghosts; this is asked of hybrid styles right after
   ghostneigh = ghosts() == TransIPGhosts::TOKENS ? 1 : 0;
-  comm_forward = impl->model->exchanges() ? TransIPExchange::NUMBERS : 0;
+  comm_forward = impl->model->exchanges_halo() ? TransIPHaloExchange::NUMBERS : 0;
   if (!card.conservative && comm->me == 0)
     error->warning(FLERR,
                    "pair_style transip: {} has a direct force head: its forces are not the "
@@ -213,7 +213,7 @@ void PairTransIP::settings(int narg, char **arg)
                    "  validated: {}\n",
                    transip::printable(impl->path), card.dtype, where, impl->model->runs_by(),
                    transip::symbols(card.species),
-                   card.training_data.empty() ? "(not said)"
+                   card.training_data.empty() ? "(not given)"
                                               : card.training_data + ", " + card.level_of_theory,
                    card.certificate.empty() ? "no; type `transip-md validate`" : card.certificate);
 }
@@ -325,7 +325,7 @@ void PairTransIP::check_thermostat()
 TransIPGhosts PairTransIP::ghosts() const
 {
   if (comm->nprocs == 1 || !impl->model->metadata().cutoff) return TransIPGhosts::IMAGES;
-  return impl->model->exchanges() ? TransIPGhosts::EXCHANGED : TransIPGhosts::TOKENS;
+  return impl->model->exchanges_halo() ? TransIPGhosts::EXCHANGED : TransIPGhosts::TOKENS;
 }
 
 /* ----------------------------------------------------------------------
@@ -582,7 +582,8 @@ void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row
     error->one(FLERR, "pair_style transip: step {}: {}, for atom {} at {:.6} {:.6} {:.6}",
                update->ntimestep, problem.what(), tag_of_row(problem.row()), x[0], x[1], x[2]);
   } catch (const transip::Error &problem) {
-    error->one(FLERR, "pair_style transip: step {}: {}", update->ntimestep, transip::printable(problem.what()));
+    error->one(FLERR, "pair_style transip: step {}: {}", update->ntimestep,
+               transip::printable(problem.what()));
   }
 }
 
@@ -605,7 +606,8 @@ void PairTransIP::unpack_forward_comm(int n, int first, double *buf)
 double PairTransIP::memory_usage()
 {
   const double in_model = impl->model ? static_cast<double>(impl->model->memory()) : 0.0;
-  return in_model + impl->molecule.memory_usage() + impl->exchange.memory_usage() + impl->rows.memory_usage() +
+  return in_model + impl->molecule.memory_usage() + impl->exchange.memory_usage() +
+      impl->rows.memory_usage() +
       static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +
                                             impl->result.forces.capacity() +
                                             impl->result.virials.capacity()));

@@ -58,7 +58,7 @@ std::string transip_path(const std::string &given)
     const std::vector<std::string> names = written_like(path, part.string());
     if (names.empty()) return given;
     if (names.size() > 1)
-      throw transip::Error("LAMMPS does not tell characters outside of ASCII apart, and both " +
+      throw transip::Error("LAMMPS does not keep characters outside of ASCII apart, and both " +
                            transip::printable(names[0]) + " and " + transip::printable(names[1]) +
                            " could be meant. Make a link to the file with a name in ASCII.");
     path /= names[0];

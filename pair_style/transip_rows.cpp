@@ -10,7 +10,7 @@
 
 #include "transip_rows.h"
 
-#include "transip_exchange.h"
+#include "transip_halo_exchange.h"
 
 #include "atom.h"
 #include "error.h"
@@ -60,7 +60,7 @@ double TransIPRows::square(std::int64_t token, std::int64_t row) const
 /* ---------------------------------------------------------------------- */
 
 void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elements,
-                        TransIPGhosts ghosts, const TransIPExchange &exchange, double near)
+                        TransIPGhosts ghosts, const TransIPHaloExchange &exchange, double near)
 {
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;

@@ -36,10 +36,10 @@ class TransIPRows : protected Pointers {
 
   // rows and lists from a new neighbor list; its pairs beyond the cutoff, within the skin, are kept
   // elements: atomic number of each atom type, 0 for types of another style
-  // local atoms are tokens, ghosts what `ghosts` says; exchange: knows whose images EXCHANGED ones are
+  // local atoms are tokens, ghosts what `ghosts` states; exchange: knows whose images they are
   // near: distance in Angstrom below which `closest` is to find the nearest pair
   void build(class NeighList *list, const std::vector<std::int64_t> &elements, TransIPGhosts ghosts,
-             const class TransIPExchange &exchange, double near);
+             const class TransIPHaloExchange &exchange, double near);
 
   // whether atoms have had the same types since `build`: fixes may change them without a new list
   bool up_to_date() const;
@@ -57,7 +57,7 @@ class TransIPRows : protected Pointers {
   std::vector<std::int64_t> species;       // [T]
   std::vector<std::uint8_t> owned;         // [T]
   std::vector<double> positions;           // [I*3]
-  std::vector<std::int64_t> owner;         // [I] token, or number of tokens + guest
+  std::vector<std::int64_t> owner;         // [I] token, or number of tokens + halo atom
   std::vector<std::int64_t> first;         // [T+1] where the neighbours of a token begin
   std::vector<std::int64_t> neighbours;    // [E] rows
   std::vector<std::int64_t> first_within;  // the same of those within the cutoff, by `filter`

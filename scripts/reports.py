@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import transip_md.validation
-from transip_md import page
-from transip_md.export import export
-from transip_md.metadata import read_metadata
+from transip_md.data.structures import read_structure
+from transip_md.dynamics.report import write_study_report
+from transip_md.dynamics.results import Study, shared_name, shortened_name
+from transip_md.dynamics.run import NveSettings
+from transip_md.dynamics.shape import shape_of, trajectory_of
+from transip_md.dynamics.study import Matrix, run_study
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
-from transip_md.nve.report import write_study_report
-from transip_md.nve.results import Study, shared_name, shortened_name
-from transip_md.nve.run import NveSettings
-from transip_md.nve.shape import shape_of, trajectory_of
-from transip_md.nve.study import Matrix, run_study
-from transip_md.structures import read_structure
+from transip_md.modelfile.metadata import read_metadata
+from transip_md.reports import page
 from transip_md.validation.certificate import certificate_of
 from transip_md.validation.findings import Curve, Finding, Validation
 from transip_md.validation.report import draw, write_report

@@ -35,7 +35,7 @@ def transip_md(capfd, monkeypatch) -> Callable[..., subprocess.CompletedProcess]
     """
     from transip_md.cli.console import console, errors
     from transip_md.cli.main import run
-    from transip_md.validation import certificate
+    from transip_md.modelfile import certificate
 
     # A console that was made while COLUMNS was set keeps that width.
     monkeypatch.setattr(console, "_width", None)
@@ -44,7 +44,7 @@ def transip_md(capfd, monkeypatch) -> Callable[..., subprocess.CompletedProcess]
     def call(*words: object) -> subprocess.CompletedProcess:
         monkeypatch.setattr(sys, "argv", ["transip-md", *map(str, words)])
         # Once for each command, and a command is a process.
-        monkeypatch.setattr(certificate, "_told", set())
+        monkeypatch.setattr(certificate, "_printed", set())
         capfd.readouterr()
         try:
             run()
@@ -64,8 +64,8 @@ def ethanol() -> ase.Atoms:
 
 @pytest.fixture
 def bent(ethanol) -> ase.Atoms:
-    """Ethanol, turned and distorted."""
-    from transip_md.symmetry.turning import numbered_rotation
+    """Ethanol, rotated and distorted."""
+    from transip_md.symmetry.numbered import numbered_rotation
 
     found = ethanol.copy()
     found.positions += np.random.default_rng(0).normal(scale=0.05, size=(9, 3))
@@ -88,7 +88,7 @@ def dtype(request) -> str:
 @pytest.fixture(scope="session")
 def ethanol_files(tmp_path_factory, ethanol_checkpoint) -> dict[str, Path]:
     """The shipped ethanol model, exported once, by dtype."""
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     folder = tmp_path_factory.mktemp("models")
     files = {}
@@ -115,7 +115,7 @@ def toy_file(tmp_path_factory) -> Path:
 def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
     from made_once import compiler_key, made_once
     from networks import small_checkpoint
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     files = {"torchscript": "model.pt", "aoti": "model.pt2"}
 
@@ -150,7 +150,7 @@ def local_checkpoint():
 @pytest.fixture(scope="session")
 def local_file(tmp_path_factory, local_checkpoint) -> Path:
     """The same, scripted only."""
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     file = tmp_path_factory.mktemp("local") / "model.pt"
     export(local_checkpoint, file)
@@ -161,7 +161,7 @@ def local_file(tmp_path_factory, local_checkpoint) -> Path:
 def molecule_file(tmp_path_factory) -> Path:
     """A small untrained all-to-all model, scripted only."""
     from networks import small_checkpoint
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     file = tmp_path_factory.mktemp("molecule") / "model.pt"
     export(small_checkpoint(), file)
@@ -169,7 +169,7 @@ def molecule_file(tmp_path_factory) -> Path:
 
 
 def _built(name: str) -> Path:
-    from transip_md.build import build
+    from transip_md.plugins.build import build
 
     return build([name], say=lambda line: None)[name]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from transip_md.build import find_tool
-from transip_md.trusted_paths import why_untrusted
+from transip_md.common.trusted_paths import why_untrusted
+from transip_md.plugins.build import find_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "python" / "transip_md"
@@ -25,7 +25,7 @@ PACKAGE = REPOSITORY / "python" / "transip_md"
 UNINVOLVED = {"bench", "cli", "engines", "nve", "openmm", "sampling.py", "shipped", "training", "validation"}
 
 
-def _place(tmp_path_factory) -> Path:
+def _shared_folder(tmp_path_factory) -> Path:
     """The folder that is kept, unless others may write it (it holds machine code), or the one of this run."""
     if kept := os.environ.get("TRANSIP_MD_TEST_BUILD"):
         folder = Path(kept).resolve()
@@ -39,7 +39,7 @@ def _place(tmp_path_factory) -> Path:
 
 def made_once(tmp_path_factory, name: str, key: str, make: Callable[[Path], None]) -> Path:
     """A copy, for this process, of a folder that `make` fills; another `key` has it made anew, in place of the old."""
-    place = _place(tmp_path_factory)
+    place = _shared_folder(tmp_path_factory)
     folder = place / f"{name}-{key}"
     with FileLock(place / f"{name}.lock"):
         if not folder.is_dir():
@@ -76,7 +76,7 @@ def built_by_cmake(tmp_path_factory, target: str = "all") -> Path:
     """
     # CMake takes a folder for one place of the sources and one environment only.
     key = hashlib.sha256(f"{REPOSITORY} {sys.executable}".encode()).hexdigest()[:16]
-    place = _place(tmp_path_factory)
+    place = _shared_folder(tmp_path_factory)
     folder = place / f"cmake-{key}"
     configure = [
         str(find_tool("cmake")), "-S", str(REPOSITORY), "-B", str(folder), "-G", "Ninja",

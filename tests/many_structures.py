@@ -6,7 +6,7 @@ import ase
 import numpy as np
 
 from networks import crystal
-from transip_md.export import random_structures
+from transip_md.exporting.examples import random_structures
 
 
 def many_structures() -> list[ase.Atoms]:

@@ -6,11 +6,11 @@ import ase
 import numpy as np
 import torch
 
+from transip_md.data.frames import Frame
 from transip_md.model.batch import MoleculeBatch
 from transip_md.model.config import ModelConfig
 from transip_md.model.evaluate import predict
 from transip_md.model.network import TransIP
-from transip_md.training.frames import Frame
 
 #: A cell with edges shorter than twice the cutoffs that tests use.
 TRICLINIC = np.array([[5.0, 0.0, 0.0], [1.5, 4.5, 0.0], [-0.7, 0.9, 4.0]])

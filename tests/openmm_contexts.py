@@ -9,9 +9,9 @@ import numpy as np
 import openmm
 import pytest
 
-from transip_md import units
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import PARITY
+from transip_md.common import units
+from transip_md.common.tolerances import PARITY
+from transip_md.evaluators.torch_model import ExportedModel
 
 KJ, NM = units.KJ_PER_MOL_PER_EV, units.ANGSTROM_PER_NM
 
@@ -96,8 +96,8 @@ def openmm_takes(atoms: ase.Atoms) -> bool:
 
 def require_torchforce() -> None:
     """Skip, with the reason, unless openmmtorch is installed and fits; fail where it must be there."""
-    from transip_md.errors import EnvironmentFaultError
-    from transip_md.openmm.torch_force import import_openmmtorch
+    from transip_md.common.errors import EnvironmentFaultError
+    from transip_md.engines.openmm.torch_force import import_openmmtorch
 
     try:
         import_openmmtorch()

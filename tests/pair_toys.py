@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from toys import toy_metadata
-from transip_md.export import script
+from transip_md.exporting.export import script
 from transip_md.symmetry.module import Symmetry
 
 DEPTH = 0.2  # eV
@@ -110,8 +110,8 @@ class LennardJones(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         energies, forces = torch.zeros_like(positions[: len(species), 0]), torch.zeros_like(positions)
         for row in range(len(weights)):
-            turned = positions @ rotations[row].t()
-            energy, force = self.forward(species, turned, owner, owned, neighbours, charge, multiplicity)
+            rotated = positions @ rotations[row].t()
+            energy, force = self.forward(species, rotated, owner, owned, neighbours, charge, multiplicity)
             energies, forces = energies + weights[row] * energy, forces + weights[row] * (force @ rotations[row])
         return energies, forces
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transip_md.export import script
-from transip_md.metadata import Metadata
+from transip_md.exporting.export import script
+from transip_md.modelfile.metadata import Metadata
 
 STIFFNESS = 2.5  # eV/Angstrom^2
 LENGTH = 1.7  # Angstrom

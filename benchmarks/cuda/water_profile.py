@@ -13,9 +13,9 @@ import ase.io
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from transip_md.export import export
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
-from transip_md.runtime import ExportedModel
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = 5

@@ -1,4 +1,4 @@
-"""Structures with labels, errors on them, and what a trainer is asked and answers. Run by a peer's own Python."""
+"""Structures with labels, errors on them, and what a trainer is asked and answers. Run by a baseline's own Python."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Train a network of a peer for so much processor time. Run by the peer's own Python.
+"""Train a network of a baseline for so much processor time. Run by the baseline's own Python.
 
-The networks are the peers' own; the loop is one for all of them: the objective is that of transip-md's own training
+The networks are the baselines' own; the loop is one for all of them: the objective is that of transip-md's own training
 (mean absolute error of the energy per atom, mean length of the force error), Adam, a cosine to zero over the time that
 there is.
 """

@@ -7,7 +7,7 @@ from ase.build import molecule
 from ase.optimize import BFGS
 from ase.vibrations import Vibrations
 
-from transip_md.ase import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--model", default="organic.pt")

@@ -12,7 +12,7 @@ import numpy as np
 import openmm
 from openmm.app import DCDReporter, PDBFile, Simulation, StateDataReporter
 
-from transip_md.openmm import create_force
+from transip_md.engines.openmm import create_force
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--steps", type=int, default=2000, help="of 0.5 fs")

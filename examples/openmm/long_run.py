@@ -12,7 +12,7 @@ from pathlib import Path
 import openmm
 from openmm.app import CheckpointReporter, DCDReporter, PDBFile, Simulation, StateDataReporter
 
-from transip_md.openmm import create_force
+from transip_md.engines.openmm import create_force
 
 
 class SafeCheckpointReporter(CheckpointReporter):

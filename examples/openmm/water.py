@@ -9,7 +9,7 @@ import sys
 import openmm
 from openmm.app import DCDReporter, PDBFile, Simulation, StateDataReporter
 
-from transip_md.openmm import create_force
+from transip_md.engines.openmm import create_force
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("--model", default="water.pt")

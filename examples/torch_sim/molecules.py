@@ -5,7 +5,7 @@ import argparse
 import ase.io
 import torch_sim
 
-from transip_md.engines.torch_sim_model import TransIPModel
+from transip_md.engines.torch_sim import TransIPModel
 
 options = argparse.ArgumentParser(description=__doc__)
 options.add_argument("model")

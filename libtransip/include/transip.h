@@ -38,7 +38,7 @@ extern "C" {
 typedef enum transip_status {
   TRANSIP_OK = 0,
   TRANSIP_INVALID = 1,    /* what was handed in: a file that cannot be used, an unknown element, charge, keyword or shape */
-  TRANSIP_NOT_FINITE = 2, /* an energy or force is NaN or infinite: two atoms in one place, or far outside of the training */
+  TRANSIP_NOT_FINITE = 2, /* an energy or force is NaN or infinite: two atoms at one position, or far outside of the training */
   TRANSIP_DIFFERS = 3,    /* the file does not give the numbers here that it gave where it was exported */
   TRANSIP_FAULT = 4       /* memory, or a fault of the library */
 } transip_status;
@@ -108,7 +108,7 @@ TRANSIP_API transip_status transip_check_reference(transip_model *model, int *co
 /* Give back everything that a model keeps. model: may be NULL. */
 TRANSIP_API void transip_free(transip_model *model);
 
-/* What the file says of itself: its transip.json (docs/conventions.md). Valid as long as the model. */
+/* Metadata of the file: its transip.json (docs/conventions.md). Valid as long as the model. */
 TRANSIP_API const char *transip_metadata(const transip_model *model);
 
 /* Cutoff, Angstrom; 0 for a model that attends all-to-all and describes isolated molecules only. */

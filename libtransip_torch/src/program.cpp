@@ -3,7 +3,7 @@
 #include "script_guard.h"
 #include "scripted_weights.h"
 #include "transip/error.h"
-#include "trusted_path.h"
+#include "common/trusted_path.h"
 
 #include <ATen/Version.h>
 #include <caffe2/serialize/inline_container.h>
@@ -28,7 +28,7 @@ constexpr std::int64_t smallest = 2;
 /// Tokens that one pass of an average takes at most, unless one rotation has more; BATCH and CPU_BATCH in Python.
 constexpr std::int64_t batch = 4096, cpu_batch = 256;
 
-/// Of a package, TorchScript; SYMMETRY_PLACE in Python.
+/// Entry of a package with TorchScript; SYMMETRY_ENTRY in Python.
 constexpr const char *symmetry_record = "transip/symmetry.pt";
 
 /// Two tensors that TorchScript gives.
@@ -137,16 +137,16 @@ class CompiledProgram : public Program {
     // Compiled all-to-all code takes one molecule at a time.
     const std::int64_t at_once = local_ ? std::max<std::int64_t>(1, limit / std::max<std::int64_t>(1, tokens)) : 1;
     for (std::int64_t first = 0; first < rotations.size(0); first += at_once) {
-      const at::Tensor turns = rotations.slice(0, first, first + at_once);
+      const at::Tensor part = rotations.slice(0, first, first + at_once);
       const at::Tensor shares = weights.slice(0, first, first + at_once);
       const c10::IValue stacked =
-          call(script(), "stack", {species, positions, inputs[2], inputs[3], inputs[4], turns});
+          call(script(), "stack", {species, positions, inputs[2], inputs[3], inputs[4], part});
       std::vector<at::Tensor> copies;
       for (const c10::IValue &tensor : stacked.toTupleRef().elements()) copies.push_back(tensor.toTensor());
       copies.insert(copies.end(), {inputs[5], inputs[6]});
       const Output several = run(std::move(copies));
       auto [energies, forces] =
-          pair_of(call(script(), "unstack", {several.energies, several.forces, turns, shares}));
+          pair_of(call(script(), "unstack", {several.energies, several.forces, part, shares}));
       total.energies += energies;
       total.forces += forces;
     }

@@ -21,7 +21,7 @@ namespace {
 
 /// Bytes that one compressed entry, code that is, may have.
 constexpr std::uint64_t most_code = std::uint64_t{1} << 24;
-constexpr std::int64_t most_turns = 1000000;
+constexpr std::int64_t most_iterations = 1000000;
 /// Functions of our exports that search, by loops which end when they have found; evaluations must not call them.
 constexpr std::array<std::string_view, 2> searching = {"make_frame", "rotation_set"};
 constexpr std::array<std::string_view, 2> pickles = {"data.pkl", "constants.pkl"};
@@ -152,7 +152,7 @@ void check_block(const torch::jit::Block *block, const std::string &function, co
     if (std::find(std::begin(allowed_operators), std::end(allowed_operators), kind) == std::end(allowed_operators))
       refuse(path, "its TorchScript uses the operator " + printable(kind));
     if (node->kind() == c10::prim::Loop && !searches(function))
-      if (const auto turns = constant_integer(node->input(0)); turns && *turns > most_turns)
+      if (const auto count = constant_integer(node->input(0)); count && *count > most_iterations)
         refuse(path, "its TorchScript has a loop without a bound in " + printable(function));
     if (node->kind() == c10::prim::CallMethod && searches(node->s(c10::attr::name)))
       refuse(path, "its TorchScript calls " + node->s(c10::attr::name) + " in " + printable(function));

@@ -8,7 +8,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
-from transip_md.structures import read_frames
+from transip_md.data.structures import read_frames
 
 
 def rows(frames: int) -> tuple[list[int], list[int]]:

@@ -4,11 +4,11 @@
 //
 // A change of a byte of an archive seldom gets past its CRC-32; so the JSON in it is changed too and read by itself.
 
-#include "archive.h"
-#include "reference.h"
+#include "modelfile/archive.h"
+#include "modelfile/reference.h"
 #include "transip/error.h"
 #include "transip/metadata.h"
-#include "weights.h"
+#include "modelfile/weights.h"
 
 #include <chrono>
 #include <cstdint>

@@ -1,6 +1,6 @@
 // No kernels for vector instructions, where only those that run anywhere are to be built: under the sanitizers, which
 // take long to compile them. TRANSIP_INSTRUCTIONS=baseline keeps libtransip from asking for the others.
-#include "native/network.h"
+#include "cpu/network.h"
 
 namespace transip::native {
 

@@ -215,8 +215,8 @@ void test_symmetry_words()
   check(symmetry.count == 4 && symmetry.inversion && next == 4, "words of a symmetry");
 }
 
-/// Turned by a rotation, row-major.
-std::vector<double> turned(const std::vector<double> &positions, const std::array<double, 9> &rotation)
+/// Rotated by a rotation, row-major.
+std::vector<double> rotated(const std::vector<double> &positions, const std::array<double, 9> &rotation)
 {
   std::vector<double> found(positions.size());
   for (std::size_t atom = 0; atom < positions.size() / 3; atom++)
@@ -240,19 +240,19 @@ void test_symmetry(const std::string &file)
     model.evaluate(request, result);
     return result.energy;
   };
-  const std::vector<double> bent = turned({0, 0.1, 0, 0.9, 0.3, 0.1, -0.8, 1.1, 0.2, -1.6, 0.8, 0.5},
+  const std::vector<double> bent = rotated({0, 0.1, 0, 0.9, 0.3, 0.1, -0.8, 1.1, 0.2, -1.6, 0.8, 0.5},
                                           transip::numbered_rotation(1, 0));
-  const std::array<double, 9> half_turn = {-1, 0, 0, 0, -1, 0, 0, 0, 1};
+  const std::array<double, 9> half_rotation = {-1, 0, 0, 0, -1, 0, 0, 0, 1};
   const double alone = energy(bent);
-  check(std::abs(energy(turned(bent, half_turn)) - alone) > 1e-6, file + ": the model alone has no symmetry");
+  check(std::abs(energy(rotated(bent, half_rotation)) - alone) > 1e-6, file + ": the model alone has no symmetry");
 
   model.set_symmetry(transip::Symmetry::parse("average 4"));
-  check_close(energy(turned(bent, half_turn)), energy(bent), 1e-10, file + ": average in its group");
+  check_close(energy(rotated(bent, half_rotation)), energy(bent), 1e-10, file + ": average in its group");
 
   model.set_symmetry(transip::Symmetry::parse("random 3"));
   const double drawn = energy(bent, 5);
   model.set_symmetry({});
-  check_close(energy(turned(bent, transip::numbered_rotation(3, 5))), drawn, 1e-10, file + ": random rotation");
+  check_close(energy(rotated(bent, transip::numbered_rotation(3, 5))), drawn, 1e-10, file + ": random rotation");
   check_close(energy(bent), alone, 1e-12, file + ": no symmetry again");
 
   model.set_symmetry(transip::Symmetry::parse("frame"));
@@ -262,7 +262,7 @@ void test_symmetry(const std::string &file)
   check(!model.needs_reference(), "the frame has its reference");
   const double wanted = energy(bent);
   for (std::uint64_t step = 1; step < 5; step++) {
-    const std::vector<double> positions = turned(bent, transip::numbered_rotation(2, step));
+    const std::vector<double> positions = rotated(bent, transip::numbered_rotation(2, step));
     check_close(energy(positions), wanted, 1e-9, file + ": frame");
     std::array<double, 3> torque{};
     for (std::size_t atom = 0; atom < species.size(); atom++) {

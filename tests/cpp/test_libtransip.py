@@ -19,7 +19,7 @@ def test_cpp(cpp_build, toy_file, local_files, all_to_all_files, tmp_path):
 
 
 def test_plain_cpp_builds_the_plugins_that_can_be_built(cpp_build):
-    from transip_md import locate
+    from transip_md.plugins import locate
 
     assert (cpp_build / "lammps" / "transipplugin.so").is_file() == (locate.lammps_folder() is not None)
     assert (cpp_build / "openmm" / "libOpenMMTransIP.so").is_file() == (locate.openmm_folder() is not None)

@@ -4,9 +4,9 @@
 
 #include "modelfile/archive.h"
 #include "modelfile/weights.h"
-#include "native/native_model.h"
+#include "cpu/native_model.h"
 #include "transip/error.h"
-#include "transip/exchange.h"
+#include "transip/halo_exchange.h"
 #include "transip/metadata.h"
 
 #include <algorithm>
@@ -79,7 +79,7 @@ struct Structure {
   std::vector<std::int64_t> species, owner, first, neighbours;
   std::vector<double> positions, shifts;  // [I*3]; positions of rows are those of their owners and shifts
   std::vector<std::uint8_t> owned;
-  transip::Exchange *exchange = nullptr;
+  transip::HaloExchange *exchange = nullptr;
 
   std::size_t tokens() const { return species.size(); }
 
@@ -378,7 +378,7 @@ void test_bad_input(const File &file)
   std::size_t other = 1;
   if (file.metadata.cutoff) other = static_cast<std::size_t>(atoms.neighbours[0]);
   for (std::size_t x = 0; x < 3; x++) together.positions[3 * other + x] = together.positions[x];
-  check_error([&] { evaluate(*model, together, false); }, "in one place", "atoms in one place");
+  check_error([&] { evaluate(*model, together, false); }, "at one position", "atoms at one position");
   check(evaluate(*model, atoms, false) == good, file.path + ": an error is not forgotten");
 }
 
@@ -435,52 +435,52 @@ void test_ends(const File &file)
   check(good == std::array<bool, 3>{true, true, true}, file.path + ": several models at a time");
 }
 
-/// Two ranks that are threads: each has the other's atoms for guests.
+/// Two ranks that are threads: each has the other's atoms for halo atoms.
 class TwoRanks {
  public:
-  class Rank final : public transip::Exchange {
+  class Rank final : public transip::HaloExchange {
    public:
-    std::int64_t guests() const override { return static_cast<std::int64_t>(guest.size()); }
-    void forward(const float *tokens, std::int64_t stride, float *guests, int width) override
+    std::int64_t halo_atoms() const override { return static_cast<std::int64_t>(halo_atom.size()); }
+    void forward(const float *tokens, std::int64_t stride, float *halo_atoms, int width) override
     {
-      bring(tokens, stride, guests, width);
+      bring(tokens, stride, halo_atoms, width);
     }
-    void forward(const double *tokens, std::int64_t stride, double *guests, int width) override
+    void forward(const double *tokens, std::int64_t stride, double *halo_atoms, int width) override
     {
-      bring(tokens, stride, guests, width);
+      bring(tokens, stride, halo_atoms, width);
     }
-    void reverse(const float *guests, float *tokens, std::int64_t stride, int width) override
+    void reverse(const float *halo_atoms, float *tokens, std::int64_t stride, int width) override
     {
-      take_back(guests, tokens, stride, width);
+      take_back(halo_atoms, tokens, stride, width);
     }
-    void reverse(const double *guests, double *tokens, std::int64_t stride, int width) override
+    void reverse(const double *halo_atoms, double *tokens, std::int64_t stride, int width) override
     {
-      take_back(guests, tokens, stride, width);
+      take_back(halo_atoms, tokens, stride, width);
     }
 
     TwoRanks *both = nullptr;
     Rank *other = nullptr;
-    std::vector<std::size_t> guest;  // token of the other rank that each guest is
+    std::vector<std::size_t> halo_atom;  // token of the other rank that each halo atom is
 
    private:
-    template <typename Real> void bring(const Real *tokens, std::int64_t stride, Real *guests, int width)
+    template <typename Real> void bring(const Real *tokens, std::int64_t stride, Real *halo_atoms, int width)
     {
       shown_ = tokens;
       both->barrier.arrive_and_wait();
       const auto *theirs = static_cast<const Real *>(other->shown_);
-      for (std::size_t g = 0; g < guest.size(); g++)
-        std::memcpy(guests + g * static_cast<std::size_t>(width), theirs + guest[g] * static_cast<std::size_t>(stride),
+      for (std::size_t g = 0; g < halo_atom.size(); g++)
+        std::memcpy(halo_atoms + g * static_cast<std::size_t>(width), theirs + halo_atom[g] * static_cast<std::size_t>(stride),
                     sizeof(Real) * static_cast<std::size_t>(width));
       both->barrier.arrive_and_wait();
     }
-    template <typename Real> void take_back(const Real *guests, Real *tokens, std::int64_t stride, int width)
+    template <typename Real> void take_back(const Real *halo_atoms, Real *tokens, std::int64_t stride, int width)
     {
-      shown_ = guests;
+      shown_ = halo_atoms;
       both->barrier.arrive_and_wait();
       const auto *theirs = static_cast<const Real *>(other->shown_);
-      for (std::size_t g = 0; g < other->guest.size(); g++)
+      for (std::size_t g = 0; g < other->halo_atom.size(); g++)
         for (int i = 0; i < width; i++)
-          tokens[static_cast<std::int64_t>(other->guest[g]) * stride + i] += theirs[static_cast<std::int64_t>(g) * width + i];
+          tokens[static_cast<std::int64_t>(other->halo_atom[g]) * stride + i] += theirs[static_cast<std::int64_t>(g) * width + i];
       both->barrier.arrive_and_wait();
     }
     const void *shown_ = nullptr;
@@ -504,7 +504,7 @@ void test_ranks(const File &file)
   std::array<std::vector<std::size_t>, 2> origin;  // row of the whole that each row is
   for (std::size_t side = 0; side < 2; side++) {
     Structure &part = parts[side];
-    std::vector<std::int64_t> row_of(whole.owner.size(), -1), guest_of(count, -1);
+    std::vector<std::int64_t> row_of(whole.owner.size(), -1), halo_atom_of(count, -1);
     const auto add = [&](std::size_t row, std::int64_t owner) {
       row_of[row] = static_cast<std::int64_t>(part.owner.size());
       part.owner.push_back(owner);
@@ -523,11 +523,11 @@ void test_ranks(const File &file)
         const auto row = static_cast<std::size_t>(whole.neighbours[e]);
         if (row_of[row] < 0) {
           const auto owner = static_cast<std::size_t>(whole.owner[row]);
-          if (owner % 2 != side && guest_of[owner] < 0) {
-            guest_of[owner] = static_cast<std::int64_t>(ranks.rank[side].guest.size());
-            ranks.rank[side].guest.push_back(owner / 2);
+          if (owner % 2 != side && halo_atom_of[owner] < 0) {
+            halo_atom_of[owner] = static_cast<std::int64_t>(ranks.rank[side].halo_atom.size());
+            ranks.rank[side].halo_atom.push_back(owner / 2);
           }
-          add(row, owner % 2 == side ? static_cast<std::int64_t>(owner / 2) : tokens + guest_of[owner]);
+          add(row, owner % 2 == side ? static_cast<std::int64_t>(owner / 2) : tokens + halo_atom_of[owner]);
         }
         lists.back().push_back(row_of[row]);
       }

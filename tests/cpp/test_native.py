@@ -24,7 +24,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
-    from transip_md.export import export
+    from transip_md.exporting.export import export
     from transip_md.model.checkpoint import Checkpoint
 
     folder = tmp_path_factory.mktemp("networks")

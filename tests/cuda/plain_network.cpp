@@ -80,7 +80,7 @@ class Block {
     attend();
     std::vector<double> mixed = made_.mixed;
     if (network_.rotary_values)
-      for (std::size_t t = 0; t < mixed.size() / dim; t++) turn(&mixed[t * dim], t, -1.0);
+      for (std::size_t t = 0; t < mixed.size() / dim; t++) rotate(&mixed[t * dim], t, -1.0);
     add(tokens, linear(mixed, weights.attention_output, dim, dim));
     made_.gate = linear(norm(tokens, weights.feedforward_norm, dim, made_.normal_two, made_.deviation_two),
                         weights.gate_and_value, dim, 2 * inner);
@@ -99,7 +99,7 @@ class Block {
   }
 
   /// Turn a row's features by its phases.
-  void turn(double *features, std::size_t row, double direction) const
+  void rotate(double *features, std::size_t row, double direction) const
   {
     for (int h = 0; h < network_.heads; h++)
       for (int p = 0; p < width / 2; p++) {
@@ -129,7 +129,7 @@ class Block {
     made_.value.resize(rows * dim);
     for (std::size_t t = 0; t < tokens; t++) {
       for (int i = 0; i < dim; i++) made_.query[t * dim + i] = three[t * 3 * dim + i] / std::sqrt(width);
-      turn(&made_.query[t * dim], t, 1.0);
+      rotate(&made_.query[t * dim], t, 1.0);
     }
     for (std::size_t row = 0; row < rows; row++) {
       const auto owner = static_cast<std::size_t>(input_.owner[row]);
@@ -137,8 +137,8 @@ class Block {
         made_.key[row * dim + i] = three[owner * 3 * dim + dim + i];
         made_.value[row * dim + i] = three[owner * 3 * dim + 2 * dim + i];
       }
-      turn(&made_.key[row * dim], row, 1.0);
-      if (network_.rotary_values) turn(&made_.value[row * dim], row, 1.0);
+      rotate(&made_.key[row * dim], row, 1.0);
+      if (network_.rotary_values) rotate(&made_.value[row * dim], row, 1.0);
     }
   }
 

@@ -2,7 +2,7 @@
 // positions and energies. The formulas are those of python/transip_md/model.
 #pragma once
 
-#include "native/network.h"
+#include "cpu/network.h"
 
 #include <cstdint>
 #include <span>
@@ -18,10 +18,10 @@ struct PlainInput {
 /// What one block makes of its tokens. Features are [head][width], the two of a pair half a head apart.
 struct PlainLayer {
   std::vector<double> normal_one, deviation_one;  ///< [T*dim], [T]
-  std::vector<double> query;                      ///< [T*dim], turned, over the root of a head's width
-  std::vector<double> key, value;                 ///< [I*dim], turned
+  std::vector<double> query;                      ///< [T*dim], rotated, over the root of a head's width
+  std::vector<double> key, value;                 ///< [I*dim], rotated
   std::vector<double> cosine, sine;               ///< [I*dim/2] of the phases w.r
-  std::vector<double> mixed;                      ///< [T*dim], before it is turned back
+  std::vector<double> mixed;                      ///< [T*dim], before it is rotated back
   std::vector<double> lse;                        ///< [T*heads]
   std::vector<double> normal_two, deviation_two;
   std::vector<double> gate;                       ///< [T*2 feedforward], gates and behind them values

@@ -17,7 +17,7 @@ from made_once import built_by_cmake
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory) -> Path:
-    """A folder with the programs of tests.cmake."""
+    """A folder with the programs of CMakeLists.txt."""
     return built_by_cmake(tmp_path_factory, "cuda_tests")
 
 
@@ -65,7 +65,7 @@ def test_kernels_of_random_networks(programs):
 @pytest.mark.parametrize("name", ["ethanol", "water"])
 def test_kernels_of_shipped_models(programs, repository, tmp_path, name, dtype):
     import transip_md
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     structures = {"ethanol": "examples/ethanol.xyz", "water": "examples/openmm/water.pdb"}
     atoms = ase.io.read(repository / structures[name])

@@ -7,7 +7,7 @@
 #include "cuda/compiler.h"
 #include "cuda/cuda_model.h"
 #include "cuda/gpu.h"
-#include "native/native_model.h"
+#include "cpu/native_model.h"
 #include "networks.h"
 #include "structures.h"
 #include "transip/error.h"

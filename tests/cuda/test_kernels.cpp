@@ -8,8 +8,8 @@
 #include "cuda/lists.h"
 #include "emulated_device.h"
 #include "modelfile/archive.h"
-#include "native/native_model.h"
-#include "native/network_reader.h"
+#include "cpu/native_model.h"
+#include "cpu/network_reader.h"
 #include "networks.h"
 #include "plain_network.h"
 #include "structures.h"
@@ -355,11 +355,11 @@ void random_cases(const std::string &dtype)
   run_case("width 16", local, nothing);
   run_case("width 16", local, random_structure("50 atoms in a triclinic box smaller than the cutoff's sphere", 50,
                                                {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2));
-  run_case("width 8, 5 heads, no bias, values not turned", odd_network(dtype), crystal());
+  run_case("width 8, 5 heads, no bias, values not rotated", odd_network(dtype), crystal());
   const TestNetwork seeing = seeing_network(dtype);
   run_case("width 64, all to all, coordinates", seeing, molecule(11));
   run_case("width 64, all to all, coordinates", seeing, molecule(1));
-  run_case("width 24, values not turned", random_network(architecture(96, 4, 64, true, false), 4.5, dtype), crystal());
+  run_case("width 24, values not rotated", random_network(architecture(96, 4, 64, true, false), 4.5, dtype), crystal());
   run_case("width 64, 12 heads, dim 768", random_network(architecture(768, 12, 250, true, true), 3.0, dtype), crystal());
 }
 
@@ -435,7 +435,7 @@ void test_errors()
   check_error(evaluate(bad, around.positions), "does not know multiplicity 4");
   std::vector<double> positions = around.positions;
   std::copy_n(positions.begin(), 3, positions.begin() + 3 * good.neighbours[0]);
-  check_error(evaluate(good, positions), "Two atoms are in one place");
+  check_error(evaluate(good, positions), "Two atoms are at one position");
   check_error(evaluate(good, std::span(positions).first(9)), "8 tokens and only 3 position rows");
 
   transip::Metadata other = network.metadata;

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from networks import crystal
-from transip_md import units
-from transip_md.errors import UsageError
-from transip_md.runtime import ExportedModel
+from transip_md.common import units
+from transip_md.common.errors import UsageError
+from transip_md.evaluators.torch_model import ExportedModel
 
 pytest.importorskip("ipi", reason="i-PI is not installed (pip install 'transip-md[ipi]')")
 
 from ipi.utils.units import unit_to_user
 
-from transip_md.engines.ipi_driver import TransIPDriver
+from transip_md.engines.ipi import TransIPDriver
 
 #: i-PI's own, eV and Angstrom.
 HARTREE, BOHR = unit_to_user("energy", "electronvolt", 1.0), unit_to_user("length", "angstrom", 1.0)

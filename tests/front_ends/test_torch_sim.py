@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from networks import crystal
-from transip_md.errors import UsageError
-from transip_md.runtime import ExportedModel
+from transip_md.common.errors import UsageError
+from transip_md.evaluators.torch_model import ExportedModel
 
 torch_sim = pytest.importorskip("torch_sim", reason="torch-sim is not installed (pip install 'transip-md[torchsim]')")
 
-from transip_md.engines.torch_sim_model import TransIPModel
+from transip_md.engines.torch_sim import TransIPModel
 
 
 def state_of(structures, dtype=torch.float64):

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from transip_md.common.thermal import thermal_velocities
+from transip_md.common.tolerances import DRIFT, PARITY
 from transip_md.engines import ENGINE_NAMES, make_engine
 from transip_md.engines.base import Dynamics, Job
-from transip_md.export import export
-from transip_md.runtime import ExportedModel
-from transip_md.thermal import thermal_velocities
-from transip_md.tolerances import DRIFT, PARITY
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 
 pytestmark = [
     pytest.mark.gpu,
@@ -133,7 +133,7 @@ def test_openmm_cuda_platform(ethanol_file, ethanol, measured):
     import openmm
     from openmm import unit
 
-    from transip_md.openmm import create_force
+    from transip_md.engines.openmm import create_force
 
     try:
         platform = openmm.Platform.getPlatformByName("CUDA")

@@ -15,12 +15,12 @@ import ase.io
 import numpy as np
 import openmm
 
-from transip_md import units
-from transip_md.ase import TransIPCalculator
-from transip_md.engines.lammps_engine import boundary_of, write_data
-from transip_md.engines.lammps_module import make_lammps
-from transip_md.metadata import read_metadata
-from transip_md.openmm import create_force
+from transip_md.common import units
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.engines.lammps.engine import boundary_of, write_data
+from transip_md.engines.lammps.module import make_lammps
+from transip_md.engines.openmm import create_force
+from transip_md.modelfile.metadata import read_metadata
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Evaluate = Callable[[Path], float]

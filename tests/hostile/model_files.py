@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from toys import toy_metadata
-from transip_md.export import script
-from transip_md.metadata import METADATA_NAME
+from transip_md.exporting.export import script
 from transip_md.modelfile.archive import Archive, write_archive
+from transip_md.modelfile.metadata import METADATA_NAME
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from transip_md.whole_files import describe, replacing, write_whole
+from transip_md.common.whole_files import describe, replacing, write_whole
 
 TRANSIP = [sys.executable, "-m", "transip_md"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import ase.io
 import pytest
 
-from transip_md.errors import EnvironmentFaultError
-from transip_md.locks import LOCK_NAME, exclusive
+from transip_md.common.errors import EnvironmentFaultError
+from transip_md.common.locks import LOCK_NAME, exclusive
 
 TRANSIP = [sys.executable, "-m", "transip_md"]
 
@@ -50,7 +50,7 @@ def test_a_lock_names_its_holder(tmp_path):
 
 def test_a_killed_process_holds_nothing(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from transip_md.locks import exclusive\n"
+        "import sys, time; from pathlib import Path; from transip_md.common.locks import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)

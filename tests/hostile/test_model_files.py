@@ -20,9 +20,9 @@ from hostile.model_files import (
     rewritten,
     with_json,
 )
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import TransIPError
-from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, read_metadata
+from transip_md.common.errors import TransIPError
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.modelfile.metadata import METADATA_NAME, REFERENCE_NAME, read_metadata
 
 #: Seconds after which a file has hung its reader.
 HANG = 300
@@ -138,7 +138,7 @@ def test_no_damaged_copy_gives_a_number_that_differs(loader, model, tmp_path, fo
 
 def test_no_damaged_copy_passes_with_other_weights(model, tmp_path):
     """In Python: what loads has the very tensors that were exported."""
-    from transip_md.runtime import ExportedModel
+    from transip_md.evaluators.torch_model import ExportedModel
 
     wanted = {name: tensor.clone() for name, tensor in ExportedModel(model, "cpu").scripted.state_dict().items()}
     loaded = 0
@@ -163,7 +163,7 @@ def test_a_changed_weight_with_a_right_crc_is_refused(loader, model, tmp_path):
 
 
 def test_stamping_keeps_a_file_valid(loader, model, tmp_path):
-    from transip_md.validation.certificate import stamp
+    from transip_md.modelfile.certificate import stamp
 
     copy = tmp_path / "stamped.pt"
     copy.write_bytes(model.read_bytes())
@@ -193,7 +193,7 @@ def test_fuzzed_files_are_refused_or_read(cpp_build, model, local_file, seconds)
 def test_no_engine_takes_a_damaged_copy(tmp_path, count, lammps_plugin, openmm_plugin):
     """In ASE, LAMMPS and OpenMM themselves, of the shipped models: what is not refused gives the very same numbers."""
     import transip_md
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     names = ("ethanol", "water", "organic")
     for name in names:

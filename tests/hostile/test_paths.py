@@ -10,10 +10,10 @@ import sys
 import pytest
 
 from lammps_decks import deck, run_lammps
+from transip_md.common.errors import UsageError
 from transip_md.engines.base import Job
-from transip_md.engines.lammps_engine import LammpsEngine, device_word, model_beside, write_data
-from transip_md.errors import UsageError
-from transip_md.parity import compare_engines
+from transip_md.engines.lammps.engine import LammpsEngine, device_word, model_beside, write_data
+from transip_md.validation.parity import compare_engines
 
 #: Kinds of names; each is a folder that holds model and structure, and one that a run writes into.
 NAMES = {

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lammps_decks import LMP
-from transip_md.errors import EnvironmentFaultError
-from transip_md.plugins import KINDS, folder_of, lammps_plugin_folder, make_cache_folder, why_unusable
-from transip_md.runtime import ExportedModel
-from transip_md.trusted_paths import why_untrusted
+from transip_md.common.errors import EnvironmentFaultError
+from transip_md.common.trusted_paths import why_untrusted
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.plugins.kinds import KINDS, folder_of, lammps_plugin_folder, make_cache_folder, why_unusable
 
 OTHER = 12345
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -122,7 +122,7 @@ def test_two_builds_at_once(tmp_path):
     """The second waits for the first; the plugin is there at every moment after."""
     cache = tmp_path / "cache"
     code = (
-        "import transip_md.build as b; from pathlib import Path; from transip_md.plugins import KINDS\n"
+        "import transip_md.plugins.build as b; from pathlib import Path; from transip_md.plugins.kinds import KINDS\n"
         "def compile(kinds, folder, log, say):\n"
         "    for kind in kinds:\n"
         "        (folder / kind.name).mkdir(); (folder / kind.name / kind.library).write_bytes(b'x' * 1000)\n"

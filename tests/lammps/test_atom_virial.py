@@ -8,7 +8,7 @@ import pytest
 from test_local_pair import BAR, frames, run, section
 
 from networks import crystal
-from transip_md.engines.lammps_engine import read_thermo, write_data
+from transip_md.engines.lammps.engine import read_thermo, write_data
 from transip_md.evaluators.library_model import LibraryModel
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin", "library")

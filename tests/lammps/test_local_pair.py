@@ -13,11 +13,11 @@ import pytest
 
 from many_structures import many_structures
 from networks import crystal
-from transip_md import units
-from transip_md.engines.lammps_engine import PADDING, boundary_of, is_rectangular, read_thermo, write_data
-from transip_md.export import export
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import PARITY_RELATIVE
+from transip_md.common import units
+from transip_md.common.tolerances import PARITY_RELATIVE
+from transip_md.engines.lammps.engine import PADDING, boundary_of, is_rectangular, read_thermo, write_data
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
 
@@ -358,7 +358,7 @@ def test_ghost_cutoffs_of_several_kinds_are_refused_on_several_ranks(local_file,
 
 
 def test_data_file_of_a_cell_that_lammps_does_not_take(tmp_path):
-    from transip_md.errors import UsageError
+    from transip_md.common.errors import UsageError
 
     atoms = crystal(0)
     atoms.pbc = [True, True, False]
@@ -391,7 +391,7 @@ def test_two_simulations_on_split_communicators(local_file, tmp_path):
 
 
 def test_an_error_on_one_rank_ends_all(local_file, tmp_path):
-    """Two atoms in one place, on one of the ranks: no rank waits for it."""
+    """Two atoms at one position, on one of the ranks: no rank waits for it."""
     atoms = crystal(0)
     atoms.set_cell([20.0, 12.0, 12.0])
     atoms.positions[1] = atoms.positions[0]

@@ -10,8 +10,8 @@ from pathlib import Path
 import ase.io
 import pytest
 
-from transip_md.engines.lammps_engine import write_data
-from transip_md.export import export
+from transip_md.engines.lammps.engine import write_data
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("lammps_plugin")]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from lammps_decks import deck
-from transip_md.engines.lammps_engine import write_data
-from transip_md.engines.lammps_module import load_mpi
-from transip_md.errors import EnvironmentFaultError
-from transip_md.runtime import ExportedModel
+from transip_md.common.errors import EnvironmentFaultError
+from transip_md.engines.lammps.engine import write_data
+from transip_md.engines.lammps.module import load_mpi
+from transip_md.evaluators.torch_model import ExportedModel
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
 
@@ -33,7 +33,7 @@ def test_one_instance(tmp_path, toy_file, ethanol):
     write_data(tmp_path / "ethanol.data", ethanol)
     (tmp_path / "in.test").write_text(deck(toy_file))
     out = run_python(
-        "from transip_md.engines.lammps_module import make_lammps\n"
+        "from transip_md.engines.lammps.module import make_lammps\n"
         "lmp = make_lammps(['-screen', 'none', '-log', 'none'])\n"
         "lmp.file('in.test')\n"
         "print('energy', repr(lmp.get_thermo('pe')))",
@@ -55,7 +55,7 @@ def test_several_instances(tmp_path, toy_file, ethanol):
         (folder / "in.test").write_text(deck(toy_file).replace("ethanol.data", f"{number}/ethanol.data"))
         wanted.append(ExportedModel(toy_file, "cpu").evaluate(moved.numbers, moved.positions).energies.sum())
     out = run_python(
-        "from transip_md.engines.lammps_module import make_lammps\n"
+        "from transip_md.engines.lammps.module import make_lammps\n"
         "instances = [make_lammps(['-screen', 'none', '-log', 'none']) for _ in range(3)]\n"
         "for n, lmp in enumerate(instances): lmp.file(f'{n}/in.test')\n"
         "for lmp in instances: lmp.command('run 0')\n"
@@ -79,7 +79,7 @@ def test_the_example(tmp_path, repository, ethanol_file):
 
 
 def test_without_mpi(monkeypatch):
-    monkeypatch.setattr("transip_md.engines.lammps_module.files_of", lambda name: [])
+    monkeypatch.setattr("transip_md.engines.lammps.module.files_of", lambda name: [])
 
     def nothing(*_, **__):
         raise OSError

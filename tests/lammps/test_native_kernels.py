@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from networks import TRICLINIC, make_model
+from transip_md.common.tolerances import PARITY
 from transip_md.engines.base import Job
-from transip_md.engines.lammps_engine import LammpsEngine
-from transip_md.export import export
+from transip_md.engines.lammps.engine import LammpsEngine
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import Checkpoint
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import PARITY
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from lammps_decks import LMP
-from transip_md.engines.lammps_engine import write_data
-from transip_md.plugins import TORCH_VARIABLE
-from transip_md.runtime import ExportedModel
+from transip_md.engines.lammps.engine import write_data
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.plugins.kinds import TORCH_VARIABLE
 
 DECK = """units metal
 boundary s s s
@@ -26,7 +26,7 @@ variable e equal pe
 print "energy $(v_e:%.12f)"
 """
 OPENMM = """import openmm
-from transip_md.openmm import create_force
+from transip_md.engines.openmm import create_force
 system = openmm.System()
 numbers = [{numbers}]
 for number in numbers:

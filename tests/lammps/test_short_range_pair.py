@@ -11,10 +11,10 @@ from test_local_pair import LAMMPS_BAR, frames, run, section
 
 from many_structures import many_structures
 from networks import crystal, small_checkpoint
-from transip_md.engines.lammps_engine import is_rectangular, read_thermo, write_data
-from transip_md.export import export
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import PARITY_RELATIVE
+from transip_md.common.tolerances import PARITY_RELATIVE
+from transip_md.engines.lammps.engine import is_rectangular, read_thermo, write_data
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
 

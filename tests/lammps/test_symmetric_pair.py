@@ -13,9 +13,9 @@ import pytest
 
 from networks import crystal
 from toys import write_toy
-from transip_md.ase import TransIPCalculator
-from transip_md.engines.lammps_engine import boundary_of, read_thermo, write_data
-from transip_md.tolerances import PARITY
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.engines.lammps.engine import boundary_of, read_thermo, write_data
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
 

@@ -10,9 +10,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from transip_md.build import find_tool
 from transip_md.evaluators import binding
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.plugins.build import find_tool
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +124,7 @@ def test_values_that_are_not_finite(loaded, ethanol):
     structure = binding.Atoms(atoms=9, species=species.ctypes.data, positions=positions.ctypes.data, multiplicity=1)
     positions[4] = positions[2]
     assert library.transip_evaluate(handle, ctypes.byref(structure), ctypes.byref(result)) == 2
-    assert "in one place" in library.transip_message().decode()
+    assert "at one position" in library.transip_message().decode()
     positions[4] = np.nan
     assert library.transip_evaluate(handle, ctypes.byref(structure), ctypes.byref(result)) == 1
     assert "atom 4 (counted from 0) is not finite" in library.transip_message().decode()

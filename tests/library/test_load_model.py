@@ -15,13 +15,13 @@ import pytest
 
 import transip_md
 from networks import small_checkpoint
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.export import export
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.tolerances import PARITY
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_bad_input_is_refused_as_torch_refuses_it(library, ethanol_file, ethanol
         "not finite": (numbers, np.where(positions > 0, np.nan, positions), {}),
         "got charge 3": (numbers, positions, {"charge": 3}),
         "attends all-to-all": (numbers, positions, {"cell": np.eye(3), "periodic": np.ones(3, dtype=bool)}),
-        "in one place": (numbers, np.zeros_like(positions), {}),
+        "at one position": (numbers, np.zeros_like(positions), {}),
     }
     for model in (LibraryModel(ethanol_file), ExportedModel(ethanol_file, "cpu")):
         for words, (species, places, more) in cases.items():
@@ -152,7 +152,7 @@ def test_neither_torch_nor_ase_is_imported(library, ethanol_file, repository):
 
 
 def test_the_calculator_is_imported_without_torch():
-    code = "import sys, transip_md.ase\nassert 'torch' not in sys.modules"
+    code = "import sys, transip_md.engines.ase.calculator\nassert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

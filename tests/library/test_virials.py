@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from networks import crystal
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -73,10 +73,10 @@ def test_of_an_average(local_file, box):
     found = model.evaluate(box.numbers, box.positions, virials=True, **arguments(box))
     assert np.abs(found.virials.sum(axis=0) - found.virial).max() <= 1e-10 * np.abs(found.virial).max()
     half = np.diag([-1.0, -1.0, 1.0])
-    turned = model.evaluate(
+    rotated = model.evaluate(
         box.numbers, box.positions @ half.T, cell=box.cell.array @ half.T, periodic=box.pbc, virials=True
     )
-    assert np.abs(turned.virials - half @ found.virials @ half.T).max() <= 1e-10 * np.abs(found.virials).max()
+    assert np.abs(rotated.virials - half @ found.virials @ half.T).max() <= 1e-10 * np.abs(found.virials).max()
 
 
 def test_what_has_none(local_file, molecule_file, box, bent):

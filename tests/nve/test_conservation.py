@@ -8,10 +8,10 @@ import ase.io
 import numpy as np
 import pytest
 
+from transip_md.common.tolerances import DRIFT
+from transip_md.dynamics.files import read_csv
+from transip_md.dynamics.run import NveSettings, run_nve
 from transip_md.engines import ENGINE_NAMES
-from transip_md.nve.files import read_csv
-from transip_md.nve.run import NveSettings, run_nve
-from transip_md.tolerances import DRIFT
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin", "openmm_plugin")
 
@@ -52,7 +52,7 @@ def test_engines_follow_the_same_path_at_first(two_picoseconds, engine):
 
 
 def test_temperature_is_the_one_that_lammps_prints(two_picoseconds):
-    from transip_md.engines.lammps_engine import read_thermo
+    from transip_md.engines.lammps.engine import read_thermo
 
     folder, result = two_picoseconds
     printed = read_thermo(folder / "nve.log")[:, 5]

@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 
 from pair_toys import NEAREST, crystal_of_pairs
 from toys import LENGTH
-from transip_md import units
-from transip_md.build import find_tool
 from transip_md.cli.main import app
-from transip_md.engines.lammps_engine import write_data
-from transip_md.errors import CheckFailedError, UsageError
-from transip_md.nve.analysis import analyse
-from transip_md.nve.logs import read_log
-from transip_md.nve.run import NveSettings, run_nve
-from transip_md.nve.shape import read_trajectory, shape_of, trajectory_of
-from transip_md.thermal import thermal_velocities
+from transip_md.common import units
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.common.thermal import thermal_velocities
+from transip_md.dynamics.analysis import analyse
+from transip_md.dynamics.logs import read_log
+from transip_md.dynamics.run import NveSettings, run_nve
+from transip_md.dynamics.shape import read_trajectory, shape_of, trajectory_of
+from transip_md.engines.lammps.engine import write_data
+from transip_md.plugins.build import find_tool
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_openmm_table(tmp_path, toy_file, tetrahedron, openmm_plugin):
     from openmm.app import DCDReporter, Simulation, StateDataReporter, Topology
     from openmm.app.element import Element
 
-    from transip_md.openmm import create_force
+    from transip_md.engines.openmm import create_force
 
     topology, system = Topology(), openmm.System()
     residue = topology.addResidue("MOL", topology.addChain())
@@ -155,7 +155,7 @@ def test_openmm_table(tmp_path, toy_file, tetrahedron, openmm_plugin):
 
 
 def test_bonds_and_rmsd_of_a_known_trajectory():
-    """One bond of two is stretched by 0.1 Angstrom a frame until it breaks; turning and moving change nothing."""
+    """One bond of two is stretched by 0.1 Angstrom a frame until it breaks; rotating and moving change nothing."""
     water = ase.build.molecule("H2O")
     frames = np.stack([water.positions] * 12)
     away = water.positions[1] - water.positions[0]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from toys import LENGTH
-from transip_md.engines.lammps_engine import read_thermo
+from transip_md.engines.lammps.engine import read_thermo
 
 
 def living_in(folder: Path) -> set[int]:

@@ -16,19 +16,20 @@ from typer.testing import CliRunner
 from networks import make_model
 from pair_toys import crystal_of_pairs, write_pairs
 from toys import LENGTH, STIFFNESS, write_toy
-from transip_md import units
 from transip_md.cli.main import app
-from transip_md.engines import ase_engine, make_engine
-from transip_md.engines.ase_engine import AseEngine
+from transip_md.common import units
+from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, UsageError
+from transip_md.common.thermal import thermal_velocities
+from transip_md.dynamics.analysis import drift_of, fluctuation_of, momentum_drift
+from transip_md.dynamics.order import order_of
+from transip_md.dynamics.run import NveSettings, run_nve
+from transip_md.dynamics.study import Matrix, run_study
+from transip_md.engines import make_engine
+from transip_md.engines.ase import engine as ase_engine
+from transip_md.engines.ase.engine import AseEngine
 from transip_md.engines.base import Dynamics, Job
-from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
-from transip_md.export import export
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_checkpoint, save_checkpoint
-from transip_md.nve.analysis import drift_of, fluctuation_of, momentum_drift
-from transip_md.nve.order import order_of
-from transip_md.nve.run import NveSettings, run_nve
-from transip_md.nve.study import Matrix, run_study
-from transip_md.thermal import thermal_velocities
 from transip_md.validation.run import validate
 
 
@@ -71,7 +72,7 @@ def test_harmonic_oscillator_fluctuates_as_theory_says(tmp_path, toy_file, pair)
     masses = pair.get_masses()
     reduced = masses.prod() / masses.sum()
     frequency = np.sqrt(STIFFNESS / reduced * units.ACCELERATION)
-    # Along the bond only: nothing turns, and the oscillation is harmonic.
+    # Along the bond only: nothing rotates, and the oscillation is harmonic.
     speed = 1e-3
     velocities = np.array([[speed / masses[0], 0, 0], [-speed / masses[1], 0, 0]])
     energy = 0.5 * speed**2 * (1 / masses).sum() * units.EV_PER_AMU_ANGSTROM2_PER_FS2
@@ -218,7 +219,7 @@ def test_interrupted_run_goes_on(tmp_path, toy_file, tetrahedron, engine, ensemb
         name = engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transip_md.nve.run.make_engine", lambda _: Cut())
+        patch.setattr("transip_md.dynamics.run.make_engine", lambda _: Cut())
         with pytest.raises(StopError):
             run_nve(toy_file, tetrahedron, [engine], tmp_path / "cut", settings)
     told = []
@@ -249,7 +250,7 @@ def test_thermostat_samples_its_ensemble(tmp_path, toy_file, tetrahedron, engine
         assert run.conservation.temperature == pytest.approx(run.settings.temperature, rel=0.1)
         assert run.kinetic.passed, run.kinetic
     # The wrong temperature is noticed.
-    from transip_md.nve.ensemble import kinetic_ensemble
+    from transip_md.dynamics.ensemble import kinetic_ensemble
 
     assert not kinetic_ensemble(study.runs[0].record, 4, 400.0).passed
 

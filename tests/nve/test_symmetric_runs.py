@@ -6,10 +6,10 @@ import ase.io
 import numpy as np
 import pytest
 
+from transip_md.common.errors import UsageError
+from transip_md.dynamics.run import NveSettings, run_nve
 from transip_md.engines import ENGINE_NAMES
-from transip_md.errors import UsageError
-from transip_md.nve.run import NveSettings, run_nve
-from transip_md.parity import compare_engines
+from transip_md.validation.parity import compare_engines
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin", "openmm_plugin")
 

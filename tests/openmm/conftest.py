@@ -11,7 +11,7 @@ import pytest
 
 def _exported(name: str, folder: Path) -> Path:
     import transip_md
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     export(transip_md.pretrained(name), folder / f"{name}.pt")
     return folder / f"{name}.pt"

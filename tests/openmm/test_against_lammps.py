@@ -14,11 +14,11 @@ import pytest
 openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
 
 from openmm_contexts import NM, positions_of, system_of
-from transip_md.build import find_tool
-from transip_md.engines.lammps_engine import boundary_of, write_data
-from transip_md.engines.openmm_engine import velocity_verlet
-from transip_md.openmm import create_force
-from transip_md.thermal import thermal_velocities
+from transip_md.common.thermal import thermal_velocities
+from transip_md.engines.lammps.engine import boundary_of, write_data
+from transip_md.engines.openmm import create_force
+from transip_md.engines.openmm.engine import velocity_verlet
+from transip_md.plugins.build import find_tool
 
 pytestmark = [
     pytest.mark.usefixtures("openmm_plugin", "lammps_plugin"),

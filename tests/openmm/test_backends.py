@@ -28,13 +28,13 @@ from openmm_contexts import (
     system_of,
 )
 from toys import springs, write_toy
-from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.metadata import read_metadata
-from transip_md.openmm import create_force, force, native, torch_force
-from transip_md.openmm.request import ForceRequest
-from transip_md.runtime import ExportedModel
+from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.openmm import create_force, force, native, torch_force
+from transip_md.engines.openmm.request import ForceRequest
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.modelfile.metadata import read_metadata
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.tolerances import PARITY
 
 TOLERANCE = PARITY["float64"]
 BACKENDS = ["native", "python"]
@@ -84,7 +84,7 @@ def test_some_of_the_particles(local_file, backend):
 def charged_file(tmp_path_factory):
     """An untrained model to which charge and multiplicity make a difference."""
     from networks import make_model
-    from transip_md.export import export
+    from transip_md.exporting.export import export
     from transip_md.model.checkpoint import Checkpoint
 
     model = make_model(charge=(-1, 1), multiplicity=(1, 3))

@@ -9,16 +9,16 @@ import pytest
 openmm = pytest.importorskip("openmm")
 
 from networks import crystal
-from transip_md import units
-from transip_md.engines.ase_engine import AseEngine
+from transip_md.common import units
+from transip_md.common.errors import UsageError
+from transip_md.common.thermal import thermal_velocities
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.ase.engine import AseEngine
 from transip_md.engines.base import Dynamics, Job
-from transip_md.engines.openmm_engine import OpenMMEngine
-from transip_md.errors import UsageError
-from transip_md.export import random_structures
-from transip_md.openmm import create_force
-from transip_md.runtime import ExportedModel
-from transip_md.thermal import thermal_velocities
-from transip_md.tolerances import PARITY
+from transip_md.engines.openmm import create_force
+from transip_md.engines.openmm.engine import OpenMMEngine
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.examples import random_structures
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 

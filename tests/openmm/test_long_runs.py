@@ -18,7 +18,7 @@ mdtraj = pytest.importorskip("mdtraj", reason="mdtraj is not installed (pip inst
 
 from networks import crystal
 from openmm_contexts import context_of, positions_of, system_of
-from transip_md.openmm import create_force
+from transip_md.engines.openmm import create_force
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 

@@ -16,8 +16,8 @@ from openmm.app import PME, ForceField, HBonds, Modeller, PDBFile
 from openmmml import MLPotential
 
 from openmm_contexts import energy_and_forces, energy_of, require_parity
-from transip_md.errors import UsageError
-from transip_md.runtime import ExportedModel
+from transip_md.common.errors import UsageError
+from transip_md.evaluators.torch_model import ExportedModel
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 

@@ -23,8 +23,8 @@ from openmm_contexts import (
     system_of,
 )
 from toys import springs
-from transip_md.openmm import create_force
-from transip_md.runtime import ExportedModel
+from transip_md.engines.openmm import create_force
+from transip_md.evaluators.torch_model import ExportedModel
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 

@@ -11,14 +11,14 @@ import torch
 from networks import crystal
 from openmm_contexts import KJ, NM, context_of, energy_and_forces, energy_of, system_of
 from toys import write_toy
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
-from transip_md.metadata import read_metadata
-from transip_md.openmm import create_force
-from transip_md.openmm.request import ForceRequest
-from transip_md.openmm.torch_force import openmm_module
+from transip_md.common.errors import UsageError
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.engines.openmm import create_force
+from transip_md.engines.openmm.request import ForceRequest
+from transip_md.engines.openmm.torch_force import openmm_module
+from transip_md.modelfile.metadata import read_metadata
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.tolerances import PARITY
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 TOLERANCE = PARITY["float64"]

@@ -18,9 +18,9 @@ from openmm_contexts import (
     require_torchforce,
     system_of,
 )
-from transip_md.openmm import create_force
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import PARITY
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.openmm import create_force
+from transip_md.evaluators.torch_model import ExportedModel
 
 TOLERANCE = PARITY["float64"]
 

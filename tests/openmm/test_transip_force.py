@@ -16,14 +16,14 @@ openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip inst
 
 from openmm.app import Element, Topology
 
-from transip_md import units
+from transip_md.common import units
+from transip_md.common.errors import UsageError
+from transip_md.common.tolerances import PARITY
 from transip_md.engines.base import Job
-from transip_md.engines.openmm_engine import OpenMMEngine, velocity_verlet
-from transip_md.errors import UsageError
-from transip_md.metadata import REFERENCE_NAME
-from transip_md.openmm import create_force
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import PARITY
+from transip_md.engines.openmm import create_force
+from transip_md.engines.openmm.engine import OpenMMEngine, velocity_verlet
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.modelfile.metadata import REFERENCE_NAME
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 

@@ -12,9 +12,9 @@ openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip inst
 from openmm.app import PDBFile
 
 from openmm_contexts import NM, context_of, energy_of, positions_of
-from transip_md.nve.run import NveSettings, run_nve
-from transip_md.openmm import create_force
-from transip_md.tolerances import PARITY
+from transip_md.common.tolerances import PARITY
+from transip_md.dynamics.run import NveSettings, run_nve
+from transip_md.engines.openmm import create_force
 
 pytestmark = pytest.mark.usefixtures("openmm_plugin")
 
@@ -26,7 +26,7 @@ def compiled_files(tmp_path_factory) -> dict[tuple[str, str], Path]:
     class Files(dict):
         def __missing__(self, key: tuple[str, str]) -> Path:
             import transip_md
-            from transip_md.export import export
+            from transip_md.exporting.export import export
 
             name, dtype = key
             self[key] = tmp_path_factory.mktemp("compiled") / f"{name}-{dtype}.pt2"

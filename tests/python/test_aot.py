@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from networks import crystal
-from transip_md import aot
-from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.export import export, random_structures
-from transip_md.metadata import METADATA_NAME, read_metadata
-from transip_md.parity import compare_engines
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import PARITY
+from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.common.tolerances import PARITY
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting import compiling
+from transip_md.exporting.examples import random_structures
+from transip_md.exporting.export import export
+from transip_md.modelfile.metadata import METADATA_NAME, read_metadata
+from transip_md.validation.parity import compare_engines
 
 TOLERANCE = PARITY["float64"]
 
@@ -100,7 +101,7 @@ def test_what_a_compiled_file_needs_is_checked_first(local_files, tmp_path):
 
 def test_poorer_cpu_is_told(local_files, tmp_path, monkeypatch):
     file = rewritten(local_files["aoti"], tmp_path, cpu_capability="AVX512")
-    monkeypatch.setattr("transip_md.aot.cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr("transip_md.evaluators.compiled.cpu_capability", lambda: "AVX2")
     with pytest.raises(EnvironmentFaultError, match="compiled for CPUs with AVX512, and this one has AVX2"):
         ExportedModel(file)
 
@@ -116,10 +117,10 @@ def test_code_that_is_gone_is_an_error(local_files, tmp_path):
 
 
 def test_crash_on_loading_is_an_error(local_files, monkeypatch):
-    aot.check_loading(local_files["aoti"], "cpu")
-    monkeypatch.setattr(aot, "LOADING", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    compiling.check_loading(local_files["aoti"], "cpu")
+    monkeypatch.setattr(compiling, "LOADING", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(EnvironmentFaultError, match=r"crashes when it loads .*SIGSEGV.*--format torchscript"):
-        aot.check_loading(local_files["aoti"], "cpu")
+        compiling.check_loading(local_files["aoti"], "cpu")
 
 
 def test_names_tell_the_format(ethanol_checkpoint, tmp_path):

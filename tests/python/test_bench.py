@@ -10,11 +10,12 @@ from networks import crystal, make_model, random_molecule
 from transip_md.bench.floor import count_flop, matmul_rate
 from transip_md.bench.run import layouts_of, measure
 from transip_md.bench.timers import Task, Timing, time_task
-from transip_md.errors import UsageError
-from transip_md.export import EngineModel, export
+from transip_md.common.errors import UsageError
+from transip_md.data.neighbours import Neighbourhood
+from transip_md.evaluators.torch_model import inputs_of
+from transip_md.exporting.engine_model import EngineModel
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import Checkpoint
-from transip_md.neighbours import Neighbourhood
-from transip_md.runtime import inputs_of
 
 
 def flop_by_torch(checkpoint: Checkpoint, atoms: ase.Atoms) -> int:
@@ -85,7 +86,7 @@ def test_table(local_file, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["lines"][0]["structure"] == "small"
     with pytest.raises(UsageError, match="'gromacs' cannot be timed"):
         layouts_of(["gromacs"], [1])
-    with pytest.raises(UsageError, match="No peer is called 'amber'"):
+    with pytest.raises(UsageError, match="No baseline is called 'amber'"):
         layouts_of(["ase"], [1], ["amber"])
     with pytest.raises(UsageError, match="--ranks must be 1 or more, got 0"):
         layouts_of(["ase"], [0])

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from toys import springs
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.engines.ase import TransIPCalculator
 
 
 def test_results(toy_file, ethanol):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import transip_md
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.model.checkpoint import load_checkpoint, load_named, save_checkpoint, shipped_names
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP

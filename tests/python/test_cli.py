@@ -119,16 +119,17 @@ def test_parity_passes(ethanol_file, repository, transip_md):
 
 def test_parity_fails_on_a_planted_difference(ethanol_file, repository, monkeypatch, capsys):
     from transip_md.cli import engine_commands
-    from transip_md.engines.ase_engine import AseEngine
+    from transip_md.common.errors import CheckFailedError
+    from transip_md.engines.ase.engine import AseEngine
     from transip_md.engines.base import SinglePoint
-    from transip_md.errors import CheckFailedError
 
     class Wrong(AseEngine):
         def single_point(self, job):
             honest = super().single_point(job)
             return SinglePoint(honest.energy + 2e-9, honest.forces)
 
-    monkeypatch.setattr("transip_md.parity.make_engine", lambda name: Wrong() if name == "lammps" else AseEngine())
+    engines = {"lammps": Wrong, "ase": AseEngine}
+    monkeypatch.setattr("transip_md.validation.parity.make_engine", lambda name: engines[name]())
     with pytest.raises(CheckFailedError, match="do not agree") as caught:
         engine_commands.parity(ethanol_file, repository / "examples/ethanol.xyz", "ase,lammps", "cpu")
     assert caught.value.exit_code == 1
@@ -138,7 +139,7 @@ def test_nve_fails_when_energy_is_not_conserved(tmp_path, repository, monkeypatc
     """A model whose energy is not the one that its forces come from: exit 1, and every file is still written."""
     from toys import write_toy
     from transip_md.cli import nve_commands
-    from transip_md.errors import CheckFailedError
+    from transip_md.common.errors import CheckFailedError
 
     model = write_toy(tmp_path / "unfair.pt", unfair=True)
     with pytest.raises(CheckFailedError, match=r"Energy is not conserved. ethanol, ase, .*: drift above"):

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch._inductor.config
 
-from transip_md.cxx_library import links_shared, loaded_library, shared_by_all
+from transip_md.exporting.cxx_library import links_shared, loaded_library, shared_by_all
 
 #: A compiler with other options for what it links.
 SCRIPT = '#!/bin/sh\ncase " $* " in *" -shared "*) exec c++ {before} "$@" {after};; esac\nexec c++ "$@"\n'
@@ -60,7 +60,7 @@ def test_no_compiler_is_no_concern_of_this(tmp_path):
 @pytest.mark.long
 def test_compiled_model_of_such_a_compiler_loads(ethanol_checkpoint, tmp_path):
     """Without help torch ends with bad_cast, or a signal, when it loads the file."""
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     with torch._inductor.config.patch({"cpp.cxx": (None, compiler_of(STATIC, tmp_path))}):
         export(ethanol_checkpoint, tmp_path / "ethanol.pt2", form="aoti")

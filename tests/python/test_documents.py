@@ -15,15 +15,18 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 #: Document, pattern with one group for each number, shipped model, what the checkpoint's record calls the numbers
 #: (meV/Angstrom and meV/atom).
 ERRORS = [
-    ("README.md", r"`ethanol`.*?force MAE ([\d.]+) .*?energy MAE ([\d.]+)", "ethanol", "force_mae energy_mae"),
-    ("README.md", r"`water`, local.*?RMSE ([\d.]+) .*?energy MAE ([\d.]+)", "water", "force_rmse energy_mae"),
+    ("docs/models.md", r"`ethanol`, tr.*?force MAE ([\d.]+) .*?energy MAE ([\d.]+)", "ethanol", "force_mae energy_mae"),
+    ("docs/models.md", r"`water`, local.*?RMSE ([\d.]+) .*?energy MAE ([\d.]+)", "water", "force_rmse energy_mae"),
     (
-        "README.md",
+        "docs/models.md",
         r"`organic`, all-to-all.*?force MAE ([\d.]+) .*?energy MAE ([\d.]+) .*?forces ([\d.]+) meV",
         "organic",
         "force_mae energy_mae rotation.force_mae",
     ),
-    ("README.md", r"energy MAE [\d.]+ meV/atom on ([\d,]+) held-out frames at 300 K; rot", "organic", "structures"),
+    ("docs/models.md", r"energy MAE [\d.]+ meV/atom on ([\d,]+) held-out frames at 300 K; r", "organic", "structures"),
+    ("README.md", r"\| `ethanol` \|.*?force MAE ([\d.]+) .*?energy MAE ([\d.]+)", "ethanol", "force_mae energy_mae"),
+    ("README.md", r"\| `organic` \|.*?force MAE ([\d.]+) .*?energy MAE ([\d.]+)", "organic", "force_mae energy_mae"),
+    ("README.md", r"\| `water` \|.*?force RMSE ([\d.]+) .*?energy MAE ([\d.]+)", "water", "force_rmse energy_mae"),
     (
         "recipes/ethanol/README.md",
         r"force MAE ([\d.]+) .*?force RMSE ([\d.]+) .*?energy MAE\s+([\d.]+)",

@@ -6,20 +6,20 @@ import ase
 import numpy as np
 import pytest
 
-from transip_md.ase import TransIPCalculator
-from transip_md.electronic_state import ElectronicState, known_state, state_of
+from transip_md.common.errors import UsageError
+from transip_md.data.electronic_state import ElectronicState, known_state, state_of
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.base import Job
-from transip_md.errors import UsageError
-from transip_md.metadata import read_metadata
-from transip_md.parity import compare_engines
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.modelfile.metadata import read_metadata
+from transip_md.validation.parity import compare_engines
 
 
 @pytest.fixture(scope="module")
 def ions_file(tmp_path_factory):
     """A small model of charges -1 to 1 and multiplicities 1 to 3 whose answers depend on both."""
     from networks import small_checkpoint
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     file = tmp_path_factory.mktemp("ions") / "ions.pt"
     export(small_checkpoint(charge=(-1, 1), multiplicity=(1, 3)), file)

@@ -19,7 +19,8 @@ from networks import make_model
 from toys import springs, write_toy
 from transip_md.cli.console import console
 from transip_md.cli.main import run
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.frames import open_frames
 from transip_md.model.checkpoint import load_checkpoint, save_checkpoint
 from transip_md.model.evaluate import Prediction, predict
 from transip_md.model.presets import PRESETS
@@ -27,7 +28,6 @@ from transip_md.model.rotations import random_rotations
 from transip_md.training import evaluation
 from transip_md.training.batches import Collate
 from transip_md.training.evaluation import Report, Tally, measure_errors, tally_errors
-from transip_md.training.frames import open_frames
 
 CUTOFF = 3.0
 
@@ -132,7 +132,7 @@ def test_errors_of_a_constant_model(tmp_path):
     assert dataclasses.astuple(report.elements["H"]) == same((5000 / 6, 1e3 * np.sqrt(17 / 6), 6))
     assert dataclasses.astuple(report.elements["C"]) == same((3000 / 6, 1e3 * np.sqrt(5 / 6), 6))
     assert dataclasses.astuple(report.elements["O"]) == same((500 / 3, 1e3 * np.sqrt(0.25 / 3), 3))
-    # No force at all has turned as it should.
+    # No force at all has rotated as it should.
     assert dataclasses.astuple(report.rotation) == (0, 0, 0, 1)
 
 
@@ -163,11 +163,11 @@ def test_errors_are_those_of_numpy(case, monkeypatch):
 
 def test_a_model_that_knows_no_rotation(case):
     model, frames = case
-    turned = measure_errors(model, frames).rotation
-    assert turned.energy_mae > 0.1 and turned.force_worst >= turned.force_mae > 0.1
-    assert turned.force_cosine < 0.999
-    assert measure_errors(model, frames, seed=1).rotation != turned
-    assert measure_errors(model, frames, seed=0).rotation == turned
+    rotated = measure_errors(model, frames).rotation
+    assert rotated.energy_mae > 0.1 and rotated.force_worst >= rotated.force_mae > 0.1
+    assert rotated.force_cosine < 0.999
+    assert measure_errors(model, frames, seed=1).rotation != rotated
+    assert measure_errors(model, frames, seed=0).rotation == rotated
     assert measure_errors(model, frames, rotations=False).rotation is None
 
 
@@ -176,9 +176,9 @@ def test_a_model_of_distances_only_is_invariant(case):
     with torch.no_grad():
         model.rotary.frequencies.zero_()
     report = measure_errors(model, frames)
-    turned = report.rotation
-    assert turned.energy_mae < 1e-9 and turned.force_mae <= turned.force_worst < 1e-9
-    assert turned.force_cosine == pytest.approx(1.0, abs=1e-12)
+    rotated = report.rotation
+    assert rotated.energy_mae < 1e-9 and rotated.force_mae <= rotated.force_worst < 1e-9
+    assert rotated.force_cosine == pytest.approx(1.0, abs=1e-12)
     assert report.force_rmse > 1.0
 
 
@@ -199,9 +199,9 @@ def test_rotation_error_of_planted_predictions(tmp_path, layout):
         forces[batch.present] = wanted + off
     else:
         forces = wanted + off
-    turned = Prediction(straight.energies + torch.tensor([0.4, -0.6], dtype=torch.float64), forces, straight.embedding)
+    rotated = Prediction(straight.energies + torch.tensor([0.4, -0.6], dtype=torch.float64), forces, straight.embedding)
     tally = Tally(4)
-    tally.add_rotation(batch, straight, turned, rotations)
+    tally.add_rotation(batch, straight, rotated, rotations)
     found = tally._rotation()
     assert found.energy_mae == same(1e3 * (0.4 / 4 + 0.6 / 3) / 2)
     assert found.force_mae == same(1e3 * float(off.abs().mean()))
@@ -217,9 +217,9 @@ def test_several_batches_are_one(case):
 
     def count(tally: Tally, rows: list[int]) -> Tally:
         batch = Collate(model.config.cutoff)([frames[row] for row in rows])
-        straight, turned = predict(model, batch), predict(model, batch.rotated(rotations[rows]))
+        straight, rotated = predict(model, batch), predict(model, batch.rotated(rotations[rows]))
         tally.add(batch, straight)
-        tally.add_rotation(batch, straight, turned, rotations[rows])
+        tally.add_rotation(batch, straight, rotated, rotations[rows])
         return tally
 
     wanted = flat(count(Tally(4), list(range(9))).report().to_dict())
@@ -343,17 +343,17 @@ def test_eval_of_several_files(command, files):
         errors = (report.energy_mae, report.force_mae, report.force_rmse, report.rotation.force_mae)
         assert row(said, path.name) == [path.name, str(report.structures), *numbers(*errors)]
     assert said.index("two.extxyz.xz") < said.index("energy RMSE")
-    turned = whole.rotation
+    rotated = whole.rotation
     shown = {
         "structures": "7",
         "energy MAE": f"{whole.energy_mae:.4g}",
         "energy RMSE": f"{whole.energy_rmse:.4g}",
         "force component MAE": f"{whole.force_mae:.4g}",
         "force component RMSE": f"{whole.force_rmse:.4g}",
-        "rotation: energy, mean": f"{turned.energy_mae:.4g}",
-        "rotation: force component, mean": f"{turned.force_mae:.4g}",
-        "rotation: force component, worst": f"{turned.force_worst:.4g}",
-        "rotation: force, mean cosine": f"{turned.force_cosine:.7f}",
+        "rotation: energy, mean": f"{rotated.energy_mae:.4g}",
+        "rotation: force component, mean": f"{rotated.force_mae:.4g}",
+        "rotation: force component, worst": f"{rotated.force_worst:.4g}",
+        "rotation: force, mean cosine": f"{rotated.force_cosine:.7f}",
     }
     for label, value in shown.items():
         assert row(said, label)[1] == value, label

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from toys import bad_model_files, hollow_model_file, springs, toy_metadata, write_toy
-from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
-from transip_md.export import EngineModel, compare_with_eager, export, random_structures, script
-from transip_md.metadata import Metadata, parse_metadata, read_metadata
+from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, UsageError
+from transip_md.common.tolerances import FINITE_DIFFERENCE_FORCE, PARITY
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.engine_model import EngineModel
+from transip_md.exporting.examples import random_structures
+from transip_md.exporting.export import compare_with_eager, export, script
 from transip_md.model.batch import MoleculeBatch
 from transip_md.model.evaluate import predict
-from transip_md.runtime import ExportedModel
-from transip_md.tolerances import FINITE_DIFFERENCE_FORCE, PARITY
+from transip_md.modelfile.metadata import Metadata, parse_metadata, read_metadata
 
 
 def test_forces_against_central_differences_on_20_structures(ethanol_file, ethanol):
@@ -138,7 +140,7 @@ def test_a_file_that_differs_is_not_written(ethanol_checkpoint, tmp_path, monkey
         with torch.no_grad():
             model.model.energy_head[2].bias -= 1.0
 
-    monkeypatch.setattr("transip_md.export.script", spoil)
+    monkeypatch.setattr("transip_md.exporting.export.script", spoil)
     with pytest.raises(CheckFailedError, match="does not repeat the eager model"):
         export(ethanol_checkpoint, tmp_path / "m.pt", "float64")
     assert list(tmp_path.iterdir()) == []
@@ -223,7 +225,7 @@ def test_bad_input_to_evaluate(toy_file):
         model.evaluate([6], np.zeros((2, 3)))
     with pytest.raises(UsageError, match="not finite"):
         model.evaluate([6], np.full((1, 3), np.nan))
-    with pytest.raises(UsageError, match="in one place"):
+    with pytest.raises(UsageError, match="at one position"):
         model.evaluate([6, 6], np.zeros((2, 3)))
     with pytest.raises(UsageError, match="device must be"):
         ExportedModel(toy_file, device="tpu")

@@ -10,13 +10,13 @@ import ase
 import numpy as np
 import pytest
 
-from transip_md.ase import TransIPCalculator
+from transip_md.common.errors import UsageError
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.base import Job
-from transip_md.errors import UsageError
-from transip_md.metadata import read_metadata
-from transip_md.recast import file_of_dtype
-from transip_md.tolerances import PARITY
-from transip_md.validation.certificate import stamp
+from transip_md.exporting.recast import file_of_dtype
+from transip_md.modelfile.certificate import stamp
+from transip_md.modelfile.metadata import read_metadata
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "format1"
 NUMBERS = json.loads((FOLDER / "numbers.json").read_text())
@@ -45,7 +45,7 @@ def test_ase(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_lammps(name, lammps_plugin, tmp_path):
-    from transip_md.engines.lammps_engine import LammpsEngine
+    from transip_md.engines.lammps.engine import LammpsEngine
 
     found = LammpsEngine().single_point(Job(FOLDER / f"{name}.pt", structure(name), tmp_path))
     check(name, found.energy, found.forces)
@@ -53,7 +53,7 @@ def test_lammps(name, lammps_plugin, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_openmm(name, openmm_plugin, tmp_path):
-    from transip_md.engines.openmm_engine import OpenMMEngine
+    from transip_md.engines.openmm.engine import OpenMMEngine
 
     found = OpenMMEngine().single_point(Job(FOLDER / f"{name}.pt", structure(name), tmp_path))
     check(name, found.energy, found.forces)

@@ -9,9 +9,9 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch.utils.data import DataLoader
 
-from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.training import aselmdb
-from transip_md.training.frames import fit_references, open_frames, survey
+from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.data import aselmdb
+from transip_md.data.frames import fit_references, open_frames, survey
 
 
 def labelled(symbols="OH2", seed=0, *, energy=None, forces=None, positions=None, **options) -> ase.Atoms:
@@ -137,7 +137,7 @@ def test_extended_xyz(tmp_path):
         assert np.allclose(frame.forces, atoms.calc.results["forces"], atol=1e-8, rtol=0)
         assert frame.energy == pytest.approx(atoms.calc.results["energy"], abs=1e-12)
         assert frame.positions.dtype == frame.forces.dtype == np.float64 and type(frame.energy) is float
-    assert frames.place(2) == f"{tmp_path / 'b.extxyz'}, frame 0"
+    assert frames.location(2) == f"{tmp_path / 'b.extxyz'}, frame 0"
 
 
 def test_forces_on_fixed_atoms_are_kept(tmp_path):

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
-from transip_md.foreign import read_foreign
-from transip_md.import_table import Table, model_config_of, read_table
-from transip_md.importing import import_checkpoint
+from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, UsageError
+from transip_md.importing.conversion import import_checkpoint
+from transip_md.importing.foreign_files import read_foreign
+from transip_md.importing.table import Table, model_config_of, read_table
 from transip_md.model.checkpoint import load_checkpoint
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
@@ -116,7 +116,7 @@ def test_energies_are_those_of_the_original(tmp_path):
     done = import_checkpoint(read_foreign(str(path)), OTHER_PROGRAMS_TABLE, CONFIG, tmp_path / "model.ckpt")
     loaded = load_checkpoint(tmp_path / "model.ckpt")
     assert torch.equal(energies(loaded.model), energies(model))
-    assert done.weights == len(model.state_dict()) and done.rounded == {} and done.place == "[state_dict]"
+    assert done.weights == len(model.state_dict()) and done.rounded == {} and done.state_dict == "[state_dict]"
     for name, weight in model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], weight), name
     imported = loaded.training["imported"]
@@ -265,7 +265,7 @@ REFUSALS = {
         {"energy_norm.bias": None},
         [SAME],
         [{"weights": r"energy_norm\.bias", "from_config": True, "reason": "-"}],
-        r"energy_norm\.bias: fill 1 says from_config, but it is a trained weight",
+        r"energy_norm\.bias: fill 1 has from_config, but it is a trained weight",
     ),
 }
 
@@ -315,7 +315,7 @@ def test_the_written_file_is_compared(tmp_path, monkeypatch):
         checkpoint.model.energy_norm.bias.data[3] += 1e-6
         return checkpoint
 
-    monkeypatch.setattr("transip_md.importing.load_checkpoint", altered)
+    monkeypatch.setattr("transip_md.importing.conversion.load_checkpoint", altered)
     with pytest.raises(CheckFailedError, match=r"differs in energy_norm\.bias; it is removed"):
         do_import(tmp_path, plain(original()), table(SAME))
     assert not (tmp_path / "model.ckpt").exists()
@@ -401,23 +401,23 @@ ONE = {"w": torch.ones(1)}
     ],
 )
 def test_where_state_dicts_lie(tmp_path, content, expected):
-    place = read_foreign(saved(tmp_path / "f.pt", content)).place(None)
-    assert str(place) == expected and place.entries.keys() >= ONE.keys()
+    state_dict = read_foreign(saved(tmp_path / "f.pt", content)).state_dict(None)
+    assert str(state_dict) == expected and state_dict.entries.keys() >= ONE.keys()
 
 
 def test_which_state_dict(tmp_path):
     two = {"model": ONE, "ema": {"w": torch.zeros(1)}, "epoch": 3}
     file = read_foreign(saved(tmp_path / "f.pt", two))
     with pytest.raises(UsageError, match=r"has 2 state dicts: \[model\], \[ema\]. Choose one .*weights_at: \[model\]"):
-        file.place(None)
-    assert file.place(["ema"]).entries["w"] == 0
+        file.state_dict(None)
+    assert file.state_dict(["ema"]).entries["w"] == 0
     with pytest.raises(UsageError, match=r"no 'none' under \['model'\], which is a mapping of w \(Tensor\)"):
-        file.place(["model", "none"])
+        file.state_dict(["model", "none"])
     with pytest.raises(UsageError, match=r"lies no state dict but a int"):
-        file.place(["epoch"])
+        file.state_dict(["epoch"])
     for content in ({"epoch": 3}, {}, [torch.ones(1)]):
         with pytest.raises(UsageError, match="holds no state dict"):
-            read_foreign(saved(tmp_path / "f.pt", content)).place(None)
+            read_foreign(saved(tmp_path / "f.pt", content)).state_dict(None)
 
 
 class Evil:
@@ -457,8 +457,8 @@ def test_files_that_are_no_weights(tmp_path):
 def test_safetensors(tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     save_file({"module.w": torch.arange(3.0)}, tmp_path / "f.safetensors")
-    place = read_foreign(str(tmp_path / "f.safetensors")).place(None)
-    assert str(place) == "[]" and torch.equal(place.entries["module.w"], torch.arange(3.0))
+    state_dict = read_foreign(str(tmp_path / "f.safetensors")).state_dict(None)
+    assert str(state_dict) == "[]" and torch.equal(state_dict.entries["module.w"], torch.arange(3.0))
     (tmp_path / "f.safetensors").write_text("hello")
     with pytest.raises(UsageError, match="is not a safetensors file"):
         read_foreign(str(tmp_path / "f.safetensors"))
@@ -491,7 +491,7 @@ def test_hub(tmp_path, monkeypatch):
     for source in ("hf:owner/repo", "hf:owner/repo/weights/best.pt"):
         file = read_foreign(source)
         assert file.name == "hf:owner/repo/weights/best.pt"
-        assert torch.equal(file.place(None).entries["w"], ONE["w"])
+        assert torch.equal(file.state_dict(None).entries["w"], ONE["w"])
     for source in ("hf:owner", "hf:", "hf:owner/", "hf:owner/repo/"):
         with pytest.raises(UsageError, match="Expected hf:OWNER/REPO or"):
             read_foreign(source)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from transip_md import locate
+from transip_md.plugins import locate
 
 
 @pytest.fixture(scope="module")

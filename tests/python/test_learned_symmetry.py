@@ -13,9 +13,9 @@ from ase.calculators.singlepoint import SinglePointCalculator
 pytest.importorskip("lightning", reason="Lightning is not installed (pip install 'transip-md[train]')")
 
 from toys import springs
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.frames import open_frames
 from transip_md.model.checkpoint import load_checkpoint
-from transip_md.training.frames import open_frames
 from transip_md.training.run import TrainingRun
 
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from networks import TRICLINIC, crystal, frame_of, make_batch, make_model, random_molecule
-from transip_md.errors import UsageError
-from transip_md.export import export
+from transip_md.common.errors import UsageError
+from transip_md.data.neighbours import find_neighbours
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.exporting.export import export
 from transip_md.model.batch import LocalBatch
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.evaluate import predict
 from transip_md.model.radial import envelope
 from transip_md.model.rotations import random_rotations
-from transip_md.neighbours import find_neighbours
-from transip_md.runtime import ExportedModel
 from transip_md.training.batches import Collate
 
 CUTOFF = 3.0
@@ -156,7 +156,7 @@ def test_translations_and_images_change_nothing(model):
 
 
 def test_batching_changes_nothing(model):
-    # Molecules in one place: an empty slot that pointed at another structure would be noticed.
+    # Molecules at one position: an empty slot that pointed at another structure would be noticed.
     molecules = [ase.Atoms(*random_molecule(size, seed=size)) for size in (3, 7)]
     structures = [crystal(0), *molecules, crystal(1), *molecules, ase.Atoms("O")]
     energies, forces = evaluate(model, *structures)
@@ -201,9 +201,9 @@ def test_rotating_a_batch_turns_cell_and_labels():
     by_hand.positions = atoms.positions @ matrix.T
     batch = Collate(CUTOFF)([frame_of(atoms)])
     batch.forces = torch.from_numpy(np.random.default_rng(0).normal(size=(8, 3)))
-    turned = batch.rotated(rotation)
-    assert float(predict(model, turned).energies) == pytest.approx(evaluate(model, by_hand)[0][0], abs=1e-10)
-    assert np.allclose(turned.forces.numpy(), batch.forces.numpy() @ matrix.T, atol=1e-12)
+    rotated = batch.rotated(rotation)
+    assert float(predict(model, rotated).energies) == pytest.approx(evaluate(model, by_hand)[0][0], abs=1e-10)
+    assert np.allclose(rotated.forces.numpy(), batch.forces.numpy() @ matrix.T, atol=1e-12)
 
 
 def test_agrees_with_all_to_all_attention_when_the_cutoff_is_far():
@@ -235,7 +235,7 @@ def test_file_says_that_it_is_local(local_file):
 
 
 def test_calculator_on_a_periodic_structure(local_file):
-    from transip_md.ase import TransIPCalculator
+    from transip_md.engines.ase import TransIPCalculator
 
     atoms = crystal()
     atoms.calc = TransIPCalculator(local_file)
@@ -284,7 +284,7 @@ def test_info_and_export_mark_direct_forces(tmp_path):
 
 
 def test_direct_forces_are_said_to_be_none_of_the_gradient(tmp_path):
-    from transip_md.ase import TransIPCalculator
+    from transip_md.engines.ase import TransIPCalculator
 
     model = make_model(cutoff=CUTOFF, force_head="direct")
     batch = Collate(CUTOFF)([frame_of(crystal())])

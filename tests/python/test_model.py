@@ -68,11 +68,11 @@ def test_every_input_counts():
     model = make_model()
     numbers, positions = random_molecule(5, seed=5)
     energy, _ = energy_and_forces(model, make_batch([(numbers, positions)]))
-    turned, _ = energy_and_forces(model, make_batch([(numbers, positions @ random_rotations(1)[0].numpy().T)]))
+    rotated, _ = energy_and_forces(model, make_batch([(numbers, positions @ random_rotations(1)[0].numpy().T)]))
     other_numbers = [6 if numbers[0] == 1 else 1, *numbers[1:]]
     other, _ = energy_and_forces(model, make_batch([(other_numbers, positions)]))
     # An untrained model has learned no symmetry yet: a rotation must be seen.
-    assert abs(float(turned - energy)) > 1e-6
+    assert abs(float(rotated - energy)) > 1e-6
     assert abs(float(other - energy)) > 1e-6
 
 
@@ -88,8 +88,8 @@ def test_float32_weights_keep_their_digits_far_from_the_origin():
 def test_rotate_is_a_rotation_by_the_angle():
     features = torch.tensor([1.0, 0.0], dtype=torch.float64)
     angle = torch.tensor([0.3], dtype=torch.float64)
-    turned = rotate(features, torch.cos(angle), torch.sin(angle))
-    assert torch.allclose(turned, torch.tensor([np.cos(0.3), np.sin(0.3)]), atol=1e-15)
+    rotated = rotate(features, torch.cos(angle), torch.sin(angle))
+    assert torch.allclose(rotated, torch.tensor([np.cos(0.3), np.sin(0.3)]), atol=1e-15)
 
 
 def test_rotations_are_proper_and_uniform():

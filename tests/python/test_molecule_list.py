@@ -9,7 +9,7 @@ pytest.importorskip("rdkit", reason="RDKit is not installed (pip install rdkit)"
 
 from rdkit import Chem
 
-from transip_md.smiles import embed, read_entries
+from transip_md.sampling.smiles import embed, read_entries
 
 
 @pytest.fixture(scope="module")

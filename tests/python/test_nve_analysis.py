@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from transip_md import units
+from transip_md.common import units
+from transip_md.common.errors import UsageError
+from transip_md.common.thermal import degrees_of_freedom, kinetic_energy, temperature_of, thermal_velocities
+from transip_md.dynamics.analysis import analyse, slope_error
+from transip_md.dynamics.files import plot_energies, read_csv, write_csv
+from transip_md.dynamics.run import NveSettings
 from transip_md.engines.base import EnergyRecord
-from transip_md.errors import UsageError
-from transip_md.nve.analysis import analyse, slope_error
-from transip_md.nve.files import plot_energies, read_csv, write_csv
-from transip_md.nve.run import NveSettings
-from transip_md.thermal import degrees_of_freedom, kinetic_energy, temperature_of, thermal_velocities
 
 ATOMS = 9
 
@@ -62,7 +62,7 @@ def test_too_short_to_tell_fails():
     short = analyse(record(0.0, time=0.02, noise=3.0), ATOMS, threshold=1000.0)
     assert verdict.passed and short.passed
     unsure = analyse(record(0.0, time=0.2, noise=1.0), ATOMS, threshold=abs(verdict.slope) + 1e-3)
-    assert not unsure.passed and "too short to tell" in unsure.reason
+    assert not unsure.passed and "too short to judge" in unsure.reason
 
 
 def test_not_a_number_fails():

@@ -29,14 +29,14 @@ def test_label_losses_by_hand():
 
 
 class Exact(torch.nn.Module):
-    """Moves embeddings that are known to turn like vectors."""
+    """Moves embeddings that are known to rotate like vectors."""
 
     def forward(self, embedding, rotation):
         return torch.einsum("...ij,...j->...i", rotation.to(embedding.dtype), embedding)
 
 
 def views(on: str):
-    """Embeddings of three numbers an atom that turn like vectors, in two views; the second molecule is padded."""
+    """Embeddings of three numbers an atom that rotate like vectors, in two views; the second molecule is padded."""
     batch = make_batch([random_molecule(4, 1), random_molecule(3, 2), random_molecule(4, 3)])
     rotations = random_rotations(3, torch.Generator().manual_seed(1))
     view = torch.from_numpy(np.random.default_rng(1).normal(size=(3, 4, 3)))
@@ -107,7 +107,7 @@ def test_ramp():
 
 @pytest.mark.parametrize("cutoff", [None, 3.0])
 def test_the_latent_loss_lowers_the_latent_error(cutoff):
-    """Trained on nothing else, T and the model learn to turn embeddings of molecules and of crystals."""
+    """Trained on nothing else, T and the model learn to rotate embeddings of molecules and of crystals."""
     torch.manual_seed(0)
     model = make_model(cutoff=cutoff).float()
     model.energy_scale, model.reference_energies = model.energy_scale.double(), model.reference_energies.double()
@@ -174,10 +174,10 @@ def test_consistency_by_hand(cutoff):
     energy, force = consistency_losses(here, there, rotations, batch)
     counts = batch.atom_counts()
     assert float(energy) == pytest.approx(float(((here.energies - there.energies).abs() / counts).mean()))
-    turned = replace(batch, forces=here.forces).rotated(rotations).forces
-    lengths = batch.real(turned - there.forces).norm(dim=-1)
+    rotated = replace(batch, forces=here.forces).rotated(rotations).forces
+    lengths = batch.real(rotated - there.forces).norm(dim=-1)
     assert float(force) == pytest.approx(float(lengths.mean()), rel=1e-6)
     assert float(force) > 1e-3
-    # A network of forces that do turn along, and one energy.
-    energy, force = consistency_losses(here, Prediction(here.energies, turned, there.embedding), rotations, batch)
+    # A network of forces that do rotate along, and one energy.
+    energy, force = consistency_losses(here, Prediction(here.energies, rotated, there.embedding), rotations, batch)
     assert float(energy) == 0 and float(force) < 2e-6

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from transip_md.cli import progress
 from transip_md.cli.console import PlainConsole
-from transip_md.metadata import METADATA_NAME
-from transip_md.text import indented, one_line
+from transip_md.common.text import indented, one_line
+from transip_md.modelfile.metadata import METADATA_NAME
 
 HOSTILE = "[/x] frames [pbe0]\nvalidated: PASS\r\x1b[2Jgone \u202e"
 

@@ -9,9 +9,9 @@ import shutil
 
 import pytest
 
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
-from transip_md.runtime import ExportedModel
+from transip_md.common.errors import UsageError
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.evaluators.torch_model import ExportedModel
 
 
 def energy_of(atoms) -> float:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from transip_md import locate, plugins
-from transip_md.errors import EnvironmentFaultError
-from transip_md.plugins import KINDS, RECORD_NAME
+from transip_md.common.errors import EnvironmentFaultError
+from transip_md.plugins import kinds as plugins
+from transip_md.plugins import locate
+from transip_md.plugins.kinds import KINDS, RECORD_NAME
 
 LAMMPS = KINDS["lammps"]
 
@@ -92,7 +93,7 @@ def test_changed_sources_make_it_stale(cache, monkeypatch):
         plugins.plugin_library(LAMMPS)
 
 
-@pytest.mark.parametrize("file", ["CMakeLists.txt", "libtransip/src/model.cpp", "pair_style/pair_transip.cpp"])
+@pytest.mark.parametrize("file", ["CMakeLists.txt", "libtransip/src/evaluate/model.cpp", "pair_style/pair_transip.cpp"])
 def test_every_source_counts(tmp_path, monkeypatch, file):
     root = tmp_path / "sources"
     root.mkdir()
@@ -129,7 +130,7 @@ def test_locate_prints_what_cmake_reads():
 
 
 def test_build_without_compiler(cache, monkeypatch):
-    from transip_md import build
+    from transip_md.plugins import build
 
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
@@ -138,7 +139,7 @@ def test_build_without_compiler(cache, monkeypatch):
 
 
 def test_smoke_test_refuses_a_file_that_does_not_load(tmp_path):
-    from transip_md.build import smoke_test
+    from transip_md.plugins.build import smoke_test
 
     for kind in KINDS.values():
         if any(locate.version_of(name) is None for name in kind.distributions):
@@ -150,7 +151,7 @@ def test_smoke_test_refuses_a_file_that_does_not_load(tmp_path):
 
 
 def test_failed_build_shows_the_log(cache, monkeypatch, tmp_path):
-    from transip_md import build
+    from transip_md.plugins import build
 
     broken = tmp_path / "broken"
     (broken / "libtransip").mkdir(parents=True)
@@ -171,7 +172,7 @@ def test_entry_point_never_breaks_lammps(cache, monkeypatch, capsys):
 
 
 def test_entry_point_imports_nothing_heavy():
-    code = "import sys, transip_md.plugins\nassert not {'torch', 'numpy', 'ase', 'pydantic'} & set(sys.modules)"
+    code = "import sys, transip_md.plugins.kinds\nassert not {'torch', 'numpy', 'ase', 'pydantic'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -20,7 +20,7 @@ pytest.importorskip("tblite", reason="tblite is not installed (pip install tblit
 from tblite.interface import Calculator
 
 from transip_md.cli import sampling_commands
-from transip_md.errors import CheckFailedError, UsageError
+from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.sampling import SamplingError, SamplingRecipe, find_structures, plan, sample, sample_all
 
 RECIPE = SamplingRecipe(teacher="gfn2-xtb", temperature=400, seed=5, stride=5, equilibration=10)
@@ -105,8 +105,8 @@ def test_temperature_of_the_sample(repository, tmp_path):
 
 def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoint):
     """Held-out force MAE at 300 K, on frames that nobody has seen: made here, with a seed of its own."""
+    from transip_md.data.frames import open_frames
     from transip_md.training.evaluation import measure_errors
-    from transip_md.training.frames import open_frames
 
     recipe = SamplingRecipe(teacher="gfn2-xtb", temperature=300, seed=77)
     run(repository, tmp_path / "fresh.extxyz", 200, recipe)
@@ -120,8 +120,8 @@ def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoin
 def test_shipped_organic_on_fresh_frames(repository, tmp_path, name, allowed):
     """A third above the errors on the held-out frames of its card."""
     import transip_md
+    from transip_md.data.frames import open_frames
     from transip_md.training.evaluation import measure_errors
-    from transip_md.training.frames import open_frames
 
     recipe = SamplingRecipe(teacher="gfn2-xtb", temperature=300, seed=77)
     structure = repository / "recipes/organic/structures" / f"{name}.xyz"

@@ -15,9 +15,9 @@ pytest.importorskip("tblite", reason="tblite is not installed (pip install tblit
 
 import tblite.interface
 
-from transip_md.bonds import covalent_length
 from transip_md.cli import sampling_commands
-from transip_md.errors import CheckFailedError, UsageError
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.data.bonds import covalent_length
 from transip_md.sampling import (
     FewerFramesError,
     NothingToSampleError,
@@ -158,11 +158,13 @@ def test_torsions_turn_all_the_way_and_keep_lengths_and_angles():
     (first, second), (last, third) = ends.items()
     dihedrals = []
     for number in range(3 * 32):
-        turned = candidates(number).atoms
+        rotated = candidates(number).atoms
         for i, j in bonded:
-            assert turned.get_distance(i, j) == pytest.approx(butane.get_distance(i, j), abs=1e-9)
-        assert turned.get_angle(first, second, third) == pytest.approx(butane.get_angle(first, second, third), abs=1e-6)
-        dihedrals.append(turned.get_dihedral(first, second, third, last))
+            assert rotated.get_distance(i, j) == pytest.approx(butane.get_distance(i, j), abs=1e-9)
+        assert rotated.get_angle(first, second, third) == pytest.approx(
+            butane.get_angle(first, second, third), abs=1e-6
+        )
+        dihedrals.append(rotated.get_dihedral(first, second, third, last))
     assert np.histogram(dihedrals, bins=8, range=(0, 360))[0].min() > 3
 
 
@@ -198,7 +200,7 @@ class Spring(Calculator):
 
 
 def test_amplitude_of_a_spring():
-    """The variance of its length is kT / k, whatever the masses; nothing turns or moves as a whole."""
+    """The variance of its length is kT / k, whatever the masses; nothing rotates or moves as a whole."""
     pair = ase.Atoms("HF", [[0.3, 0.1, 0], [0.3, 0.1 + 0.72, 0.54]], calculator=Spring())
     for temperature in (300, 1200):
         (step,) = steps_of(modes_of(pair), temperature).reshape(-1, 2, 3)
@@ -407,7 +409,7 @@ def test_command_of_several_modes(molecules, tmp_path, capsys):
     pairs = {f"{pair}_pair.extxyz" for pair in ("H-H", "H-C", "H-N", "H-O", "C-C", "C-N", "C-O", "N-N", "N-O", "O-O")}
     assert files == wanted | pairs
     said = " ".join(capsys.readouterr().out.split())
-    assert "no bond to turn about" in said
+    assert "no bond to rotate about" in said
     assert "31 files of 3 frames, 3 of them with fewer" in said
     for name in files:
         assert len(ase.io.read(tmp_path / "out" / name, index=":")) == 3
@@ -420,7 +422,7 @@ def test_one_file_of_a_mode(molecules, tmp_path):
     water = molecules / "H2O.extxyz"
     sampling_commands.sample(tmp_path / "d.extxyz", 2, [water], dimers=["molecules"])
     assert [len(frame) for frame in ase.io.read(tmp_path / "d.extxyz", index=":")] == [6, 6]
-    with pytest.raises(NothingToSampleError, match=r"H2O\.extxyz gives 0 of 2 frames: it has no bond to turn about"):
+    with pytest.raises(NothingToSampleError, match=r"H2O\.extxyz gives 0 of 2 frames: it has no bond to rotate about"):
         sampling_commands.sample(tmp_path / "e.extxyz", 2, [water], scan=["torsions"])
     with pytest.raises(CheckFailedError, match="No file has a frame"):
         sampling_commands.sample(tmp_path / "out", 2, [water], scan=["torsions"])
@@ -451,7 +453,7 @@ def test_pairs_of_atoms_take_a_charge_that_closes_the_shell():
 
 def test_conformers(tmp_path):
     pytest.importorskip("rdkit", reason="RDKit is not installed (pip install rdkit)")
-    from transip_md.smiles import conformers, embed
+    from transip_md.sampling.smiles import conformers, embed
 
     assert len(conformers("C", 0, 5)) == 1
     found = conformers("CCCC", 0, 5)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import transip_md
+from transip_md.data.frames import open_frames
 from transip_md.model.checkpoint import shipped_names
 from transip_md.training.evaluation import measure_errors
-from transip_md.training.frames import open_frames
 
 DATA = "water_pbe0_periodic.extxyz.xz"
 

@@ -11,14 +11,14 @@ import torch
 
 from lammps_decks import LMP, run_lammps
 from networks import crystal, energy_and_forces, frame_of, make_batch, make_model, small_checkpoint
-from transip_md.ase import TransIPCalculator
-from transip_md.export import export
-from transip_md.metadata import read_metadata
+from transip_md.common.tolerances import PARITY
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.exporting.export import export
+from transip_md.exporting.recast import file_of_dtype
 from transip_md.model.config import ModelConfig
 from transip_md.model.evaluate import predict
 from transip_md.model.short_range import ZieglerBiersackLittmark
-from transip_md.recast import file_of_dtype
-from transip_md.tolerances import PARITY
+from transip_md.modelfile.metadata import read_metadata
 from transip_md.training.batches import Collate
 from transip_md.training.compiled import CompiledPredict
 

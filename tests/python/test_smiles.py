@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from transip_md.cli import sampling_commands
-from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.sampling import SamplingRecipe, sample
-from transip_md.smiles import SmilesEntry, embed, read_entries, write_structures
+from transip_md.sampling.smiles import SmilesEntry, embed, read_entries, write_structures
 
 
 @pytest.fixture(autouse=True)

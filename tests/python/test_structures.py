@@ -9,8 +9,8 @@ import ase.io
 import numpy as np
 import pytest
 
-from transip_md.errors import UsageError
-from transip_md.structures import read_frames, read_structure
+from transip_md.common.errors import UsageError
+from transip_md.data.structures import read_frames, read_structure
 
 EMPTY = "0\nProperties=species:S:1:pos:R:3\n"
 

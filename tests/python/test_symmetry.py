@@ -10,13 +10,14 @@ from scipy.special import eval_legendre
 
 from networks import crystal
 from toys import write_toy
-from transip_md.ase import TransIPCalculator
-from transip_md.errors import UsageError
-from transip_md.runtime import ExportedModel
+from transip_md.common.errors import UsageError
+from transip_md.common.tolerances import FINITE_DIFFERENCE_FORCE, PARITY
+from transip_md.engines.ase import TransIPCalculator
+from transip_md.evaluators.symmetrised import SymmetrisedForward
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.symmetry.numbered import numbered_rotation
 from transip_md.symmetry.request import SymmetryRequest
 from transip_md.symmetry.sets import EXACT_TO, GRIDS, rotation_set
-from transip_md.symmetry.turning import Turning, numbered_rotation
-from transip_md.tolerances import FINITE_DIFFERENCE_FORCE, PARITY
 
 #: Largest accepted spread of the frame's energy over rotations, eV, and net torque, eV.
 EXACT = 1e-9
@@ -24,7 +25,7 @@ EXACT = 1e-9
 GROUP = 1e-10
 
 
-def turned(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
+def rotated(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
     found = atoms.copy()
     found.positions = atoms.positions @ rotation.T
     found.cell = atoms.cell.array @ rotation.T
@@ -136,7 +137,7 @@ def test_old_files_and_local_models_say_what_they_offer(tmp_path, local_file):
 @pytest.fixture(scope="module")
 def organic(tmp_path_factory) -> ExportedModel:
     import transip_md
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     file = tmp_path_factory.mktemp("organic") / "organic.pt"
     export(transip_md.pretrained("organic"), file)
@@ -158,7 +159,7 @@ def test_frame_is_exactly_invariant(organic, molecule, request):
     wanted = None
     for step in range(20):
         rotation = numbered_rotation(1, step)
-        here = turned(structure, rotation)
+        here = rotated(structure, rotation)
         here.positions += step
         energy, forces = results(here, calculator)
         energies.append(energy)
@@ -174,11 +175,11 @@ def test_frame_is_exactly_invariant(organic, molecule, request):
 
 def test_frame_forces_are_the_gradient(organic, ethanol):
     calculator = TransIPCalculator(organic, symmetry="frame", reference=ethanol)
-    assert force_error(turned(bent(ethanol), numbered_rotation(2, 0)), calculator) <= FINITE_DIFFERENCE_FORCE
+    assert force_error(rotated(bent(ethanol), numbered_rotation(2, 0)), calculator) <= FINITE_DIFFERENCE_FORCE
 
 
 def test_frame_of_the_reference_is_the_model_itself(organic, ethanol):
-    """Not turned at all, and the reference is the first structure unless another one is given."""
+    """Not rotated at all, and the reference is the first structure unless another one is given."""
     calculator = TransIPCalculator(organic, symmetry="frame")
     energy, _ = results(ethanol, calculator)
     assert energy == pytest.approx(results(ethanol, TransIPCalculator(organic))[0], abs=EXACT)
@@ -189,7 +190,7 @@ def test_frame_refuses_what_has_none(organic, ethanol, dipeptide):
     carbon_dioxide = ase.Atoms("OCO", [[-1.16, 0, 0], [0, 0, 0], [1.16, 0, 0]])
     with pytest.raises(UsageError, match="linear or nearly so"):
         results(carbon_dioxide, TransIPCalculator(organic, symmetry="frame"))
-    pair = ethanol + turned(ethanol, np.eye(3))
+    pair = ethanol + rotated(ethanol, np.eye(3))
     pair.positions[9:] += 6.0
     with pytest.raises(UsageError, match="only 9 of the reference's 18 atoms hang together"):
         results(pair, TransIPCalculator(organic, symmetry="frame"))
@@ -219,33 +220,33 @@ def test_a_reference_of_another_size(organic, ethanol, dipeptide):
 def test_average_is_invariant_under_its_group(organic, ethanol, text):
     calculator = TransIPCalculator(organic, symmetry=text)
     request = SymmetryRequest.parse(text)
-    structure = turned(bent(ethanol), numbered_rotation(3, 0))
+    structure = rotated(bent(ethanol), numbered_rotation(3, 0))
     wanted, forces = results(structure, calculator)
     rotations = rotation_set(request.count)[0]
     for rotation in [*rotations, *(-rotations if request.inversion else [])]:
-        energy, push = results(turned(structure, rotation), calculator)
+        energy, push = results(rotated(structure, rotation), calculator)
         assert abs(energy - wanted) < GROUP
         assert np.abs(push @ rotation - forces).max() < GROUP
 
 
 @pytest.mark.parametrize("form", ["torchscript", "aoti"])
 def test_average_of_a_crystal_is_invariant_under_its_group(local_files, form):
-    """The box turns with the atoms: a triclinic one, whose images are turned too."""
+    """The box rotates with the atoms: a triclinic one, whose images are rotated too."""
     calculator = TransIPCalculator(local_files[form], symmetry="average 12")
     structure = crystal(3)
     wanted, forces = results(structure, calculator)
     for rotation in rotation_set(12)[0]:
-        energy, push = results(turned(structure, rotation), calculator)
+        energy, push = results(rotated(structure, rotation), calculator)
         assert abs(energy - wanted) < GROUP
         assert np.abs(push @ rotation - forces).max() < GROUP
-    assert abs(results(turned(structure, numbered_rotation(4, 0)), calculator)[0] - wanted) > 1e-6
+    assert abs(results(rotated(structure, numbered_rotation(4, 0)), calculator)[0] - wanted) > 1e-6
 
 
 def test_average_is_the_mean_of_single_evaluations(organic, ethanol, local_file):
     for model, atoms in ((organic, ethanol), (local_file, crystal(1))):
         rotations, weights = rotation_set(24)
         single = TransIPCalculator(model)
-        points = [results(turned(atoms, rotation), single) for rotation in rotations]
+        points = [results(rotated(atoms, rotation), single) for rotation in rotations]
         energy, forces = results(atoms, TransIPCalculator(model, symmetry="average 24"))
         assert energy == pytest.approx(weights @ [one for one, _ in points], abs=PARITY["float64"].energy)
         mean = sum(w * push @ rotation for w, (_, push), rotation in zip(weights, points, rotations, strict=True))
@@ -281,7 +282,7 @@ def test_rotation_error_falls_with_the_number_of_rotations(organic, ethanol):
     spread = []
     for text in ("none", "average 4", "average 24", "average 60"):
         calculator = TransIPCalculator(organic, symmetry=text)
-        spread.append(np.std([results(turned(structure, numbered_rotation(5, i)), calculator)[0] for i in range(6)]))
+        spread.append(np.std([results(rotated(structure, numbered_rotation(5, i)), calculator)[0] for i in range(6)]))
     assert spread[3] < 0.3 * spread[0] and spread[2] < 0.7 * spread[0]
 
 
@@ -305,7 +306,7 @@ def test_compiled_files_give_the_same(all_to_all_files, local_files, ethanol, te
 
 def test_no_atoms(local_file):
     model = ExportedModel(local_file)
-    symmetry = Turning(model, SymmetryRequest.parse("average 24"))
+    symmetry = SymmetrisedForward(model, SymmetryRequest.parse("average 24"))
     found = model.evaluate(np.zeros(0), np.zeros((0, 3)), symmetry=symmetry)
     assert found.energies.shape == (0,) and found.forces.shape == (0, 3)
 
@@ -313,8 +314,10 @@ def test_no_atoms(local_file):
 def test_random_turns_anew_at_every_evaluation(organic, ethanol):
     calculator = TransIPCalculator(organic, symmetry="random 3")
     # ase asks anew only for atoms that have moved.
-    first, second = (results(turned(ethanol, sign * np.eye(3)), calculator)[0] for sign in (-1.0, 1.0))
+    first, second = (results(rotated(ethanol, sign * np.eye(3)), calculator)[0] for sign in (-1.0, 1.0))
     assert abs(first - second) > 1e-6
     plain = TransIPCalculator(organic)
     for step, (sign, energy) in enumerate(((-1.0, first), (1.0, second))):
-        assert results(turned(ethanol, sign * numbered_rotation(3, step)), plain)[0] == pytest.approx(energy, abs=EXACT)
+        assert results(rotated(ethanol, sign * numbered_rotation(3, step)), plain)[0] == pytest.approx(
+            energy, abs=EXACT
+        )

@@ -15,11 +15,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 pytest.importorskip("lightning", reason="Lightning is not installed (pip install 'transip-md[train]')")
 
 from toys import springs
-from transip_md.errors import EnvironmentFaultError, TransIPError, UsageError
+from transip_md.common.errors import EnvironmentFaultError, TransIPError, UsageError
+from transip_md.data.frames import open_frames
 from transip_md.model.checkpoint import load_checkpoint
 from transip_md.training.config import read_config
 from transip_md.training.evaluation import measure_errors
-from transip_md.training.frames import open_frames
 from transip_md.training.run import TrainingRun
 
 
@@ -218,6 +218,15 @@ def test_fine_tuning_starts_from_a_checkpoint(config_file, tmp_path):
     assert test.energy_mae < 300
     with pytest.raises(UsageError, match="leave `model` out"):
         read_config(config_file, [f"start_from={first}"])
+    # An element and a charge that the first data did not hold.
+    frames[0].numbers[:] = 9
+    frames[0].info["charge"] = 1
+    ase.io.write(tmp_path / "train.extxyz", frames)
+    wide = [*tune, "model={short_range: zbl}"]
+    run = TrainingRun(read_config(config_file, wide), tmp_path / "third.ckpt")
+    assert run.added == ["elements F", "charge 0 to 1", "short_range zbl"]
+    run.train()
+    assert 9 in load_checkpoint(tmp_path / "third.ckpt").config.species
     with pytest.raises(UsageError, match="No such checkpoint"):
         TrainingRun(read_config(config_file, ["model={}", "start_from=nothing"]), tmp_path / "third.ckpt")
 

@@ -3,7 +3,7 @@ import re
 import ase.units
 import pytest
 
-from transip_md import units
+from transip_md.common import units
 
 
 def cpp_constants(repository) -> dict[str, float]:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from pair_toys import cluster_of_pairs, write_pairs
 from transip_md.cli.main import app
-from transip_md.errors import CheckFailedError, EnvironmentFaultError, UsageError
-from transip_md.export import export
+from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, UsageError
+from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
 from transip_md.validation.thresholds import thresholds
 

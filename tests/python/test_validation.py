@@ -12,13 +12,14 @@ import pytest
 
 from pair_toys import LennardJones, cluster_of_pairs, crystal_of_pairs, write_pairs
 from toys import LENGTH, write_toy
-from transip_md.errors import UsageError
-from transip_md.runtime import ExportedModel
-from transip_md.validation.certificate import certificate_of, stamp
+from transip_md.common.errors import UsageError
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.modelfile.certificate import stamp
+from transip_md.validation.certificate import certificate_of
+from transip_md.validation.checks import all_checks, select
 from transip_md.validation.differences import derivative
 from transip_md.validation.findings import Finding, Validation
 from transip_md.validation.paths import Path
-from transip_md.validation.registry import all_checks, select
 from transip_md.validation.run import validate
 from transip_md.validation.subject import Point, Subject
 from transip_md.validation.thresholds import thresholds
@@ -170,7 +171,7 @@ def test_transport_that_knows_the_answer(tmp_path, ethanol):
     import torch
 
     from networks import make_model
-    from transip_md.export import export
+    from transip_md.exporting.export import export
     from transip_md.model.checkpoint import load_checkpoint, save_checkpoint
     from transip_md.training.objective import Transport
 
@@ -351,7 +352,7 @@ def test_teacher_of_the_shipped_molecules_passes_the_bond_scans(ethanol_file, re
     tblite = pytest.importorskip("tblite.ase")
     calculator = tblite.TBLite(method="GFN2-xTB", verbosity=0, max_iterations=500)
 
-    def taught(self, atoms, turning=None):
+    def taught(self, atoms, forward=None):
         copy = atoms.copy()
         copy.calc = calculator
         return Point(copy.get_potential_energy(), copy.get_forces(), None)
@@ -406,7 +407,7 @@ def test_frame_is_exact_and_says_what_it_gives_up(ethanol_file, repository, lamm
 def test_symmetry_that_cannot_be(sound, toy_file, structures, tmp_path):
     with pytest.raises(UsageError, match="offers symmetry average, random; got frame"):
         validate(sound, [structures["cluster"]], symmetry="frame")
-    with pytest.raises(UsageError, match="random turns anew"):
+    with pytest.raises(UsageError, match="random rotates anew"):
         validate(sound, [structures["cluster"]], symmetry="random 1")
     with pytest.raises(UsageError, match="symmetry must be"):
         validate(sound, [structures["cluster"]], symmetry="average")

@@ -13,7 +13,7 @@ import pytest
 from ase.optimize import BFGS
 from ase.vibrations import Vibrations
 
-from transip_md.ase import TransIPCalculator
+from transip_md.engines.ase import TransIPCalculator
 
 #: Largest accepted frequency of a rotation or translation, cm^-1.
 ZERO = 1.0
@@ -56,7 +56,7 @@ def shown(text: str) -> dict[tuple[str, str], np.ndarray]:
 def output(tmp_path_factory, repository) -> str:
     """What examples/ase/vibrations.py prints."""
     import transip_md
-    from transip_md.export import export
+    from transip_md.exporting.export import export
 
     folder = tmp_path_factory.mktemp("vibrations")
     export(transip_md.pretrained("organic"), folder / "organic.pt")

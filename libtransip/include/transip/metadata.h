@@ -1,4 +1,4 @@
-// What a model file says of itself (`transip.json`); the format is in docs/conventions.md.
+// The metadata of a model file (`transip.json`); the format is in docs/conventions.md.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct WeightEntry {
   std::string sha256;               ///< of the entry's contents
 };
 
-/// Shape of a TransIP network, as far as its weights do not tell it.
+/// Shape of a TransIP network, as far as its weights do not show it.
 struct Architecture {
   int dim = 0, layers = 0, heads = 0, feedforward = 0;
   bool rotary_values = false;
@@ -49,7 +49,7 @@ struct Metadata {
   std::vector<std::string> symmetry;        ///< exact symmetries that the file offers, by name; may be none
   std::string training_data;                ///< the model card's first line, may be empty
   std::string level_of_theory;              ///< may be empty
-  std::optional<double> closest_pair;       ///< Angstrom; two atoms were never closer in training; none: not said
+  std::optional<double> closest_pair;       ///< Angstrom; two atoms were never closer in training; none: not given
   std::string certificate;                  ///< summary of what a validation found; empty: not validated
   std::string torch;                        ///< version of torch that wrote the file, may be empty
   std::string compiled_device = "cpu";      ///< what a compiled file is for, "cpu" or "cuda"

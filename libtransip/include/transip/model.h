@@ -4,7 +4,7 @@
 // features are computed, I >= T rows are positions (the tokens first, then their images), E edges from a token to a row.
 #pragma once
 
-#include "transip/exchange.h"
+#include "transip/halo_exchange.h"
 #include "transip/metadata.h"
 #include "transip/symmetry.h"
 
@@ -21,7 +21,7 @@ namespace transip {
 struct Request {
   std::span<const std::int64_t> species;     ///< [T] atomic numbers
   std::span<const double> positions;         ///< [I*3] Angstrom, row-major
-  std::span<const std::int64_t> owner = {};  ///< [I] token, or T + guest, of each row; empty: I = T, every row its own
+  std::span<const std::int64_t> owner = {};  ///< [I] token, or T + halo atom, of each row; empty: I = T, every row its own
   std::span<const std::uint8_t> owned = {};  ///< [T] 1 if the energy counts; empty: all count
   std::span<const std::int64_t> first = {};  ///< [T+1] where a token's neighbours begin; empty: there are none
   std::span<const std::int64_t> neighbours = {};  ///< [E] rows; those beyond the cutoff are left out by the model
@@ -29,7 +29,7 @@ struct Request {
   int multiplicity = 1;                      ///< spin multiplicity
   bool virials = false;                      ///< virials of atoms are wanted; of native kernels, with the forces
   std::uint64_t step = 0;                    ///< random rotations are numbered by it
-  Exchange *exchange = nullptr;              ///< where rows have their tokens on other ranks: the guests
+  HaloExchange *exchange = nullptr;          ///< where rows have their tokens on other ranks: the halo atoms
 };
 
 /// One evaluation's output; kept by the caller, so that its memory is used again.
@@ -47,7 +47,7 @@ class Model {
   /// device: "auto" (CUDA if there is one and torch can use it), "cpu", "cuda" or "cuda:N".
   /// node_rank: number of this process among those of its node; "auto" and "cuda" take the CUDA devices in turn by it.
   /// kernels: what evaluates a TorchScript file on the CPU: "auto" (the project's own kernels where they can, else
-  /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS says what "auto" is. On a CUDA device "auto"
+  /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS sets what "auto" is. On a CUDA device "auto"
   /// replays evaluations of models without a cutoff as CUDA graphs, "torch" does not.
   /// torch is opened (libtransip_torch) only where it evaluates, or reads a file of format 1.
   /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there,
@@ -75,9 +75,9 @@ class Model {
   /// Whether the project's own kernels evaluate it, not torch.
   bool is_native() const;
 
-  /// Whether it takes an `Exchange`. If not, what images of other ranks' atoms see has to be given as tokens that are
+  /// Whether it takes a `HaloExchange`. If not, what images of other ranks' atoms see has to be given as tokens that are
   /// not owned.
-  bool exchanges() const;
+  bool exchanges_halo() const;
 
   /// Throws Error unless the model knows this total charge (e) and spin multiplicity.
   void check_charge(int charge, int multiplicity) const;

@@ -13,7 +13,7 @@ struct Symmetry {
     none,     ///< the model as it is
     average,  ///< over a set of rotations
     frame,    ///< in the molecule's own frame
-    random,   ///< turned anew at every step
+    random,   ///< rotated anew at every step
   };
   Mode mode = Mode::none;
   int count = 1;           ///< rotations to average over, before inversion doubles them
@@ -36,7 +36,7 @@ struct Symmetry {
 };
 
 /// A rotation drawn uniformly on SO(3), row-major, the same for the same seed and step on every machine; the twin of
-/// transip_md.symmetry.turning.numbered_rotation.
+/// transip_md.symmetry.numbered.numbered_rotation.
 std::array<double, 9> numbered_rotation(std::uint64_t seed, std::uint64_t step);
 
 }  // namespace transip

@@ -7,7 +7,7 @@
 namespace transip {
 
 /// Text in UTF-8 with `?` for every control character and every character that reorders or breaks lines: line feeds,
-/// escape sequences, bidirectional overrides. What a file says of itself cannot look like a line of the program's own.
+/// escape sequences, bidirectional overrides. What a file states cannot look like a line of the program's own.
 std::string printable(std::string_view text);
 
 }  // namespace transip

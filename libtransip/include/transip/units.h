@@ -1,4 +1,4 @@
-// The one place for physical constants in C++ (CODATA 2018): the twin of python/transip_md/units.py.
+// The one source of physical constants in C++ (CODATA 2018): the twin of python/transip_md/common/units.py.
 // Inside libtransip: energy in eV, length in Angstrom. Source: Rev. Mod. Phys. 93, 025010 (2021).
 #pragma once
 

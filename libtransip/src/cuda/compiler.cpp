@@ -1,6 +1,6 @@
 #include "compiler.h"
 
-#include "../trusted_path.h"
+#include "common/trusted_path.h"
 #include "kernel_sources.h"
 #include "shared_library.h"
 #include "transip/error.h"

@@ -1,7 +1,7 @@
 #include "cuda_model.h"
 
-#include "../native/network_reader.h"
-#include "../same_place.h"
+#include "cpu/network_reader.h"
+#include "neighbours/same_place.h"
 #include "step_runner.h"
 #include "transip/error.h"
 

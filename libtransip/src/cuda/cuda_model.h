@@ -1,7 +1,7 @@
 // A TransIP network evaluated by the project's own CUDA kernels. Internal to libtransip.
 #pragma once
 
-#include "../modelfile/weights.h"
+#include "modelfile/weights.h"
 #include "device.h"
 #include "transip/metadata.h"
 #include "transip/model.h"

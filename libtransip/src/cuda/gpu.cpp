@@ -289,7 +289,7 @@ class GpuDevice final : public Device {
   std::string name() const override
   {
     char name[256] = {};
-    driver().check(driver().device_name(name, sizeof name - 1, gpu_->device), "the GPU does not say its name");
+    driver().check(driver().device_name(name, sizeof name - 1, gpu_->device), "the GPU does not report its name");
     return name;
   }
   std::unique_ptr<Memory> allocate(std::size_t bytes) override { return std::make_unique<GpuMemory>(gpu_, bytes); }
@@ -314,8 +314,8 @@ class GpuDevice final : public Device {
   {
     const Driver &cuda = driver();
     int major = 0, minor = 0;
-    cuda.check(cuda.device_attribute(&major, capability_major, gpu_->device), "the GPU does not say what it is");
-    cuda.check(cuda.device_attribute(&minor, capability_minor, gpu_->device), "the GPU does not say what it is");
+    cuda.check(cuda.device_attribute(&major, capability_major, gpu_->device), "the GPU does not report its architecture");
+    cuda.check(cuda.device_attribute(&minor, capability_minor, gpu_->device), "the GPU does not report its architecture");
     const std::string cubin = compiled_kernels(shape, "sm_" + std::to_string(major) + std::to_string(minor));
     return std::make_unique<GpuKernels>(std::make_shared<Module>(gpu_, cubin));
   }

@@ -1,6 +1,6 @@
 #include "lists.h"
 
-#include "../same_place.h"
+#include "neighbours/same_place.h"
 #include "transip/error.h"
 
 #include <algorithm>

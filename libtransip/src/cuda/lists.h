@@ -15,7 +15,7 @@ struct Lists {
 
   /// Lists of a request. cutoff: Angstrom, rows farther away are left out; 0: all rows, of an isolated molecule.
   ///
-  /// positions: [I*3] Angstrom. Throws Error: rows, owners or sizes that do not fit; two atoms in one place.
+  /// positions: [I*3] Angstrom. Throws Error: rows, owners or sizes that do not fit; two atoms at one position.
   void make(const Request &request, std::span<const double> positions, double cutoff);
 
   Counts counts(std::size_t tokens) const

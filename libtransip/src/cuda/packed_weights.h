@@ -1,7 +1,7 @@
 // A network's weights as the kernels take them, in one piece of memory. Internal to libtransip.
 #pragma once
 
-#include "../native/network.h"
+#include "cpu/network.h"
 #include "plan.h"
 
 #include <cstddef>

@@ -8,7 +8,7 @@ namespace transip::cuda {
 
 class SharedLibrary {
  public:
-  /// Open the first of these names or paths that opens; none: `is_open` is false and `problem` says why.
+  /// Open the first of these names or paths that opens; none: `is_open` is false and `problem` has the reason.
   explicit SharedLibrary(const std::vector<std::string> &names);
 
   bool is_open() const { return handle_ != nullptr; }

@@ -72,7 +72,7 @@ template <typename Real> class Runner final : public StepRunner {
     place_results(step_.out, capacity_, results_->data());
     place_results(found_, capacity_, host_results_->data());
     place_inputs(staged_, capacity_, host_inputs_->data());
-    // Last, because it says that all the others are there.
+    // Last, because it marks that all the others are there.
     inputs_ = device_.allocate(inputs);
     place_inputs(step_.in, capacity_, inputs_->data());
   }

@@ -1,6 +1,6 @@
 #include "cuda_evaluator.h"
 
-#include "../cuda/gpu.h"
+#include "cuda/gpu.h"
 
 #include <utility>
 

@@ -1,7 +1,7 @@
 // The project's own CUDA kernels as an evaluator. Internal to libtransip.
 #pragma once
 
-#include "../cuda/cuda_model.h"
+#include "cuda/cuda_model.h"
 #include "evaluator.h"
 #include "short_range.h"
 

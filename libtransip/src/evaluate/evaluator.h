@@ -1,7 +1,7 @@
 // What evaluates a model: one interface for the project's own kernels and for torch. Internal to libtransip.
 #pragma once
 
-#include "../native/symmetry_tables.h"
+#include "symmetry/symmetry_tables.h"
 #include "transip/model.h"
 
 #include <cstdint>
@@ -30,8 +30,8 @@ class Evaluator {
   /// "cpu" or "cuda:N".
   virtual std::string device() const = 0;
 
-  /// Whether a request may have an Exchange.
-  virtual bool exchanges() const { return false; }
+  /// Whether a request may have a HaloExchange.
+  virtual bool exchanges_halo() const { return false; }
 
   /// CPU threads of one evaluation.
   virtual void set_threads(int threads) = 0;

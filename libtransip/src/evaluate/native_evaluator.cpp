@@ -4,8 +4,8 @@
 
 namespace transip {
 
-NativeEvaluator::NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion, bool exchanges)
-    : model_(std::move(model)), repulsion_(std::move(repulsion)), exchanges_(exchanges)
+NativeEvaluator::NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion, bool exchanges_halo)
+    : model_(std::move(model)), repulsion_(std::move(repulsion)), exchanges_halo_(exchanges_halo)
 {
 }
 

@@ -1,7 +1,7 @@
 // The project's own kernels as an evaluator. Internal to libtransip.
 #pragma once
 
-#include "../native/native_model.h"
+#include "cpu/native_model.h"
 #include "evaluator.h"
 #include "short_range.h"
 
@@ -20,16 +20,16 @@ class NativeEvaluator : public Evaluator {
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces) override;
   std::string name() const override;
   std::string device() const override { return "cpu"; }
-  bool exchanges() const override { return exchanges_; }
+  bool exchanges_halo() const override { return exchanges_halo_; }
   void set_threads(int threads) override;
   std::int64_t memory() const override;
 
  private:
-  NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion, bool exchanges);
+  NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion, bool exchanges_halo);
 
   std::unique_ptr<NativeModel> model_;
   std::optional<ShortRange> repulsion_;
-  bool exchanges_;
+  bool exchanges_halo_;
 };
 
 }  // namespace transip

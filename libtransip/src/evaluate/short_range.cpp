@@ -66,15 +66,15 @@ ShortRange::Pair ShortRange::pair(std::size_t first, std::size_t second, double 
 void ShortRange::find_kinds(const Request &request, std::size_t rows)
 {
   const std::size_t tokens = request.species.size();
-  const std::size_t guests = request.exchange ? static_cast<std::size_t>(request.exchange->guests()) : 0;
-  kinds_.resize(tokens + guests);
+  const std::size_t halo_atoms = request.exchange ? static_cast<std::size_t>(request.exchange->halo_atoms()) : 0;
+  kinds_.resize(tokens + halo_atoms);
   for (std::size_t t = 0; t < tokens; t++) {
     const auto found = place_of_species_.find(request.species[t]);
     if (found == place_of_species_.end())
       throw Error("The model does not know atomic number " + std::to_string(request.species[t]) + ".");
     kinds_[t] = static_cast<double>(found->second);
   }
-  // A guest's element is known to its own rank only.
+  // A halo atom's element is known to its own rank only.
   if (request.exchange) request.exchange->forward(kinds_.data(), 1, kinds_.data() + tokens, 1);
   kind_of_row_.resize(rows);
   for (std::size_t row = 0; row < rows; row++) {

@@ -1,7 +1,7 @@
 // Repulsion of two atoms that are closer than a bond, which a model may have beside its network. Internal to libtransip.
 #pragma once
 
-#include "../modelfile/weights.h"
+#include "modelfile/weights.h"
 #include "transip/metadata.h"
 #include "transip/model.h"
 
@@ -42,7 +42,7 @@ class ShortRange {
   std::vector<double> charges_{}, screening_{}, radii_{};
   double cutoff_ = 0.0;                 // Angstrom; 0: there is none
   double longest_ = 0.0;                // Angstrom, of any pair
-  std::vector<double> kinds_{};         // [T + guests] places of the elements, as an Exchange hands them on
+  std::vector<double> kinds_{};         // [T + halo atoms] places of the elements, as a HaloExchange hands them on
   std::vector<std::size_t> kind_of_row_{};
 };
 

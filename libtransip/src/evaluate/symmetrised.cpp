@@ -50,8 +50,8 @@ void Symmetrised::evaluate(const Request &request, Result &result, bool forces)
     case Symmetry::Mode::frame:
       check_frame(request);
       if (request.virials)
-        throw Error("symmetry frame has no virials of single atoms: the frame turns with all of them. Use symmetry average N.");
-      evaluator_.evaluate(request, frame_->turned(request.positions), result, forces);
+        throw Error("symmetry frame has no virials of single atoms: the frame rotates with all of them. Use symmetry average N.");
+      evaluator_.evaluate(request, frame_->rotated(request.positions), result, forces);
       if (forces) frame_->turn_back(result.forces);
       return;
     case Symmetry::Mode::none: return evaluator_.evaluate(request, request.positions, result, forces);

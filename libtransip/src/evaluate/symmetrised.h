@@ -1,7 +1,7 @@
 // A symmetry that is imposed on whatever evaluates a model. Internal to libtransip.
 #pragma once
 
-#include "../native/frame.h"
+#include "symmetry/frame.h"
 #include "evaluator.h"
 #include "transip/symmetry.h"
 

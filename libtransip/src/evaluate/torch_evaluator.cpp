@@ -1,6 +1,6 @@
 #include "torch_evaluator.h"
 
-#include "../same_place.h"
+#include "neighbours/same_place.h"
 #include "torch_library.h"
 #include "transip/error.h"
 

@@ -1,8 +1,8 @@
 // TorchScript and compiled code as an evaluator, by way of libtransip_torch. Internal to libtransip.
 #pragma once
 
-#include "../modelfile/archive.h"
-#include "../modelfile/weights.h"
+#include "modelfile/archive.h"
+#include "modelfile/weights.h"
 #include "evaluator.h"
 #include "torch_interface.h"
 

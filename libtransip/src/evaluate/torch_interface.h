@@ -1,7 +1,7 @@
 // What libtransip and libtransip_torch agree on: plain functions and plain structs, so that the two may be compiled
 // against different C++ libraries. Internal to the two.
 //
-// A function that fails says so by what it returns; `message` has the reason.
+// A function that fails shows it by what it returns; `message` has the reason.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "torch_library.h"
 
-#include "../trusted_path.h"
+#include "common/trusted_path.h"
 #include "transip/error.h"
 #include "transip/text.h"
 

@@ -1,4 +1,4 @@
-// The twin of python/transip_md/metadata.py: what one of the two refuses, the other refuses.
+// The twin of python/transip_md/modelfile/metadata.py: what one of the two refuses, the other refuses.
 #include "transip/metadata.h"
 
 #include "strict_json.h"
@@ -27,7 +27,7 @@ constexpr std::array<std::string_view, 15> known_keys = {
     "symmetry",
 };
 constexpr std::array<std::string_view, 2> indexed_keys = {"weights", "network"};
-/// Of a network that native kernels know: a key more may change what it computes. Fields of ModelConfig in Python.
+/// Keys of a network that native kernels know: a key more may change what it computes. Fields of ModelConfig in Python.
 constexpr std::array<std::string_view, 19> architecture_keys = {
     "name",          "species",          "dim",           "layers",       "heads",  "feedforward", "rotary_values",
     "min_frequency", "max_frequency",    "radial_bias",   "radial_functions", "radial_hidden", "radial_range", "cutoff",

@@ -8,9 +8,9 @@ from pathlib import Path
 import ase
 import torch
 
-from transip_md.metadata import read_metadata
+from transip_md.data.neighbours import find_neighbours
 from transip_md.model.config import ModelConfig
-from transip_md.neighbours import find_neighbours
+from transip_md.modelfile.metadata import read_metadata
 
 #: Edge of the square float32 matrices whose product is timed, by device, and how often.
 SIZES, REPEATS = {"cpu": 1024, "cuda": 8192}, 12

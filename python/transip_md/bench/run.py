@@ -15,23 +15,21 @@ from typing import Any
 import ase
 import numpy as np
 
+from transip_md.bench.baselines import ELSEWHERE, names, registered
 from transip_md.bench.floor import count_flop, matmul_rate
-from transip_md.bench.peers import catalogue
 from transip_md.bench.timers import KEEP_MEMORY, TIMESTEP, Task, Timing, time_task
-from transip_md.errors import TransIPError, UsageError
-from transip_md.locate import version_of
-from transip_md.metadata import read_metadata
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import TransIPError, UsageError
+from transip_md.common.whole_files import write_whole
+from transip_md.modelfile.metadata import read_metadata
+from transip_md.plugins.locate import version_of
 
 #: What can be timed, in the order of the table.
 TARGETS = ("model", "ase", "lammps", "openmm")
-#: What can be timed beside them.
-PEERS = ("gfn2-xtb", *catalogue.PEERS)
 #: What runs the model by libtransip, and the kernels that it has.
 BY_LIBTRANSIP, KERNELS = ("lammps", "openmm"), ("auto", "native", "torch")
-#: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style tells its share after 105.
+#: Fewest and most steps of a run, and steps before those that count. LAMMPS's pair style prints its share after 105.
 FEWEST, MOST, WARMUP = 20, 20000, 110
-#: Steps of the run that tells how many there is time for, and before those.
+#: Steps of the run that measures how many there is time for, and before those.
 TRIAL, TRIAL_WARMUP = 10, 5
 SECONDS_PER_DAY, FS_PER_NS = 86400.0, 1e6
 
@@ -66,13 +64,13 @@ class Line:
         slowest: the slowest round's.
         memory: largest resident memory, MB.
         over_model: part by which a step costs more than the model call in it; None for the model, and for OpenMM
-            without LAMMPS beside it, whose pair style tells what a call of libtransip takes.
+            without LAMMPS beside it, whose pair style prints what a call of libtransip takes.
         pair_around: LAMMPS: what the pair style costs beside its model call, as a part of the call.
         ns_per_day: simulated at a time step of 0.5 fs.
         atom_steps: atoms times steps in a second.
         floor: time over the arithmetic's; None if that is not known.
         steps: that a round timed, the fewest.
-        device_memory: largest memory taken of the CUDA device, MB; None on the CPU and where the engine does not tell.
+        device_memory: largest memory taken of the CUDA device, MB; None on the CPU and where the engine has none.
     """
 
     structure: str
@@ -93,16 +91,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Gap:
-    """A peer that was asked for and is not in the table.
+    """A baseline that was asked for and is not in the table.
 
     Attributes:
-        peer: its name.
-        structure: which; None for all, because the peer could not be installed.
+        baseline: its name.
+        structure: which; None for all, because the baseline could not be installed.
         reason: why.
-        failed: False where the peer cannot do that structure by its nature.
+        failed: False where the baseline cannot do that structure by its nature.
     """
 
-    peer: str
+    baseline: str
     structure: str | None
     reason: str
     failed: bool = True
@@ -121,8 +119,8 @@ class Results:
         flop: of a step, by structure.
         rate: of float32 matrix products, FLOP/s.
         exponent: of the cost against the number of atoms, by layout, from the smallest to the largest structure.
-        peers: what they are, by name.
-        gaps: peers that were asked for and could not be timed.
+        baselines: what they are, by name.
+        gaps: baselines that were asked for and could not be timed.
         keep_memory: variables that were set for all sides, so that glibc keeps freed memory; see `KEEP_MEMORY`.
     """
 
@@ -134,7 +132,7 @@ class Results:
     lines: list[Line] = field(default_factory=list)
     flop: dict[str, int | None] = field(default_factory=dict)
     exponent: dict[str, float] = field(default_factory=dict)
-    peers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     keep_memory: dict[str, str] = field(default_factory=dict)
 
@@ -157,19 +155,19 @@ def machine_facts(device: str = "cpu") -> dict[str, Any]:
 
 
 def layouts_of(
-    targets: list[str], ranks: list[int], peers: Sequence[str] = (), kernels: Sequence[str] = ("auto",)
+    targets: list[str], ranks: list[int], baselines: Sequence[str] = (), kernels: Sequence[str] = ("auto",)
 ) -> list[Layout]:
-    """Lines to measure: the model always, LAMMPS on each number of ranks, both by each of the kernels, peers last.
+    """Lines to measure: the model always, LAMMPS on each number of ranks, both by each of the kernels, baselines last.
 
     Raises:
-        UsageError: no such target, peer or kernels, or fewer ranks than one.
+        UsageError: no such target, baseline or kernels, or fewer ranks than one.
     """
     for name in kernels:
         if name not in KERNELS:
             raise UsageError(f"No kernels are called {name!r}. Choose of {', '.join(KERNELS)}.")
-    for peer in peers:
-        if peer not in PEERS:
-            raise UsageError(f"No peer is called {peer!r}. Choose of {', '.join(PEERS)}.")
+    for baseline in baselines:
+        if baseline not in names():
+            raise UsageError(f"No baseline is called {baseline!r}. Choose of {', '.join(names())}; {ELSEWHERE}.")
     for target in targets:
         if target not in TARGETS:
             raise UsageError(f"{target!r} cannot be timed. Choose of {', '.join(TARGETS)}, or all.")
@@ -181,26 +179,26 @@ def layouts_of(
             several = ranks if target == "lammps" else [1]
             choices = kernels if target in BY_LIBTRANSIP else ["auto"]
             found += [Layout(target, number, choice) for choice in dict.fromkeys(choices) for number in several]
-    return found + [Layout(peer) for peer in dict.fromkeys(peers)]
+    return found + [Layout(baseline) for baseline in dict.fromkeys(baselines)]
 
 
 def require_a_use(layouts: list[Layout], structures: dict[str, ase.Atoms]) -> None:
-    """Refuse a peer that can be run on none of the structures, before it is installed.
+    """Refuse a baseline that can be run on none of the structures, before it is installed.
 
     Args:
         layouts: from `layouts_of`.
         structures: by name.
 
     Raises:
-        UsageError: there is one; the message says why.
+        UsageError: there is one; the message has the reason.
     """
     for layout in layouts:
-        if peer := catalogue.PEERS.get(layout.target):
-            reasons = {name: peer.why_not(atoms) for name, atoms in structures.items()}
+        if baseline := registered.get(layout.target):
+            reasons = {name: baseline.why_not(atoms) for name, atoms in structures.items()}
             if all(reasons.values()):
                 said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
                 raise UsageError(
-                    f"{peer.name} can be run on none of the structures. {said}. Leave --vs {peer.name} out."
+                    f"{baseline.name} can be run on none of the structures. {said}. Leave --vs {baseline.name} out."
                 )
 
 
@@ -218,18 +216,19 @@ def measure(
 ) -> Results:
     """Time all layouts on all structures.
 
-    Within a round every layout runs once, so that a machine that becomes busy slows all of them. A peer that cannot do
-    a structure, or fails on it, is left out there and the rest goes on. With a peer, `KEEP_MEMORY` is set for all.
+    Within a round every layout runs once, so that a machine that becomes busy slows all of them. A baseline that
+    cannot do a structure, or fails on it, is left out there and the rest continues. With a baseline, `KEEP_MEMORY` is
+    set for all.
 
     Args:
         model: an exported model file.
         structures: by name.
         layouts: from `layouts_of`; the first is the model alone.
         threads: CPU threads of an evaluation, on each rank.
-        device: of the model, "cpu" or "cuda"; peers stay on the CPU.
+        device: of the model, "cpu" or "cuda"; baselines stay on the CPU.
         seconds: about how long a run takes, beside its warm-up; each layout does as many steps as that holds.
         rounds: how often each is run.
-        say: told what is being done.
+        say: called with what is being done.
         timer: times one task.
 
     Returns:
@@ -237,15 +236,15 @@ def measure(
 
     Raises:
         UsageError: an all-to-all model and a periodic structure, an element that the model does not know.
-        TransIPError: an engine failed that is not a peer.
+        TransIPError: an engine failed that is not a baseline.
     """
     metadata = read_metadata(model)
     for atoms in structures.values():
         metadata.check_species(atoms.numbers)
     rate = matmul_rate(threads, device)
     results = Results(Path(model).name, threads, device, machine_facts(device), rate)
-    against = [layout.target for layout in layouts if layout.target in PEERS]
-    results.peers = {name: catalogue.PEERS[name].facts() for name in against if name in catalogue.PEERS}
+    against = [layout.target for layout in layouts if layout.target in names()]
+    results.baselines = {name: registered[name].facts() for name in against if name in registered}
     results.keep_memory = KEEP_MEMORY if against else {}
 
     def task(layout: Layout, atoms: ase.Atoms, steps: int, warmup: int) -> Task:
@@ -258,9 +257,9 @@ def measure(
         flop = results.flop[name] = count_flop(model, atoms)
         able = []
         for layout in layouts:
-            peer = catalogue.PEERS.get(layout.target)
-            if peer and (reason := peer.why_not(atoms)):
-                results.gaps.append(Gap(peer.name, name, reason, failed=False))
+            baseline = registered.get(layout.target)
+            if baseline and (reason := baseline.why_not(atoms)):
+                results.gaps.append(Gap(baseline.name, name, reason, failed=False))
             else:
                 able.append(layout)
         runs_of = _take_turns(
@@ -302,28 +301,28 @@ def _take_turns(
     seconds: float,
     rounds: int,
 ) -> dict[Layout, _Runs]:
-    """Time layouts on one structure; without the peers that fail, of which `give_up` is told, and why.
+    """Time layouts on one structure; without the baselines that fail, which `give_up` is called with, and the reason.
 
     Args:
         layouts: whose turns it is, in this order.
         run: times so many steps of a layout after so many others.
-        give_up: told of a peer that failed.
-        say: told what is being done.
+        give_up: called with a baseline that failed.
+        say: called with what is being done.
         seconds: about how long a run takes.
         rounds: how often each is run.
 
     Raises:
-        TransIPError: an engine failed that is not a peer.
+        TransIPError: an engine failed that is not a baseline.
     """
-    # Peers of the catalogue see for themselves how many steps there is time for.
-    by_itself = {layout for layout in layouts if layout.target in catalogue.PEERS}
+    # Registered baselines see for themselves how many steps there is time for.
+    by_itself = {layout for layout in layouts if layout.target in registered}
     runs = {layout: _Runs(MOST) for layout in layouts}
 
     def attempt(layout: Layout, steps: int, warmup: int) -> Timing | None:
         try:
             return run(layout, steps, warmup)
         except TransIPError as error:
-            if layout.target not in PEERS:
+            if layout.target not in names():
                 raise
             give_up(layout, str(error))
             del runs[layout]
@@ -345,14 +344,14 @@ def _take_turns(
 def _model_call(layout: Layout, timings: dict[Layout, list[Timing]]) -> float | None:
     """Median seconds of the model call that a layout makes; None where it is not known, and for the call itself.
 
-    Python's and libtransip's are different calls: the latter's is what LAMMPS's pair style tells on one rank.
+    Python's and libtransip's are different calls: the latter's is what LAMMPS's pair style prints on one rank.
     """
     if layout.target == "model":
         return None
     if layout.target not in BY_LIBTRANSIP:
         return statistics.median(timing.step for timing in timings[Layout("model")])
-    told = [timing.in_model for timing in timings.get(Layout("lammps", 1, layout.kernels), []) if timing.in_model]
-    return statistics.median(told) if told else None
+    printed = [timing.in_model for timing in timings.get(Layout("lammps", 1, layout.kernels), []) if timing.in_model]
+    return statistics.median(printed) if printed else None
 
 
 def _line(

@@ -18,18 +18,18 @@ import ase
 import numpy as np
 from ase.calculators.calculator import Calculator
 
-from transip_md.bench.peers.catalogue import PEERS
+from transip_md.bench.baselines import GFN2_XTB, registered
+from transip_md.common.errors import EnvironmentFaultError, TransIPError
+from transip_md.common.variables import environment_variables
 from transip_md.engines.base import Job
-from transip_md.errors import EnvironmentFaultError, TransIPError
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.validation.certificate import QUIET
-from transip_md.variables import environment_variables
+from transip_md.modelfile.certificate import QUIET
 
 #: Time step of all runs, fs, and temperature that they start at, K.
 TIMESTEP = 0.5
 TEMPERATURE = 300.0
 #: For glibc: large blocks that are freed at the end of a step are not given back to the system, to be fetched again
-#: page by page in the next. It halves the time of some peers, so a comparison sets it on all sides.
+#: page by page in the next. It halves the time of some baselines, so a comparison sets it on all sides.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 * 1024**3)}
 LAMMPS_DECK = """units metal
 boundary {boundary}
@@ -49,15 +49,15 @@ class Task:
     """What is to be timed.
 
     Attributes:
-        target: "model" (the call alone, on prepared tensors), "ase", "lammps", "openmm", or a peer: "gfn2-xtb" (tblite,
-            in ase) or one of `transip_md.bench.peers.catalogue.PEERS`.
+        target: "model" (the call alone, on prepared tensors), "ase", "lammps", "openmm", or a baseline, see
+            `transip_md.bench.baselines`.
         model: an exported model file.
         atoms: the structure that the run starts from.
-        steps: that count; peers of the catalogue do fewer, as many as `seconds` hold, but five.
-        warmup: steps before those; peers of the catalogue likewise do fewer, but three.
+        steps: that count; registered baselines do fewer, as many as `seconds` hold, but five.
+        warmup: steps before those; registered baselines likewise do fewer, but three.
         threads: of torch, and of OpenMP on each rank.
         ranks: of MPI; LAMMPS only.
-        seconds: for which a peer of the catalogue runs.
+        seconds: for which a registered baseline runs.
         keep_memory: whether glibc keeps freed memory for the next step; see `KEEP_MEMORY`.
         device: "cpu" or "cuda".
         kernels: what evaluates a TorchScript file in LAMMPS and OpenMM on the CPU: "auto", "native" or "torch".
@@ -83,7 +83,7 @@ class Timing:
     Attributes:
         step: of a step, s.
         memory: largest resident memory of the process (of one rank), MB.
-        in_model: of a step, s, in the call to libtransip; LAMMPS's pair style says so, None elsewhere.
+        in_model: of a step, s, in the call to libtransip; LAMMPS's pair style prints it, None elsewhere.
         around_model: of a step, s, in the rest of the pair style.
         steps: that were timed, where that is not the task's number.
         device_memory: largest memory taken of the CUDA device, MB; None on the CPU.
@@ -107,15 +107,13 @@ def time_task(task: Task) -> Timing:
     settings = {"OMP_NUM_THREADS": str(task.threads), "TRANSIP_KERNELS": task.kernels, QUIET: "1"}
     settings |= KEEP_MEMORY if task.keep_memory else {}
     with environment_variables(settings):
-        if task.target in PEERS:
-            return _peer(task)
+        if task.target in registered:
+            return _baseline(task)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             return pool.submit(_run, task).result()
 
 
-def _peer(task: Task) -> Timing:
-    from transip_md.bench.peers.timing import run_peer
-
+def _baseline(task: Task) -> Timing:
     spec = {
         "steps": task.steps,
         "warmup": task.warmup,
@@ -123,7 +121,7 @@ def _peer(task: Task) -> Timing:
         "timestep": TIMESTEP,
         "threads": task.threads,
     }
-    answer = run_peer(PEERS[task.target], task.atoms, _velocities(task.atoms), spec)
+    answer = registered[task.target].time(task.atoms, _velocities(task.atoms), spec)
     return Timing(answer["step"], answer["memory"], steps=answer["steps"])
 
 
@@ -136,7 +134,7 @@ def _run(task: Task) -> Timing:
     if task.device == "cuda":
         # Before libtransip does, so that Python's torch knows of the memory that it takes.
         torch.cuda.init()
-    make = {"model": _model, "ase": _ase, "openmm": _openmm, "gfn2-xtb": _gfn2}[task.target]
+    make = {"model": _model, "ase": _ase, "openmm": _openmm, GFN2_XTB: _gfn2}[task.target]
     advance = make(task)
     advance(task.warmup)
     start = time.perf_counter()
@@ -190,7 +188,7 @@ def _library(task: Task, model: LibraryModel) -> Callable[[int], None]:
 
 
 def _ase(task: Task) -> Callable[[int], None]:
-    from transip_md.ase import TransIPCalculator
+    from transip_md.engines.ase import TransIPCalculator
 
     return _ase_dynamics(task, TransIPCalculator(task.model, device=task.device, kernels=task.kernels))
 
@@ -218,8 +216,8 @@ def _ase_dynamics(task: Task, calculator: Calculator) -> Callable[[int], None]:
 def _openmm(task: Task) -> Callable[[int], None]:
     import openmm
 
-    from transip_md import units
-    from transip_md.engines.openmm_engine import FEMTOSECOND, OpenMMEngine
+    from transip_md.common import units
+    from transip_md.engines.openmm.engine import FEMTOSECOND, OpenMMEngine
 
     os.environ["OPENMM_CPU_THREADS"] = str(task.threads)
     # OpenMM's own integrator, as in users' scripts.
@@ -245,15 +243,15 @@ def _openmm_platform(device: str) -> str:
 
 def _velocities(atoms: ase.Atoms) -> np.ndarray:
     """Of `TEMPERATURE`, Angstrom/fs."""
-    from transip_md.thermal import thermal_velocities
+    from transip_md.common.thermal import thermal_velocities
 
     return thermal_velocities(atoms, TEMPERATURE, seed=0)
 
 
 def _lammps(task: Task) -> Timing:
-    from transip_md.build import find_tool
-    from transip_md.engines.lammps_engine import boundary_of, device_word, model_beside, state_words, write_data
-    from transip_md.plugins import KINDS, plugin_library
+    from transip_md.engines.lammps.engine import boundary_of, device_word, model_beside, state_words, write_data
+    from transip_md.plugins.build import find_tool
+    from transip_md.plugins.kinds import KINDS, plugin_library
 
     plugin_library(KINDS["lammps"])
     atoms = task.atoms
@@ -280,9 +278,9 @@ def _lammps(task: Task) -> Timing:
         result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     loops = re.findall(r"Loop time of (\S+) on", result.stdout)
     if result.returncode or len(loops) != 2:
-        said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-8:])
-        raise TransIPError(f"LAMMPS stopped with exit {result.returncode}:\n{said}")
-    told = re.search(r"TransIP: (\S+) ms a step in the model, (\S+) ms around it", result.stdout)
+        output = "\n".join((result.stdout + result.stderr).strip().splitlines()[-8:])
+        raise TransIPError(f"LAMMPS stopped with exit {result.returncode}:\n{output}")
+    printed = re.search(r"TransIP: (\S+) ms a step in the model, (\S+) ms around it", result.stdout)
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    parts = (float(told[1]) / 1000, float(told[2]) / 1000) if told else (None, None)
+    parts = (float(printed[1]) / 1000, float(printed[2]) / 1000) if printed else (None, None)
     return Timing(float(loops[-1]) / task.steps, memory, *parts)

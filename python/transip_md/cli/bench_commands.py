@@ -13,7 +13,7 @@ from rich.text import Text
 from transip_md.cli.console import console
 from transip_md.cli.engine_commands import Model
 from transip_md.cli.progress import LongTask
-from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.common.errors import EnvironmentFaultError, UsageError
 
 #: Of two lines, so that the table fits a terminal of 60 columns; names wrap.
 HEADINGS = ("structure", "atoms", "in", "ms/\nstep", "+-\n%", "over\nmodel\n%", "x\nfloor", "ns/\nday", "MB")
@@ -32,30 +32,29 @@ def bench(
         list[str] | None,
         typer.Option(
             "--vs",
-            help="A peer: gfn2-xtb (tblite, in ase), mace, nequip, esen, ani (in ase) or deepmd (in LAMMPS); repeats. "
-            "All but the first are installed, once, into environments of their own in the cache folder: gigabytes.",
+            help="A baseline: gfn2-xtb (tblite, in ase); repeats. MACE, NequIP, eSEN, ANI and DeePMD are timed by "
+            "benchmarks/versus.py of the repository.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Of the model: cpu or cuda. Peers stay on the CPU.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Of the model: cpu or cuda. Baselines stay on the CPU.")] = "cpu",
     kernels: Annotated[
         list[str] | None,
         typer.Option(help="What evaluates a TorchScript file in LAMMPS and OpenMM: auto, native or torch; repeats."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="About how long one run takes.")] = 3.0,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each, in turns.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each, alternating.")] = 3,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
 ) -> None:
     """Time a step: the model alone, and in every engine, on this machine."""
+    from transip_md.bench.baselines import registered
     from transip_md.bench.floor import SIZES
-    from transip_md.bench.peers.catalogue import PEERS
-    from transip_md.bench.peers.environments import make_ready
     from transip_md.bench.run import TARGETS, Gap, layouts_of, measure, require_a_use
-    from transip_md.electronic_state import known_state
-    from transip_md.metadata import read_metadata
-    from transip_md.outputs import require_folder_of
-    from transip_md.runtime import choose_device
-    from transip_md.structures import read_structure
-    from transip_md.validation.certificate import tell_certificate
+    from transip_md.common.outputs import require_folder_of
+    from transip_md.data.electronic_state import known_state
+    from transip_md.data.structures import read_structure
+    from transip_md.evaluators.torch_model import choose_device
+    from transip_md.modelfile.certificate import print_certificate
+    from transip_md.modelfile.metadata import read_metadata
 
     if json is not None:
         require_folder_of(json)
@@ -80,13 +79,13 @@ def bench(
     require_a_use(layouts, chosen)
     missing = []
     for layout in list(layouts):
-        if peer := PEERS.get(layout.target):
+        if baseline := registered.get(layout.target):
             try:
-                make_ready(peer, lambda line: console.print(line, soft_wrap=True))
+                baseline.make_ready(lambda line: console.print(line, soft_wrap=True))
             except EnvironmentFaultError as error:
-                missing.append(Gap(peer.name, None, str(error)))
+                missing.append(Gap(baseline.name, None, str(error)))
                 layouts.remove(layout)
-    tell_certificate(read_metadata(model), model)
+    print_certificate(read_metadata(model), model)
     runs = len(chosen) * len(layouts) * (1 + rounds)
     with LongTask("timing", runs, unit="runs") as progress:
 
@@ -104,8 +103,8 @@ def bench(
             say=say,
         )
     results.gaps[:0] = missing
-    place = results.machine.get("cuda", results.machine["processor"])
-    title = f"{results.model}: {place}, {threads} thread{'s' if threads > 1 else ''}"
+    processor = results.machine.get("cuda", results.machine["processor"])
+    title = f"{results.model}: {processor}, {threads} thread{'s' if threads > 1 else ''}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in HEADINGS:
         words = heading in ("structure", "in")
@@ -126,18 +125,18 @@ def bench(
     console.print(f"float32 matrix products: {results.rate / 1e9:.0f} GFLOP/s; ns/day at a time step of 0.5 fs")
     for layout, exponent in results.exponent.items():
         console.print(f"{layout}: cost grows as atoms^{exponent:.2f}")
-    for name, facts in results.peers.items():
-        told = f"{name}: {facts['settings']}; {facts['dtype']}; weights {facts['weights']}"
-        console.print(told, soft_wrap=True)
+    for name, facts in results.baselines.items():
+        line = f"{name}: {facts['settings']}; {facts['dtype']}; weights {facts['weights']}"
+        console.print(line, soft_wrap=True)
     if results.keep_memory:
         setting = " ".join(f"{name}={value}" for name, value in results.keep_memory.items())
         console.print(f"For all sides: {setting}", soft_wrap=True)
     for gap in results.gaps:
         where = f" on {gap.structure}" if gap.structure else ""
-        console.print(f"Not measured: {gap.peer}{where}: {gap.reason}", soft_wrap=True)
+        console.print(f"Not measured: {gap.baseline}{where}: {gap.reason}", soft_wrap=True)
     if json is not None:
         results.write(json)
-    if failed := sorted({gap.peer for gap in results.gaps if gap.failed}):
+    if failed := sorted({gap.baseline for gap in results.gaps if gap.failed}):
         raise EnvironmentFaultError(f"Not all of {', '.join(failed)} could be measured: see above.")
 
 

@@ -7,14 +7,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from transip_md.text import one_line
+from transip_md.common.text import one_line
 
 
 class PlainConsole(Console):
     """A console for which strings, those in tables and titles too, are text and never markup.
 
-    Control characters become U+FFFD (`transip_md.text.one_line`). What shall have colours, or several lines, is a
-    `rich.text.Text`.
+    Control characters become U+FFFD (`transip_md.common.text.one_line`). What shall have colours, or several lines, is
+    a `rich.text.Text`.
     """
 
     def __init__(self, **options: Any) -> None:

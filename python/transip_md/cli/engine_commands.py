@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transip_md.cli.console import coloured_verdict, console
-from transip_md.errors import CheckFailedError
+from transip_md.common.errors import CheckFailedError
 
 Model = Annotated[Path, typer.Argument(help="A file made by `transip-md export`.")]
 Structure = Annotated[
@@ -33,8 +33,8 @@ def build(
     force: Annotated[bool, typer.Option(help="Build even what is up to date.")] = False,
 ) -> None:
     """Build the plugins for LAMMPS and OpenMM, the library for Python and C, and what they need for torch."""
-    from transip_md.build import build as build_plugins
-    from transip_md.plugins import KINDS
+    from transip_md.plugins.build import build as build_plugins
+    from transip_md.plugins.kinds import KINDS
 
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
@@ -43,8 +43,8 @@ def build(
 
 
 def warn_of_direct_forces(model: Path) -> None:
-    """Say so if a model's forces are not the gradient of its energy."""
-    from transip_md.metadata import NOT_CONSERVATIVE, read_metadata
+    """Print a note if a model's forces are not the gradient of its energy."""
+    from transip_md.modelfile.metadata import NOT_CONSERVATIVE, read_metadata
 
     if not read_metadata(model).conservative:
         console.print(f"Warning: {NOT_CONSERVATIVE}", soft_wrap=True)
@@ -61,18 +61,18 @@ def parity(
     ] = None,
 ) -> None:
     """Energy and forces of one structure in several engines, against the Python reference."""
-    from transip_md.electronic_state import known_state
+    from transip_md.data.electronic_state import known_state
+    from transip_md.data.structures import read_structure
     from transip_md.engines import engine_list
-    from transip_md.metadata import read_metadata
-    from transip_md.parity import compare_engines
-    from transip_md.structures import read_structure
+    from transip_md.modelfile.metadata import read_metadata
+    from transip_md.validation.parity import compare_engines
 
     atoms = read_structure(structure)
     known_state(read_metadata(model), atoms, str(structure))
-    places = None if reference is None else read_structure(reference).positions
+    reference_positions = None if reference is None else read_structure(reference).positions
     names = engine_list(engine)
     with tempfile.TemporaryDirectory() as folder:
-        rows, tolerance = compare_engines(model, atoms, names, Path(folder), device, symmetry, places)
+        rows, tolerance = compare_engines(model, atoms, names, Path(folder), device, symmetry, reference_positions)
     table = Table(
         title=f"{structure.name}: single point, against the Python reference",
         title_justify="left",

@@ -14,16 +14,16 @@ from rich.text import Text
 import transip_md
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.errors import CheckFailedError, UsageError
-from transip_md.locate import version_of
-from transip_md.outputs import require_folder_of
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.common.outputs import require_folder_of
+from transip_md.common.whole_files import write_whole
+from transip_md.plugins.locate import version_of
 
 if TYPE_CHECKING:
+    from transip_md.data.frames import Frames
     from transip_md.model.checkpoint import Checkpoint
     from transip_md.model.network import TransIP
     from transip_md.training.evaluation import Report, Tally
-    from transip_md.training.frames import Frames
 
 
 def evaluate(
@@ -33,26 +33,26 @@ def evaluate(
     data: Annotated[list[Path], typer.Argument(help="Labelled files, or folders of .aselmdb.")],
     output: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
     rotations: Annotated[
-        bool, typer.Option("--rotation/--no-rotation", help="Measure what changes when structures are turned.")
+        bool, typer.Option("--rotation/--no-rotation", help="Measure what changes when structures are rotated.")
     ] = True,
-    charge: Annotated[int, typer.Option(help="Total charge, e, of frames that do not say theirs.")] = 0,
-    multiplicity: Annotated[int, typer.Option(min=1, help="Spin multiplicity of frames that do not say theirs.")] = 1,
+    charge: Annotated[int, typer.Option(help="Total charge, e, of frames that do not give theirs.")] = 0,
+    multiplicity: Annotated[int, typer.Option(min=1, help="Spin multiplicity of frames that do not give theirs.")] = 1,
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Errors of a model on labelled structures: over all, by element, by number of atoms and under rotation."""
     if output is not None:
         require_folder_of(output)
-    from transip_md.runtime import choose_device
+    from transip_md.data.frames import open_frames
+    from transip_md.evaluators.torch_model import choose_device
     from transip_md.training.evaluation import Tally
-    from transip_md.training.frames import open_frames
 
-    place = choose_device(device)
+    where = choose_device(device)
     loaded = _load(checkpoint)
     sets = {
         str(path): open_frames([path], species=loaded.config.species, charge=charge, multiplicity=multiplicity)
         for path in data
     }
-    tallies = _measure(loaded.model.to(place).requires_grad_(False), sets, rotations)
+    tallies = _measure(loaded.model.to(where).requires_grad_(False), sets, rotations)
     reports = {name: tally.report() for name, tally in tallies.items()}
     whole = Tally.total(list(tallies.values())).report()
     if len(reports) > 1:
@@ -60,7 +60,7 @@ def evaluate(
     for table in (_whole_table(checkpoint, whole), _elements_table(whole), _sizes_table(whole)):
         console.print(table)
     if not loaded.config.conservative:
-        from transip_md.metadata import NOT_CONSERVATIVE
+        from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 
         console.print(Text(NOT_CONSERVATIVE, style="yellow"), soft_wrap=True)
     if output is not None:
@@ -72,8 +72,8 @@ def evaluate(
 
 
 def _load(checkpoint: str) -> Checkpoint:
-    from transip_md.metadata import read_metadata
     from transip_md.model.checkpoint import load_named
+    from transip_md.modelfile.metadata import read_metadata
 
     try:
         exported = read_metadata(checkpoint)
@@ -104,7 +104,7 @@ def _measure(model: TransIP, sets: dict[str, Frames], rotations: bool) -> dict[s
             found = tallies[name].report()
             if not math.isfinite(found.energy_rmse + found.force_rmse):
                 raise CheckFailedError(
-                    f"{name}: the model gives energies or forces that are not finite. Two atoms in one place, or "
+                    f"{name}: the model gives energies or forces that are not finite. Two atoms at one position, or "
                     "weights that are not finite, do that."
                 )
     return tallies
@@ -130,13 +130,13 @@ def _whole_table(model: str, report: Report) -> Table:
     table.add_row("energy RMSE", _number(report.energy_rmse), "meV/atom")
     table.add_row("force component MAE", _number(report.force_mae), "meV/Angstrom")
     table.add_row("force component RMSE", _number(report.force_rmse), "meV/Angstrom")
-    turned = report.rotation
-    if turned is not None:
+    rotated = report.rotation
+    if rotated is not None:
         table.add_section()
-        table.add_row("rotation: energy, mean", _number(turned.energy_mae), "meV/atom")
-        table.add_row("rotation: force component, mean", _number(turned.force_mae), "meV/Angstrom")
-        table.add_row("rotation: force component, worst", _number(turned.force_worst), "meV/Angstrom")
-        table.add_row("rotation: force, mean cosine", f"{turned.force_cosine:.7f}", "")
+        table.add_row("rotation: energy, mean", _number(rotated.energy_mae), "meV/atom")
+        table.add_row("rotation: force component, mean", _number(rotated.force_mae), "meV/Angstrom")
+        table.add_row("rotation: force component, worst", _number(rotated.force_worst), "meV/Angstrom")
+        table.add_row("rotation: force, mean cosine", f"{rotated.force_cosine:.7f}", "")
     return table
 
 
@@ -149,9 +149,9 @@ def _files_table(reports: dict[str, Report]) -> Table:
     names = [Path(path).name for path in reports]
     shown = names if len(set(names)) == len(names) else list(reports)
     for name, report in zip(shown, reports.values(), strict=True):
-        turned = "-" if report.rotation is None else _number(report.rotation.force_mae)
+        rotated = "-" if report.rotation is None else _number(report.rotation.force_mae)
         numbers = (report.energy_mae, report.force_mae, report.force_rmse)
-        table.add_row(name, str(report.structures), *map(_number, numbers), turned)
+        table.add_row(name, str(report.structures), *map(_number, numbers), rotated)
     return table
 
 

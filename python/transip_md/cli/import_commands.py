@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transip_md.cli.console import console
-from transip_md.errors import UsageError
-from transip_md.outputs import require_folder_of
+from transip_md.common.errors import UsageError
+from transip_md.common.outputs import require_folder_of
 
 if TYPE_CHECKING:
-    from transip_md.foreign import ForeignFile
+    from transip_md.importing.foreign_files import ForeignFile
 
 
 def import_weights(
@@ -32,13 +32,13 @@ def import_weights(
         )
     if output is not None:
         require_folder_of(output)
-    from transip_md.foreign import read_foreign
+    from transip_md.importing.foreign_files import read_foreign
 
     if only_list:
         _show(read_foreign(source))
         return
-    from transip_md.import_table import model_config_of, read_table
-    from transip_md.importing import import_checkpoint
+    from transip_md.importing.conversion import import_checkpoint
+    from transip_md.importing.table import model_config_of, read_table
 
     rules = read_table(table)
     shape = model_config_of(rules, config)
@@ -46,7 +46,7 @@ def import_weights(
     if done.rounded:
         name, change = max(done.rounded.items(), key=lambda item: item[1])
         _say(f"rounded: {len(done.rounded)} weights lost digits; largest change {change:.1e} ({name})")
-    _say(f"{output}: {done.weights} weights from the state dict {done.place} of {source}, read back and equal.")
+    _say(f"{output}: {done.weights} weights from the state dict {done.state_dict} of {source}, read back and equal.")
     _say(
         "Names and shapes fit; whether both programs compute the same from them is not checked: compare energies and "
         "forces of a few molecules with the original before using the model (docs/import.md)."
@@ -54,14 +54,14 @@ def import_weights(
 
 
 def _show(source: ForeignFile) -> None:
-    from transip_md.foreign import describe_value
+    from transip_md.importing.foreign_files import describe_value
 
-    places = source.places() or [source.place(None)]
+    state_dicts = source.state_dicts() or [source.state_dict(None)]
     _say(f"{source.name}, sha256 {source.sha256}")
-    for place in places:
-        _say(f"weights_at: {place}, {len(place.entries)} keys")
-        width = max(len(key) for key in place.entries)
-        for key, value in place.entries.items():
+    for state_dict in state_dicts:
+        _say(f"weights_at: {state_dict}, {len(state_dict.entries)} keys")
+        width = max(len(key) for key in state_dict.entries)
+        for key, value in state_dict.entries.items():
             _say(f"  {key:{width}}  {describe_value(value)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -15,22 +16,23 @@ from transip_md.cli import (
     engine_commands,
     evaluation_commands,
     import_commands,
+    installation_commands,
     model_commands,
     nve_commands,
+    progress,
     sampling_commands,
     training_commands,
     validation_commands,
 )
 from transip_md.cli.console import errors
-from transip_md.errors import EnvironmentFaultError, TransIPError
-from transip_md.text import indented
-from transip_md.whole_files import describe
+from transip_md.common.errors import EnvironmentFaultError, TransIPError
+from transip_md.common.text import indented
+from transip_md.common.whole_files import describe
 
 app = typer.Typer(
     name="transip-md",
     help="Trained TransIP interatomic potentials in LAMMPS and OpenMM.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -47,13 +49,20 @@ def options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors, no progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print what the package logs, too.")] = False,
 ) -> None:
     """Trained TransIP interatomic potentials in LAMMPS and OpenMM.
 
-    Exit codes: 0 pass, 1 a check failed, 2 usage, 3 environment.
+    Exit codes: 0 pass, 1 a check failed, 2 usage, 3 environment. First steps: `transip-md doctor` checks the
+    installation, `transip-md models` lists the models that are shipped.
     """
+    progress.QUIET = quiet
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 
 
+installation_commands.register(app)
 model_commands.register(app)
 engine_commands.register(app)
 bench_commands.register(app)

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from transip_md.cli.console import console
-from transip_md.outputs import require_folder_of
+from transip_md.common.outputs import require_folder_of
 
 
 def export(
@@ -32,10 +32,10 @@ def export(
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What an aoti file is compiled for.")] = "cpu",
 ) -> None:
     """Write a self-describing model file, and check it against the eager model before saying so."""
-    from transip_md.export import CHECK_STRUCTURES
-    from transip_md.export import export as write
-    from transip_md.metadata import NOT_CONSERVATIVE
+    from transip_md.exporting.examples import CHECK_STRUCTURES
+    from transip_md.exporting.export import export as write
     from transip_md.model.checkpoint import load_named
+    from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 
     require_folder_of(output)
     metadata = write(load_named(checkpoint), output, dtype, form, device)
@@ -52,7 +52,7 @@ def info(
     file: Annotated[Path | None, typer.Argument(help="A model file; without one, a report of the environment.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
 ) -> None:
-    """Show what a model file says of itself; without a file, what is installed and built."""
+    """Show the metadata of a model file; without a file, what is installed and built."""
     if file is not None:
         _show_model(file, as_json)
     else:
@@ -62,8 +62,8 @@ def info(
 def _show_model(file: Path, as_json: bool) -> None:
     from ase.data import chemical_symbols
 
-    from transip_md.metadata import read_metadata
-    from transip_md.validation.certificate import certificate_line
+    from transip_md.modelfile.certificate import certificate_line
+    from transip_md.modelfile.metadata import read_metadata
 
     metadata = read_metadata(file)
     if as_json:
@@ -80,9 +80,9 @@ def _show_model(file: Path, as_json: bool) -> None:
         "forces": "-dE/dr (conservative)" if metadata.conservative else "DIRECT: NOT THE GRADIENT OF THE ENERGY",
         "charge": _range(metadata.charge),
         "multiplicity": _range(metadata.multiplicity),
-        "trained on": training.get("data", "not said"),
-        "level of theory": training.get("level_of_theory", "not said"),
-        "licence": training.get("licence", "not said"),
+        "trained on": training.get("data", "not given"),
+        "level of theory": training.get("level_of_theory", "not given"),
+        "licence": training.get("licence", "not given"),
         "held-out force MAE": _error(held_out.get("force_mae"), "meV/Angstrom"),
         "held-out force RMSE": _error(held_out.get("force_rmse"), "meV/Angstrom"),
         "held-out energy MAE": _error(held_out.get("energy_mae"), "meV/atom"),
@@ -106,11 +106,11 @@ def _range(bounds: tuple[int, int]) -> str:
 
 
 def _error(value: float | None, unit: str) -> str:
-    return "not said" if value is None else f"{value:.3g} {unit}"
+    return "not given" if value is None else f"{value:.3g} {unit}"
 
 
 def _show_environment(as_json: bool) -> None:
-    from transip_md.environment import report
+    from transip_md.cli.environment import report
 
     rows = report()
     if as_json:

@@ -14,14 +14,14 @@ from rich.text import Text
 from transip_md.cli.console import coloured_verdict, console, errors
 from transip_md.cli.engine_commands import EngineChoice, Symmetry
 from transip_md.cli.progress import LongTask
-from transip_md.errors import CheckFailedError, UsageError
-from transip_md.tolerances import DRIFT
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.common.tolerances import DRIFT
 
 if TYPE_CHECKING:
     import ase
 
-    from transip_md.nve.results import Study
-    from transip_md.nve.run import NveSettings
+    from transip_md.dynamics.results import Study
+    from transip_md.dynamics.run import NveSettings
 
 
 def nve(
@@ -63,9 +63,9 @@ def nve(
     """Run dynamics from equal velocities in every engine, and judge how the energy is conserved.
 
     Every combination of structures, engines, time steps, temperatures, seeds and dtypes is run. A run that was
-    interrupted goes on when the same command is typed again.
+    interrupted resumes when the same command is typed again.
     """
-    from transip_md.nve.run import NveSettings
+    from transip_md.dynamics.run import NveSettings
 
     base = NveSettings(
         time=time,
@@ -97,14 +97,14 @@ def _run(
     model: Path, structures: list[Path], engine: str, timesteps: list[float], temperatures: list[float],
     seeds: list[int], dtypes: list[str], base: NveSettings, out: Path,
 ) -> Study:  # fmt: skip
-    from transip_md.metadata import read_metadata
+    from transip_md.modelfile.metadata import read_metadata
 
     # Before anything that takes seconds to import.
     metadata = read_metadata(model)
-    from transip_md.electronic_state import known_state
+    from transip_md.data.electronic_state import known_state
+    from transip_md.data.structures import read_structure
+    from transip_md.dynamics.study import Matrix, name_structures, run_study
     from transip_md.engines import engine_list
-    from transip_md.nve.study import Matrix, name_structures, run_study
-    from transip_md.structures import read_structure
 
     found = [(path, read_structure(path)) for path in structures]
     for path, atoms in found:
@@ -122,7 +122,7 @@ def _run(
                 lambda name, done, total: progress.update(done, total=total, description=name),
             )
     except (KeyboardInterrupt, SystemExit) as error:
-        errors.print(f"Interrupted. The same command goes on from what lies in {out}.", soft_wrap=True)
+        errors.print(f"Interrupted. The same command resumes from {out}.", soft_wrap=True)
         raise typer.Exit(error.code if isinstance(error, SystemExit) else 130) from None
 
 
@@ -130,11 +130,11 @@ def _read(logs: list[Path], structure: Path | None, base: NveSettings) -> Study:
     """A study of runs from elsewhere."""
     import ase
 
-    from transip_md.nve.analysis import analyse
-    from transip_md.nve.logs import read_log
-    from transip_md.nve.results import Study
-    from transip_md.nve.study import conclude, make_run
-    from transip_md.structures import read_structure
+    from transip_md.data.structures import read_structure
+    from transip_md.dynamics.analysis import analyse
+    from transip_md.dynamics.logs import read_log
+    from transip_md.dynamics.results import Study
+    from transip_md.dynamics.study import conclude, make_run
 
     atoms = read_structure(structure) if structure is not None else None
     runs = []
@@ -142,7 +142,7 @@ def _read(logs: list[Path], structure: Path | None, base: NveSettings) -> Study:
         log = read_log(path, None if atoms is None else len(atoms))
         count = log.atoms or (len(atoms) if atoms is not None else None)
         if count is None:
-            raise UsageError(f"{path} does not tell the number of atoms. Type `--structure FILE`.")
+            raise UsageError(f"{path} does not give the number of atoms. Type `--structure FILE`.")
         if atoms is not None and len(atoms) != count:
             raise UsageError(f"{path} is of {count} atoms, {structure} of {len(atoms)}.")
         record = log.record
@@ -163,8 +163,8 @@ def _read(logs: list[Path], structure: Path | None, base: NveSettings) -> Study:
 def _shapes_of_trajectory(trajectory: Path | None, structure: Path | None) -> dict:
     if trajectory is None:
         return {}
-    from transip_md.nve.shape import read_trajectory, shape_of
-    from transip_md.structures import read_structure
+    from transip_md.data.structures import read_structure
+    from transip_md.dynamics.shape import read_trajectory, shape_of
 
     if structure is None:
         raise UsageError("--trajectory needs to know its atoms. Type `--structure FILE`, atoms in the same order.")
@@ -174,8 +174,8 @@ def _shapes_of_trajectory(trajectory: Path | None, structure: Path | None) -> di
 
 def _shapes_of_runs(study: Study) -> dict:
     """Of the first run of each structure that kept frames; nothing without mdtraj."""
-    from transip_md.nve.shape import shape_of, trajectory_of
-    from transip_md.optional import INSTALL, mdtraj
+    from transip_md.common.optional import INSTALL, mdtraj
+    from transip_md.dynamics.shape import shape_of, trajectory_of
 
     if mdtraj() is None:
         console.print(f"Bond lengths, RMSD and RDF are left out: mdtraj is not installed. {INSTALL}")
@@ -190,9 +190,9 @@ def _shapes_of_runs(study: Study) -> dict:
 
 def _finish(study: Study, shapes: dict, out: Path, model: Path | None) -> None:
     """Print, write, and fail if something failed."""
-    from transip_md.nve.report import write_study_report
-    from transip_md.nve.results import write_tables
-    from transip_md.outputs import make_folder
+    from transip_md.common.outputs import make_folder
+    from transip_md.dynamics.report import write_study_report
+    from transip_md.dynamics.results import write_tables
 
     make_folder(out)
     write_tables(study, out, shapes)
@@ -215,7 +215,7 @@ def _finish(study: Study, shapes: dict, out: Path, model: Path | None) -> None:
 
 def _table(study: Study) -> Table:
     """One line a run; what all runs share stands in the title."""
-    from transip_md.nve.results import shared_name, shortened_name
+    from transip_md.dynamics.results import shared_name, shortened_name
 
     table = Table(
         title=f"{study.model}: {shared_name(study)}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,

@@ -12,10 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from transip_md.cli.console import errors
-from transip_md.text import one_line
+from transip_md.common.text import one_line
 
 #: Seconds from the start of a command to its first line of progress, and from each line to the next.
 FIRST, INTERVAL = 10.0, 60.0
+#: Whether progress is left out.
+QUIET = False
 
 
 def _clock(seconds: float) -> str:
@@ -33,7 +35,7 @@ class _Description(ProgressColumn):
 
 
 class _Note(ProgressColumn):
-    """What a task has to say beside its count."""
+    """What a task reports beside its count."""
 
     def __init__(self, note: Callable[[], str]) -> None:
         super().__init__()
@@ -62,7 +64,7 @@ class LongTask:
         unit: str = "steps",
         note: Callable[[], str] = str,
     ) -> None:
-        """The task as it begins; `note` gives what else there is to say, such as a loss, whenever progress is shown."""
+        """The task as it begins; `note` gives what else there is to report, such as a loss."""
         self.description, self.total, self.completed, self.unit = description, total, completed, unit
         self._note = note
         self._first = completed
@@ -70,10 +72,13 @@ class LongTask:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._bar: Progress | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """Show the bar, or begin to print lines."""
         self._began = time.monotonic()
+        if QUIET:
+            return self
         if errors.is_terminal:
             self._bar = Progress(
                 _Description(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -93,7 +98,7 @@ class LongTask:
         self._ended.set()
         if self._bar is not None:
             self._bar.stop()
-        else:
+        elif self._thread is not None:
             self._thread.join()
 
     def update(
@@ -116,7 +121,8 @@ class LongTask:
 
     def report(self, line: str) -> None:
         """Print a line above the bar: in a terminal and without one."""
-        errors.print(line, soft_wrap=True)
+        if not QUIET:
+            errors.print(line, soft_wrap=True)
 
     def line(self) -> str:
         """What is done, at what rate, and how long the rest takes at that rate."""

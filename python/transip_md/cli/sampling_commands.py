@@ -13,16 +13,16 @@ import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.errors import CheckFailedError, UsageError, validation_message
-from transip_md.outputs import make_folder, require_folder_of
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import CheckFailedError, UsageError, validation_message
+from transip_md.common.outputs import make_folder, require_folder_of
+from transip_md.common.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transip_md.sampling import SamplingRecipe, SamplingTask
 
 #: An output that ends so is one file; any other is a folder.
 FILE_SUFFIXES = (".extxyz", ".xyz")
-#: Files with fewer frames than asked for that are told one by one.
+#: Files with fewer frames than asked for that are listed one by one.
 MOST_TOLD = 5
 #: Fields of a recipe that only dynamics has.
 OF_DYNAMICS = ("timestep", "stride", "equilibration", "stop_at_dissociation")
@@ -70,7 +70,7 @@ def sample(
     normal_modes: Annotated[
         list[float] | None, typer.Option(help="Displacements along normal modes, K; may be repeated.")
     ] = None,
-    scan: Annotated[list[Scan] | None, typer.Option(help="Bonds stretched or turned; may be repeated.")] = None,
+    scan: Annotated[list[Scan] | None, typer.Option(help="Bonds stretched or rotated about; may be repeated.")] = None,
     dimers: Annotated[
         list[Dimers] | None, typer.Option(help="Pairs of bare atoms, or of the molecules; may be repeated.")
     ] = None,
@@ -84,11 +84,11 @@ def sample(
     equilibration: Annotated[int, typer.Option(help="Steps before the first frame, and after each new start.")] = 1000,
     charge: Annotated[
         list[int] | None,
-        typer.Option(help="Total charge, e; may be repeated.", show_default="what the structure says, or 0"),
+        typer.Option(help="Total charge, e; may be repeated.", show_default="what the structure gives, or 0"),
     ] = None,
     multiplicity: Annotated[
         int | None,
-        typer.Option(help="Spin multiplicity; 0: the lowest.", show_default="what the structure says, or 1"),
+        typer.Option(help="Spin multiplicity; 0: the lowest.", show_default="what the structure gives, or 1"),
     ] = None,
     electronic_temperature: Annotated[
         float | None,
@@ -106,7 +106,7 @@ def sample(
     if as_file:
         require_folder_of(output)
     from transip_md.sampling import find_structures, plan, teacher_calculator
-    from transip_md.smiles import read_entries, write_structures
+    from transip_md.sampling.smiles import read_entries, write_structures
 
     modes = _modes(temperature, normal_modes, scan, dimers, compress)
     charges = charge or [None]
@@ -180,7 +180,7 @@ def _recipe(mode: str, temperature: float, electronic_temperature: float | None,
 
     electrons = electronic_temperature or (WARM_ELECTRONS if mode in ("bonds", "pair") else COLD_ELECTRONS)
     if mode != "langevin":
-        # What only dynamics asks for says nothing of the others.
+        # What only dynamics asks for does not concern the others.
         same = {name: value for name, value in same.items() if name not in OF_DYNAMICS}
     try:
         return SamplingRecipe(mode=mode, temperature=temperature, electronic_temperature=electrons, **same)
@@ -189,16 +189,16 @@ def _recipe(mode: str, temperature: float, electronic_temperature: float | None,
 
 
 def _pair_recipe(electronic_temperature: float | None, **same: Any) -> SamplingRecipe:
-    """The recipe of pairs of atoms, whose files say their charge and multiplicity."""
+    """The recipe of pairs of atoms, whose files state their charge and multiplicity."""
     same |= {"multiplicity": None, "shortest": 0.4, "longest": 3.0}
     return _recipe("pair", 300.0, electronic_temperature, **same)
 
 
 def _write_pairs(files: list[Path], folder: Path, charges: list[int]) -> list[Path]:
     """Structure files of all pairs of elements that the structures hold."""
+    from transip_md.data.structures import read_structure
     from transip_md.sampling import atom_pairs
-    from transip_md.smiles import as_extended_xyz
-    from transip_md.structures import read_structure
+    from transip_md.sampling.smiles import as_extended_xyz
 
     make_folder(folder)
     paths = []
@@ -230,7 +230,7 @@ def _sample_one(structure: Path, output: Path, frames: int, recipe: SamplingReci
 
 
 def _sample_several(tasks: list[SamplingTask], frames: int, jobs: int) -> str:
-    """Sample every file and tell how many frames they hold; CheckFailedError names those that failed."""
+    """Sample every file and report how many frames they hold; CheckFailedError names those that failed."""
     from transip_md.sampling import sample_all
 
     done: dict[Path, int] = {task.output: 0 for task in tasks}

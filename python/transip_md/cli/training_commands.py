@@ -10,7 +10,17 @@ import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.outputs import require_folder_of
+from transip_md.common.outputs import require_folder_of
+
+
+def _print_schema(wanted: bool) -> None:
+    if wanted:
+        import json
+
+        from transip_md.training.config import recipe_schema
+
+        print(json.dumps(recipe_schema(), indent=1))
+        raise typer.Exit
 
 
 def train(
@@ -21,6 +31,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key, such as objective.force_weight=5; repeats."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", callback=_print_schema, is_eager=True, help="Print the JSON schema of recipes."),
+    ] = False,
 ) -> None:
     """Train a model on labelled structures. Resumes from OUTPUT.run when interrupted; logs are in that folder."""
     require_folder_of(output)
@@ -45,8 +59,10 @@ def train(
         f"{run.model.parameter_count():,} weights; {len(run.train_rows)} frames to train on, "
         f"{len(run.validation_rows)} to watch progress, {len(run.test_frames)} held out"
     )
+    if run.added:
+        console.print(f"added to {recipe.start_from}: {'; '.join(run.added)}")
     if run.step:
-        console.print(f"going on from step {run.step}")
+        console.print(f"resumes from step {run.step}")
 
     def loss() -> str:
         value = run.loss()
@@ -56,10 +72,10 @@ def train(
 
         def report(progress: Progress) -> None:
             errors = progress.validation
-            turning = "" if errors.rotation is None else f", rotation error {errors.rotation.force_mae:.2f} meV/A"
+            rotation = "" if errors.rotation is None else f", rotation error {errors.rotation.force_mae:.2f} meV/A"
             bar.report(
                 f"step {progress.step}: validation force MAE {errors.force_mae:.2f} meV/A, "
-                f"energy MAE {errors.energy_mae:.3f} meV/atom{turning}, {progress.seconds:.0f} s"
+                f"energy MAE {errors.energy_mae:.3f} meV/atom{rotation}, {progress.seconds:.0f} s"
             )
 
         test = run.train(report, bar.update)

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.errors import CheckFailedError, UsageError
-from transip_md.outputs import require_folder_of
-from transip_md.whole_files import write_whole
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.common.outputs import require_folder_of
+from transip_md.common.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transip_md.validation.findings import Finding, Validation
@@ -60,7 +60,7 @@ def validate(
 
     with LongTask("validating", unit="checks") as bar:
 
-        def tell(title: str, structure: str, done: int, total: int) -> None:
+        def report(title: str, structure: str, done: int, total: int) -> None:
             bar.update(done, total=total, description=f"{title}, {structure}")
 
         result = run(
@@ -72,15 +72,15 @@ def validate(
             checkpoint=checkpoint,
             seed=seed,
             symmetry=symmetry,
-            progress=tell,
+            progress=report,
         )
     console.print(_table(result))
     for finding in result.of("SKIP"):
-        console.print(f"SKIP {_place(result, finding)}: {finding.note}", soft_wrap=True)
+        console.print(f"SKIP {_location(result, finding)}: {finding.note}", soft_wrap=True)
     _write(result, as_json, html)
     if stamp:
+        from transip_md.modelfile.certificate import stamp as write
         from transip_md.validation.certificate import certificate_of
-        from transip_md.validation.certificate import stamp as write
 
         write(model, certificate_of(result))
         console.print(f"{model}: certificate written", soft_wrap=True)
@@ -89,7 +89,7 @@ def validate(
         raise CheckFailedError(f"The model does not pass: {', '.join(failed)}.")
 
 
-def _place(result: Validation, finding: Finding) -> str:
+def _location(result: Validation, finding: Finding) -> str:
     return finding.check if len(result.structures) == 1 else f"{finding.check}, {finding.structure}"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from transip_md.common.errors import UsageError
 from transip_md.engines.base import Engine
-from transip_md.errors import UsageError
 
 ENGINE_NAMES = ("ase", "lammps", "openmm")
 
@@ -20,15 +20,15 @@ def make_engine(name: str, platform: str = "Reference") -> Engine:
         EnvironmentFaultError: it is not installed, or its plugin is not built.
     """
     if name == "ase":
-        from transip_md.engines.ase_engine import AseEngine
+        from transip_md.engines.ase.engine import AseEngine
 
         return AseEngine()
     if name == "lammps":
-        from transip_md.engines.lammps_engine import LammpsEngine
+        from transip_md.engines.lammps.engine import LammpsEngine
 
         return LammpsEngine()
     if name == "openmm":
-        from transip_md.engines.openmm_engine import OpenMMEngine
+        from transip_md.engines.openmm.engine import OpenMMEngine
 
         return OpenMMEngine(platform)
     raise UsageError(f"No engine is called {name!r}. Choose one of {', '.join(ENGINE_NAMES)}, all.")

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import ase
 import numpy as np
 
-from transip_md.electronic_state import ElectronicState, state_of
+from transip_md.data.electronic_state import ElectronicState, state_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Dynamics:
         temperature: of the thermostat, K.
         damping: of the thermostat, fs.
         frames_every: records between stored positions; 0 stores none.
-        save_every: records between states on disk, from which an interrupted run goes on; 0 saves none.
+        save_every: records between states on disk, from which an interrupted run resumes; 0 saves none.
     """
 
     timestep: float
@@ -132,8 +132,8 @@ class Engine(Protocol):
         ...
 
     def dynamics(self, job: Job, dynamics: Dynamics, progress: ProgressCallback) -> EnergyRecord:
-        """Run dynamics from the structure; tell `progress` how many steps are done.
+        """Run dynamics from the structure; call `progress` with how many steps are done.
 
-        A run that saves states goes on from the last one that it finds in the job's folder.
+        A run that saves states resumes from the last one that it finds in the job's folder.
         """
         ...

@@ -7,16 +7,16 @@ from pathlib import Path
 import ase
 import numpy as np
 
+from transip_md.common.thermal import momenta_of, temperature_of
+from transip_md.common.whole_files import replacing
 from transip_md.engines.base import Dynamics, EnergyRecord
-from transip_md.thermal import momenta_of, temperature_of
-from transip_md.whole_files import replacing
 
 
 class Recorder:
-    """Rows and frames of a run, with a file from which an interrupted run goes on.
+    """Rows and frames of a run, with a file from which an interrupted run resumes.
 
     Attributes:
-        state: what the engine needs to go on, by name; empty if the run starts anew.
+        state: what the engine needs to resume, by name; empty if the run starts anew.
         step: steps done when that state was saved.
     """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
-from transip_md.errors import CheckFailedError, EnvironmentFaultError, TransIPError, UsageError
-from transip_md.plugins import KINDS, name_torch_library, plugin_library
+from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, TransIPError, UsageError
+from transip_md.plugins.kinds import KINDS, name_torch_library, plugin_library
 
 #: TRANSIP_INTERFACE of the header that this module repeats.
 INTERFACE = 1

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transip_md.errors import UsageError
-from transip_md.plugins import KINDS, why_unusable
+from transip_md.common.errors import UsageError
+from transip_md.plugins.kinds import KINDS, why_unusable
 
 if TYPE_CHECKING:
     from transip_md.evaluators.evaluation import Model
-    from transip_md.metadata import Metadata
+    from transip_md.modelfile.metadata import Metadata
 
 KERNELS = ("auto", "native", "torch")
 #: Versions of the network TransIP that the native kernels know: 2 has a repulsion beside it.
@@ -46,7 +46,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
         device: "auto", "cpu", "cuda" or "cuda:N".
         kernels: "native": libtransip's kernels, on the CPU. "torch": TorchScript or compiled code. "auto": the kernels
             where they are built and know the network, unless a CUDA device is asked for or there.
-        threads: CPU threads of one evaluation by the kernels, 0: what OMP_NUM_THREADS says, or all cores; torch has its
+        threads: CPU threads of one evaluation by the kernels, 0: OMP_NUM_THREADS, or all cores; torch has its
             own setting.
 
     Returns:
@@ -57,7 +57,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
         EnvironmentFaultError: a device that is not there, or native kernels that are not built.
     """
     from transip_md.evaluators.library_model import LibraryModel
-    from transip_md.metadata import read_metadata
+    from transip_md.modelfile.metadata import read_metadata
 
     name = kernels_name(kernels)
     if name == "native" and device not in ("auto", "cpu"):
@@ -74,17 +74,17 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
             try:
                 return LibraryModel(path, threads)
             except UsageError:
-                # A shape that the kernels are not made for; what else is wrong with the file, torch's reader says too.
+                # A shape that the kernels are not made for; torch's reader reports what else is wrong with the file.
                 if name == "native":
                     raise
-    from transip_md.runtime import ExportedModel
+    from transip_md.evaluators.torch_model import ExportedModel
 
     return ExportedModel(path, device)
 
 
 def _cuda() -> bool:
     """Whether NVIDIA's driver is here; torch, which takes long to import, is asked only then."""
-    if not any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/dxg")):
+    if not any(Path(file).exists() for file in ("/dev/nvidiactl", "/dev/dxg")):
         return False
     import torch
 

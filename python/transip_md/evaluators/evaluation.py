@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-from transip_md.errors import UsageError
-from transip_md.metadata import Metadata
+from transip_md.common.errors import UsageError
+from transip_md.modelfile.metadata import Metadata
 from transip_md.symmetry.request import SymmetryRequest
 
 
@@ -19,7 +19,7 @@ class _Evaluation(NamedTuple):
 
 
 class Evaluation(_Evaluation):
-    """What a model says of a structure: a tuple of energies, forces and virial.
+    """What a model gives for a structure: a tuple of energies, forces and virial.
 
     Attributes:
         energies: of each atom, float64 [N], eV.
@@ -81,7 +81,7 @@ class Symmetrised(Protocol):
         periodic: np.ndarray | None = None,
         virials: bool = False,
     ) -> Evaluation:
-        """Energies, forces and virial of one structure; see `transip_md.runtime.ExportedModel.evaluate`."""
+        """Energies, forces and virial; see `transip_md.evaluators.torch_model.ExportedModel.evaluate`."""
         ...
 
 
@@ -90,7 +90,7 @@ class Model(Protocol):
 
     Attributes:
         path: the file.
-        metadata: what it says of itself.
+        metadata: of the file.
         sha256: of the file.
         runs_by: what evaluates it, "native kernels (avx2)" or "TorchScript".
     """

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.evaluators import binding
 from transip_md.evaluators.evaluation import Evaluation, check_same_file, checked
-from transip_md.metadata import Metadata, metadata_of
 from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.metadata import Metadata, metadata_of
 from transip_md.symmetry.request import SymmetryRequest
 
 
@@ -27,7 +27,7 @@ def _load_again(path: Path, threads: int, sha256: str) -> LibraryModel:
 
 
 def default_threads() -> int:
-    """What the environment variable OMP_NUM_THREADS says, or the number of cores that this process may use."""
+    """The value of the environment variable OMP_NUM_THREADS, or the number of cores that this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
 
@@ -52,7 +52,7 @@ class LibraryModel:
 
     Attributes:
         path: the file.
-        metadata: what it says of itself.
+        metadata: of the file.
         sha256: of the file.
         threads: CPU threads of one evaluation; 0: see `default_threads`.
         step: of no use without random rotations.
@@ -81,7 +81,7 @@ class LibraryModel:
         """A loaded model travels to another process as its path, its hash and its threads."""
         return _load_again, (self.path.resolve(), self.threads, self.sha256)
 
-    def __deepcopy__(self, memo: dict) -> LibraryModel:
+    def __deepcopy__(self, memo: dict[int, Any]) -> LibraryModel:
         return self
 
     @property
@@ -166,7 +166,7 @@ class LibraryModel:
         Raises:
             UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
                 not finite, a periodic structure for an all-to-all model or one without a cell, a frame that is not
-                determined, atoms in one place.
+                determined, atoms at one position.
         """
         atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
         count = len(atoms.numbers)

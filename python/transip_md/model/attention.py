@@ -47,7 +47,7 @@ class Attention(nn.Module):
         logits = torch.matmul(queries * (1.0 / math.sqrt(self.width)), keys) + bias
         mixed = torch.matmul(torch.softmax(logits, dim=-1), values.transpose(1, 2)).transpose(1, 2)
         if self.rotary_values:
-            # Turned back by the receiver's phase, so that values too depend on r_j - r_i only.
+            # Rotated back by the receiver's phase, so that values too depend on r_j - r_i only.
             mixed = rotate(mixed, cosine, -sine)
         return self.output(mixed.reshape(tokens.shape))
 

@@ -67,7 +67,7 @@ class Batch:
         raise NotImplementedError
 
     def rotated(self, rotations: Tensor) -> Self:
-        """The batch with each structure turned by its own rotation matrix, float64 [B, 3, 3]; cells turn along."""
+        """The batch with each structure rotated by its own rotation matrix, float64 [B, 3, 3]; cells rotate along."""
         raise NotImplementedError
 
     def with_view(self, other: Self) -> Self:
@@ -134,7 +134,7 @@ class MoleculeBatch(Batch):
 
 @dataclass
 class LocalBatch(Batch):
-    """Structures one after another, each with its images and neighbours; see `transip_md.neighbours`.
+    """Structures one after another, each with its images and neighbours; see `transip_md.data.neighbours`.
 
     Attributes:
         owner: int64 [I], the atom whose features a row carries; owner[t] = t.

@@ -12,10 +12,10 @@ import pydantic
 import torch
 from torch import Tensor
 
-from transip_md.errors import UsageError, validation_message
+from transip_md.common.errors import UsageError, validation_message
+from transip_md.common.whole_files import replacing
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
-from transip_md.whole_files import replacing
 
 CHECKPOINT_FORMAT = 1
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "shipped"
@@ -59,7 +59,7 @@ def save_checkpoint(
         "training": training,
         "transport": transport,
     }
-    # Through memory: torch's own writer of files tells of a full disk by fifty lines of C++.
+    # Through memory: torch's own writer of files answers a full disk with fifty lines of C++.
     content = io.BytesIO()
     torch.save(payload, content)
     with replacing(path) as partial:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_ATOMIC_NUMBER = 118
 #: Centre of the first radial basis function, Angstrom: shorter than any bond.
 FIRST_RADIAL_CENTRE = 0.5
-#: Centre of the last radial basis function of an all-to-all model, Angstrom, unless the configuration says otherwise.
+#: Centre of the last radial basis function of an all-to-all model, Angstrom, unless the configuration states otherwise.
 DEFAULT_RADIAL_RANGE = 8.0
 
 

@@ -13,7 +13,7 @@ from transip_md.model.network import TransIP
 
 @dataclass
 class Prediction:
-    """What a network says of a batch; L as in `Batch`.
+    """The prediction of a network for a batch; L as in `Batch`.
 
     Attributes:
         energies: float64 [B], eV.

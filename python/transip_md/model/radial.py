@@ -39,16 +39,16 @@ class RadialBias(nn.Module):
 
 
 def padding_apart(positions: Tensor, present: Tensor) -> Tensor:
-    """Positions with padding far away, each to a place of its own.
+    """Positions with padding far away, each atom to another position.
 
-    Two atoms in one place have no direction between them, and their derivative is not a number even where it is masked.
+    Two atoms at one position have no direction between them, and their derivative is NaN even where it is masked.
 
     Args:
         positions: float64 [B, N, 3], Angstrom.
         present: bool [B, N], false for padding.
     """
-    places = torch.arange(1, positions.shape[1] + 1, dtype=positions.dtype, device=positions.device)
-    return torch.where(present[:, :, None], positions, 1.0e4 * places[None, :, None])
+    numbers = torch.arange(1, positions.shape[1] + 1, dtype=positions.dtype, device=positions.device)
+    return torch.where(present[:, :, None], positions, 1.0e4 * numbers[None, :, None])
 
 
 def all_distances(positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ def random_rotations(count: int, generator: torch.Generator | None = None) -> Te
         generator: source of random numbers; torch's global one if None.
 
     Returns:
-        float64 [count, 3, 3], proper rotation matrices; a column vector r turns into R r.
+        float64 [count, 3, 3], proper rotation matrices; a column vector r becomes R r.
     """
     quaternions = torch.randn(count, 4, dtype=torch.float64, generator=generator)
     w, x, y, z = (quaternions / quaternions.norm(dim=1, keepdim=True)).unbind(dim=1)

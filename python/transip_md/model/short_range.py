@@ -6,9 +6,9 @@ import ase.data
 import torch
 from torch import Tensor, nn
 
+from transip_md.common.units import BOHR, HARTREE
 from transip_md.model.config import ModelConfig
 from transip_md.model.radial import all_distances, envelope, padding_apart
-from transip_md.units import BOHR, HARTREE
 
 #: Energy of two elementary charges at 1 Angstrom, eV.
 COULOMB = HARTREE * BOHR
@@ -44,7 +44,7 @@ class ZieglerBiersackLittmark(nn.Module):
         """Energy of pairs.
 
         Args:
-            first: int64 [...], place of the first atom's element in the model's species.
+            first: int64 [...], index of the first atom's element in the model's species.
             second: int64, the same of the second; broadcastable.
             distances: float64 [...], Angstrom, not zero.
 
@@ -69,7 +69,7 @@ class ZieglerBiersackLittmark(nn.Module):
         """Each atom's half of its pairs' energies in isolated molecules.
 
         Args:
-            kinds: int64 [B, N], places of the elements in the model's species.
+            kinds: int64 [B, N], indices of the elements in the model's species.
             positions: float64 [B, N, 3], Angstrom.
             present: bool [B, N], false for padding; None if there is none.
 
@@ -86,7 +86,7 @@ class ZieglerBiersackLittmark(nn.Module):
         """Each token's half of its pairs' energies; arguments as those of `TransIP.encode_local`.
 
         Args:
-            kinds: int64 [T], places of the elements in the model's species.
+            kinds: int64 [T], indices of the elements in the model's species.
             positions: float64 [I, 3], Angstrom.
             owner: int64 [I].
             neighbours: int64 [T, K], padded with -1.

@@ -1,1 +1,1 @@
-"""The model file: its archive, what it says of itself, its weights, and what it may contain."""
+"""The model file: its archive, its metadata, its weights, and what it may contain."""

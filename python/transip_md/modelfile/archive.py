@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 
 #: torch aligns the contents of its archives to this many bytes.
 ALIGNMENT = 64

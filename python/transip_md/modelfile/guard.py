@@ -16,7 +16,7 @@ from transip_md.modelfile.operators import ALLOWED_OPERATORS
 from transip_md.modelfile.pickles import check_pickle, refused
 
 _PICKLES = ("data.pkl", "constants.pkl")
-_MOST_TURNS = 1000000
+_MOST_ITERATIONS = 1000000
 #: Functions of our exports that search, by loops which end when they have found; evaluations must not call them.
 _SEARCHING = ("make_frame", "rotation_set")
 
@@ -65,8 +65,8 @@ def _check_block(block: Any, function: str, path: Path | str) -> None:
         if kind not in ALLOWED_OPERATORS:
             raise refused(path, f"its TorchScript uses the operator {kind}")
         if kind == "prim::Loop" and function not in _SEARCHING:
-            turns = next(iter(node.inputs())).toIValue()
-            if isinstance(turns, int) and turns > _MOST_TURNS:
+            count = next(iter(node.inputs())).toIValue()
+            if isinstance(count, int) and count > _MOST_ITERATIONS:
                 raise refused(path, f"its TorchScript has a loop without a bound in {function}")
         if kind == "prim::CallMethod" and node.s("name") in _SEARCHING:
             raise refused(path, f"its TorchScript calls {node.s('name')} in {function}")

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 
 #: Opcodes of pickle's protocol 2 as torch's writer of modules uses them.
 _OPCODES = frozenset(

@@ -13,10 +13,10 @@ import numpy as np
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from transip_md.errors import CheckFailedError, UsageError, validation_message
-from transip_md.metadata import REFERENCE_NAME, Metadata
+from transip_md.common.errors import CheckFailedError, UsageError, validation_message
+from transip_md.common.tolerances import PARITY
+from transip_md.modelfile.metadata import REFERENCE_NAME, Metadata
 from transip_md.modelfile.strict_json import parse_json
-from transip_md.tolerances import PARITY
 
 MOST_STATES = 64
 #: Share of its own rounding by which two evaluations of a structure may differ: that of either side.
@@ -47,7 +47,7 @@ class ReferenceState(BaseModel):
 
 
 class Reference(BaseModel):
-    """A structure, flat as it is stored, and what the exported model says of it.
+    """A structure, flat as it is stored, and what the exported model gives for it.
 
     Attributes:
         species: atomic numbers, [T].

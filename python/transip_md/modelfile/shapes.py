@@ -1,4 +1,4 @@
-"""Shapes of a model file's weights against what its metadata say."""
+"""Shapes of a model file's weights against its metadata."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import pydantic
 import torch
 
-from transip_md.errors import UsageError, validation_message
-from transip_md.metadata import Metadata
+from transip_md.common.errors import UsageError, validation_message
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
+from transip_md.modelfile.metadata import Metadata
 
 
 def check_shapes(metadata: Metadata, path: Path | str) -> None:
@@ -39,7 +39,7 @@ def check_shapes(metadata: Metadata, path: Path | str) -> None:
             f"{path}: model.rotary.frequencies do not have the {config.layers} layers and {config.heads} heads of its "
             "transip.json. Export the model again."
         )
-    # What the metadata say, whatever the architecture repeats of it.
+    # The shape by the metadata, whatever the architecture repeats of it.
     shape = {"species": metadata.species, "charge": metadata.charge, "multiplicity": metadata.multiplicity}
     with torch.device("meta"):
         network = TransIP(config.model_copy(update=shape))

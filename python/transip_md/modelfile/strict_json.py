@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 
 #: Bytes that a file of JSON inside a model file may have.
 MOST_JSON = 2**20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from transip_md.metadata import Metadata, WeightEntry
 from transip_md.modelfile.archive import Archive, damaged
+from transip_md.modelfile.metadata import Metadata, WeightEntry
 from transip_md.modelfile.pickles import check_pickle, tensors_of
 
 _ITEM_BYTES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}

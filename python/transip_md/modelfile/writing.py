@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from transip_md.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
+from transip_md.common.whole_files import replacing
 from transip_md.modelfile.archive import FOLDER, Archive, write_archive
+from transip_md.modelfile.metadata import METADATA_NAME, REFERENCE_NAME, Metadata
 from transip_md.modelfile.weights import index_of
-from transip_md.whole_files import replacing
 
 
 def write_script(
@@ -19,7 +19,7 @@ def write_script(
 
     Args:
         module: what the file shall run.
-        metadata: what it shall say of itself; the index of the weights is added.
+        metadata: of the file; the index of the weights is added.
         path: file to write.
         reference: text of its ``reference.json``; None: the file brings none.
 

@@ -1,4 +1,4 @@
-"""What all modes but dynamics share: candidates by number, and how a number becomes a place in a range."""
+"""What all modes but dynamics share: candidates by number, and how a number becomes a fraction of a range."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Candidate(NamedTuple):
 Candidates = Callable[[int], Candidate]
 
 
-def even_place(number: int, recipe: SamplingRecipe) -> float:
-    """Place of a number in [0, 1): numbers in a row spread evenly, from a start that the seed draws.
+def even_fraction(number: int, recipe: SamplingRecipe) -> float:
+    """Fraction of a number in [0, 1): numbers in a row spread evenly, from a start that the seed draws.
 
     Van der Corput's sequence of base 2, shifted (Niederreiter, Random Number Generation and Quasi-Monte Carlo Methods,
     SIAM 1992, chapter 3).
     """
-    place, share = 0.0, 0.5
+    fraction, share = 0.0, 0.5
     while number:
-        place += share * (number & 1)
+        fraction += share * (number & 1)
         number >>= 1
         share /= 2
-    return (place + float(recipe.generator().random())) % 1.0
+    return (fraction + float(recipe.generator().random())) % 1.0
 
 
 def rattled(atoms: ase.Atoms, number: int, recipe: SamplingRecipe) -> ase.Atoms:

@@ -8,8 +8,8 @@ import ase
 import ase.data
 import numpy as np
 
-from transip_md.bonds import bonded_pairs
-from transip_md.sampling.candidates import Candidate, Candidates, even_place, random_rotation
+from transip_md.data.bonds import bonded_pairs
+from transip_md.sampling.candidates import Candidate, Candidates, even_fraction, random_rotation
 from transip_md.sampling.errors import NothingToSampleError
 from transip_md.sampling.recipe import SamplingRecipe
 
@@ -51,11 +51,11 @@ def dimer_candidates(start: ase.Atoms, partners: Sequence[Candidate], recipe: Sa
         first, second = (own, other) if generator.random() < 0.5 else (other, own)
         bonds = hydrogen_bonds(first.atoms, second.atoms) if round_ % 2 else []
         # Of rounds in a row, every second one is of each kind.
-        place = even_place(round_ // 2, recipe)
+        fraction = even_fraction(round_ // 2, recipe)
         if bonds:
-            pair = _bound(first.atoms, second.atoms, bonds[generator.integers(len(bonds))], place, generator)
+            pair = _bound(first.atoms, second.atoms, bonds[generator.integers(len(bonds))], fraction, generator)
         else:
-            pair = _in_contact(first.atoms, second.atoms, place, generator)
+            pair = _in_contact(first.atoms, second.atoms, fraction, generator)
         charge = own.charge + other.charge
         # Spins side by side; two closed shells make one.
         return Candidate(pair, charge, own.multiplicity + other.multiplicity - 1)
@@ -76,26 +76,26 @@ def hydrogen_bonds(donor: ase.Atoms, acceptor: ase.Atoms) -> list[tuple[int, int
 
 
 def _bound(
-    donor: ase.Atoms, acceptor: ase.Atoms, bond: tuple[int, int, int], place: float, generator: np.random.Generator
+    donor: ase.Atoms, acceptor: ase.Atoms, bond: tuple[int, int, int], fraction: float, generator: np.random.Generator
 ) -> ase.Atoms:
     """Both molecules, the acceptor in line with the donor's bond, its own neighbours on the far side."""
     heavy, hydrogen, taker = bond
-    length = SHORTEST_HYDROGEN_BOND + place * (LONGEST_HYDROGEN_BOND - SHORTEST_HYDROGEN_BOND)
+    length = SHORTEST_HYDROGEN_BOND + fraction * (LONGEST_HYDROGEN_BOND - SHORTEST_HYDROGEN_BOND)
     outward = _crooked(donor.positions[hydrogen] - donor.positions[heavy], generator)
     neighbours = [b if a == taker else a for a, b in bonded_pairs(acceptor) if taker in (a, b)]
     backward = acceptor.positions[neighbours].mean(axis=0) - acceptor.positions[taker] if neighbours else outward
-    turned = acceptor.copy()
+    rotated = acceptor.copy()
     arms = acceptor.positions - acceptor.positions[taker]
     # The acceptor's neighbours look away from the donor; about the line itself it may stand in any way.
     arms = arms @ _turning(backward, _crooked(outward, generator)).T
     arms = arms @ _about(outward, generator.uniform(0, 2 * np.pi)).T
-    turned.positions = donor.positions[hydrogen] + length * outward + arms
-    return donor + turned
+    rotated.positions = donor.positions[hydrogen] + length * outward + arms
+    return donor + rotated
 
 
-def _in_contact(first: ase.Atoms, second: ase.Atoms, place: float, generator: np.random.Generator) -> ase.Atoms:
-    """Both molecules, each turned at random, as close as the place between CLOSEST and FARTHEST says."""
-    scale = CLOSEST + place * (FARTHEST - CLOSEST)
+def _in_contact(first: ase.Atoms, second: ase.Atoms, fraction: float, generator: np.random.Generator) -> ase.Atoms:
+    """Both molecules, each rotated at random, at a fraction of the way from CLOSEST to FARTHEST."""
+    scale = CLOSEST + fraction * (FARTHEST - CLOSEST)
     here, there = first.copy(), second.copy()
     for atoms in (here, there):
         atoms.positions = (atoms.positions - atoms.positions.mean(axis=0)) @ random_rotation(generator).T

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transip_md.errors import TransIPError
+from transip_md.common.errors import TransIPError
 
 
 class SamplingError(TransIPError):
@@ -10,7 +10,7 @@ class SamplingError(TransIPError):
 
 
 class NothingToSampleError(SamplingError):
-    """The structure has nothing of what the mode changes, such as a bond to turn about."""
+    """The structure has nothing of what the mode changes, such as a bond to rotate about."""
 
 
 class FewerFramesError(SamplingError):

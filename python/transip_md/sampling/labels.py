@@ -17,7 +17,7 @@ from transip_md.sampling.teacher import WRITTEN_DECIMALS, as_written, bare, teac
 CLASH = 0.5
 #: Structures of equal atoms whose distances differ by less than this, Angstrom, are one and the same.
 SAME = 0.001
-#: What tblite says when its self-consistent field does not converge.
+#: What tblite prints when its self-consistent field does not converge.
 NOT_CONVERGED = "SCF not converged"
 
 
@@ -26,7 +26,7 @@ class Refusal(NamedTuple):
 
     Attributes:
         reason: duplicate, clash, unconverged or absurd.
-        detail: the number that says so.
+        detail: the number behind it.
     """
 
     reason: str

@@ -13,7 +13,7 @@ from ase.calculators.calculator import CalculatorError
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
-from transip_md.bonds import bonded_pairs, covalent_length
+from transip_md.data.bonds import bonded_pairs, covalent_length
 from transip_md.sampling.errors import FewerFramesError
 from transip_md.sampling.frame_files import Dropped
 from transip_md.sampling.labels import NOT_CONVERGED, Refusal
@@ -62,15 +62,15 @@ def dynamics_frames(first: ase.Atoms, output: Path, done: int, frames: int, reci
 
 
 def _next_frame(
-    atoms: ase.Atoms, recipe: SamplingRecipe, bonds: Bonds | None, place: tuple[int, int], steps: int
+    atoms: ase.Atoms, recipe: SamplingRecipe, bonds: Bonds | None, draw: tuple[int, int], steps: int
 ) -> ase.Atoms | Refusal:
-    """The frame that dynamics comes to, or why it stops; `place` is as of `_advance`.
+    """The frame that dynamics comes to, or why it stops; `draw` is as of `_advance`.
 
     Raises:
         CalculatorError: the teacher fails, unless it does not converge where bonds are watched.
     """
     try:
-        _advance(atoms, recipe, place, steps)
+        _advance(atoms, recipe, draw, steps)
         frame = as_written(atoms, recipe, {"temperature_K": recipe.temperature})
     except CalculatorError as error:
         if bonds is None or NOT_CONVERGED not in str(error):
@@ -104,9 +104,9 @@ def _start(structure: ase.Atoms, recipe: SamplingRecipe, index: int, breaks: int
     return atoms
 
 
-def _advance(atoms: ase.Atoms, recipe: SamplingRecipe, place: tuple[int, int], steps: int) -> None:
-    """Run dynamics to the next frame; its random numbers are those of its place: the frame, and starts before."""
-    index, breaks = place
+def _advance(atoms: ase.Atoms, recipe: SamplingRecipe, draw: tuple[int, int], steps: int) -> None:
+    """Run dynamics to the next frame; its random numbers are those of `draw`: the frame, and starts before."""
+    index, breaks = draw
     dynamics = Langevin(
         atoms,
         timestep=recipe.timestep * ase_units.fs,
@@ -118,7 +118,7 @@ def _advance(atoms: ase.Atoms, recipe: SamplingRecipe, place: tuple[int, int], s
     dynamics.run(steps)
     if not atoms.pbc.any():
         atoms.positions -= atoms.get_center_of_mass()
-    # The state goes on from what the file holds, digit for digit: a resumed run has nothing else.
+    # The state continues from what the file holds, digit for digit: a resumed run has nothing else.
     atoms.positions = np.round(atoms.positions, WRITTEN_DECIMALS)
     atoms.set_momenta(np.round(atoms.get_momenta(), WRITTEN_DECIMALS))
     atoms.calc.reset()

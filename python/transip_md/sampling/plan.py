@@ -12,8 +12,8 @@ import ase
 import ase.data
 import numpy as np
 
-from transip_md.bonds import covalent_length
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.bonds import covalent_length
 from transip_md.sampling.recipe import SamplingRecipe, lowest_multiplicity
 
 #: Endings of the files that are taken from a folder of structures.

@@ -11,8 +11,8 @@ import ase
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from transip_md.electronic_state import state_of
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.electronic_state import state_of
 
 #: Ways to come from a structure to frames.
 Mode = Literal["langevin", "normal-modes", "bonds", "torsions", "compress", "dimers", "pair"]
@@ -35,9 +35,9 @@ class SamplingRecipe(BaseModel):
     stride: int = Field(20, gt=0, description="steps between frames")
     friction: float = Field(0.01, gt=0, description="1/fs")
     equilibration: int = Field(1000, ge=0, description="steps before the first frame")
-    charge: int | None = Field(None, description="e; None: what the structure file says, or 0")
+    charge: int | None = Field(None, description="e; None: what the structure file gives, or 0")
     multiplicity: int | None = Field(
-        None, ge=0, description="0: the lowest that the electrons allow; None: what the structure file says, or 1"
+        None, ge=0, description="0: the lowest that the electrons allow; None: what the structure file gives, or 1"
     )
     structure_sha256: str = ""
     mode: Mode = "langevin"
@@ -56,7 +56,7 @@ class SamplingRecipe(BaseModel):
         return self
 
     def key(self) -> dict[str, Any]:
-        """The recipe as plain JSON, without what is as it was before there were modes: older files go on."""
+        """The recipe as plain JSON, without what is as it was before there were modes: older files resume."""
         before = set(_BEFORE_MODES)
         default = {name for name, field in SamplingRecipe.model_fields.items() if getattr(self, name) == field.default}
         return self.model_dump(mode="json", exclude=default - before)

@@ -11,8 +11,10 @@ import ase
 import ase.io
 from ase.calculators.calculator import CalculatorError
 
-from transip_md.errors import UsageError
-from transip_md.locks import exclusive
+from transip_md.common.errors import UsageError
+from transip_md.common.locks import exclusive
+from transip_md.common.whole_files import naming, write_whole
+from transip_md.data.structures import read_structure
 from transip_md.sampling.candidates import Candidate, Candidates
 from transip_md.sampling.dimers import dimer_candidates
 from transip_md.sampling.errors import FewerFramesError, NothingToSampleError, SamplingError
@@ -23,8 +25,6 @@ from transip_md.sampling.normal_modes import normal_mode_candidates
 from transip_md.sampling.recipe import SamplingRecipe, completed, electrons_of
 from transip_md.sampling.scans import bond_candidates, compressed_candidates, pair_candidates, torsion_candidates
 from transip_md.sampling.teacher import at_rest, bare
-from transip_md.structures import read_structure
-from transip_md.whole_files import naming, write_whole
 
 #: Candidates in a row that may be dropped before a mode counts as exhausted.
 MOST_DROPPED = 100
@@ -102,7 +102,7 @@ def _frames_in(output: Path, recipe: SamplingRecipe) -> int:
             )
         done = whole_frames(output)
     elif recipe_file.exists() and json.loads(recipe_file.read_text()) != recipe.key():
-        # What was dropped by another recipe says nothing of this one.
+        # What was dropped by another recipe does not concern this one.
         output.with_name(output.name + ".dropped").unlink(missing_ok=True)
     write_whole(recipe_file, json.dumps(recipe.key(), indent=1) + "\n")
     return done
@@ -121,7 +121,7 @@ def _candidates(structure: Path, recipe: SamplingRecipe, partners: Sequence[Path
     others = []
     for path in partners:
         atoms = read_structure(path)
-        # A partner's state is what its own file says.
+        # A partner's state is that of its own file.
         charge, multiplicity = electrons_of(
             recipe.model_copy(update={"charge": None, "multiplicity": None}), atoms, path
         )
@@ -148,7 +148,7 @@ def _candidate_frames(
         info["temperature_K"] = recipe.temperature
     while done < frames:
         if number - last > MOST_DROPPED:
-            raise FewerFramesError(f"{MOST_DROPPED} candidates in a row are no frames ({_told(output)})")
+            raise FewerFramesError(f"{MOST_DROPPED} candidates in a row are no frames ({_counts_of_dropped(output)})")
         frame = labeller.label(candidates(number), {**info, "candidate": number})
         if isinstance(frame, Refusal):
             refused.add(number, *frame)
@@ -160,6 +160,6 @@ def _candidate_frames(
         number += 1
 
 
-def _told(output: Path) -> str:
+def _counts_of_dropped(output: Path) -> str:
     """What was dropped, in words."""
     return ", ".join(f"{count} {reason}" for reason, count in sorted(dropped(output).items()))

@@ -24,7 +24,7 @@ class SamplingProgress:
     task: SamplingTask
     #: Frames in its file.
     frames: int
-    #: Why it has come to an end before its last frame; empty while it goes on and when it is done.
+    #: Why it has come to an end before its last frame; empty while it runs and when it is done.
     failure: str = ""
     #: Why the mode has no more frames to give, which is no failure; empty otherwise.
     shortfall: str = ""

@@ -11,9 +11,9 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.optimize import BFGS
 
-from transip_md.errors import EnvironmentFaultError, UsageError
+from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.data.structures import read_structure
 from transip_md.sampling.recipe import COLD_ELECTRONS, SamplingRecipe
-from transip_md.structures import read_structure
 
 #: Teachers by the name that the command line takes, and what tblite calls them.
 TEACHERS = {"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB"}

@@ -1,4 +1,4 @@
-"""What model files carry for exact symmetry: TorchScript that turns structures, and forces back.
+"""What model files carry for exact symmetry: TorchScript that rotates structures, and forces back.
 
 Energy and forces stay derivatives of one energy: what is done here to positions is undone on forces by the chain rule.
 """
@@ -51,9 +51,9 @@ def _rotation_form() -> Tensor:
 
 
 class Symmetry(nn.Module):
-    """Sets of rotations, structures turned by them, and the frame of an isolated molecule.
+    """Sets of rotations, structures rotated by them, and the frame of an isolated molecule.
 
-    Positions are in Angstrom, forces in eV/Angstrom, float64; a column vector r turns into R r.
+    Positions are in Angstrom, forces in eV/Angstrom, float64; a column vector r becomes R r.
     """
 
     def __init__(self) -> None:
@@ -156,12 +156,12 @@ class Symmetry(nn.Module):
         values, vectors = torch.linalg.eigh(matrix.view(4, 4))
         size = float(values[3])
         gap = 0.5 * (size - float(values[2]))
-        # Positions that are not finite are told of by whoever looks at the energy.
+        # Positions that are not finite are reported by whoever looks at the energy.
         if gap <= self.smallest_gap * size:
             raise RuntimeError(
                 "symmetry frame: the molecule has gone so far from the reference structure that its orientation is "
                 f"not determined any more (gap {gap / size} of the superposition, allowed {self.smallest_gap}): it is "
-                "linear, has come apart or has turned inside out. Use symmetry average N"
+                "linear, has come apart or has become its mirror image. Use symmetry average N"
             )
         quaternion = vectors[:, 3]
         rotation = (self.rotation_form @ torch.outer(quaternion, quaternion).flatten()).view(3, 3)
@@ -169,17 +169,17 @@ class Symmetry(nn.Module):
 
     @torch.jit.export
     def out_of_frame(
-        self, forces: Tensor, turned: Tensor, rotation: Tensor, masses: Tensor, reference: Tensor
+        self, forces: Tensor, rotated: Tensor, rotation: Tensor, masses: Tensor, reference: Tensor
     ) -> Tensor:
-        """Forces on the molecule from those on its turned image, the rotation's own derivative included.
+        """Forces on the molecule from those on its rotated image, the rotation's own derivative included.
 
-        When atoms move by dx, the image turns besides by w = B^-1 sum m (R dx) x r, with M = sum m y r^T (symmetric at
+        When atoms move by dx, the image rotates by w = B^-1 sum m (R dx) x r, with M = sum m y r^T (symmetric at
         the optimum) and B = tr(M) - M, whose smallest eigenvalue is half the gap. The image's torque t does the
         work t.w, so that atom i feels m_i r_i x B^-T t more: with it the total torque is zero.
 
         Args:
             forces: [T, 3], on the image.
-            turned: the image y = R (x - c), [T, 3].
+            rotated: the image y = R (x - c), [T, 3].
             rotation: R, [3, 3].
             masses: [T, 1].
             reference: m r, [T, 3].
@@ -187,8 +187,8 @@ class Symmetry(nn.Module):
         Returns:
             [T, 3].
         """
-        torque = torch.linalg.cross(turned, forces).sum(dim=0)
-        overlap = reference.t() @ turned
+        torque = torch.linalg.cross(rotated, forces).sum(dim=0)
+        overlap = reference.t() @ rotated
         trace = overlap.trace() * torch.eye(3, dtype=overlap.dtype, device=overlap.device)
         answer = torch.linalg.solve(trace - overlap, torque)
         along = torch.linalg.cross(reference, answer[None].expand_as(reference))
@@ -204,35 +204,35 @@ class Symmetry(nn.Module):
         neighbours: Tensor,
         rotations: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Copies of a local model's structure, turned, as one structure of N T tokens and N I rows.
+        """Copies of a local model's structure, rotated, as one structure of N T tokens and N I rows.
 
         Arguments as those of the engines' forward; rotations [N, 3, 3]. Tokens of all copies come first, then
         images of all copies.
         """
         copies, tokens, rows = rotations.shape[0], species.shape[0], positions.shape[0]
         images = rows - tokens
-        turned = torch.matmul(positions, rotations.transpose(1, 2))
-        places = torch.cat([turned[:, :tokens].reshape(-1, 3), turned[:, tokens:].reshape(-1, 3)])
+        rotated = torch.matmul(positions, rotations.transpose(1, 2))
+        rows = torch.cat([rotated[:, :tokens].reshape(-1, 3), rotated[:, tokens:].reshape(-1, 3)])
         copy = torch.arange(copies, device=species.device)[:, None]
         owners = owner[None] + tokens * copy
         owners = torch.cat([owners[:, :tokens].reshape(-1), owners[:, tokens:].reshape(-1)])
         slots = neighbours.reshape(1, -1)
         moved = torch.where(slots < tokens, slots + tokens * copy, slots + (tokens * (copies - 1) + images * copy))
         moved = torch.where(slots < 0, slots, moved).view(copies * tokens, neighbours.shape[1])
-        return species.repeat(copies), places, owners, owned.repeat(copies), moved
+        return species.repeat(copies), rows, owners, owned.repeat(copies), moved
 
     @torch.jit.export
     def unstack(self, energies: Tensor, forces: Tensor, rotations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted sums over copies of energies [N T] and of forces [N I, 3], turned back: [T] and [I, 3]."""
+        """Weighted sums over copies of energies [N T] and of forces [N I, 3], rotated back: [T] and [I, 3]."""
         copies = rotations.shape[0]
         tokens = energies.shape[0] // copies
         images = forces.shape[0] // copies - tokens
         on_tokens = forces[: copies * tokens].view(copies, tokens, 3)
         on_images = forces[copies * tokens :].view(copies, images, 3)
         per_copy = torch.cat([on_tokens, on_images], dim=1)
-        return weights @ energies.view(copies, tokens), turned_back(per_copy, rotations, weights)
+        return weights @ energies.view(copies, tokens), rotated_back(per_copy, rotations, weights)
 
 
-def turned_back(forces: Tensor, rotations: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum of the forces on turned copies, [N, I, 3], each turned back by its rotation: [I, 3]."""
+def rotated_back(forces: Tensor, rotations: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of the forces on rotated copies, [N, I, 3], each rotated back by its rotation: [I, 3]."""
     return (weights[:, None, None] * torch.matmul(forces, rotations)).sum(dim=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.symmetry.sets import EXACT_TO
 
 Mode = Literal["none", "average", "frame", "random"]
@@ -18,7 +18,7 @@ class SymmetryRequest:
 
     Attributes:
         mode: "none": the model as it is. "average": over a set of rotations. "frame": in the molecule's own frame.
-            "random": turned anew at every evaluation.
+            "random": rotated anew at every evaluation.
         count: rotations to average over, before inversion doubles them.
         inversion: average over the set and its product with the inversion.
         seed: of random rotations.
@@ -39,9 +39,10 @@ class SymmetryRequest:
             UsageError: it is none of `EXPECTED`, or there is no such set of rotations.
         """
         words = text.split()
-        mode, rest = (words[0], words[1:]) if words else ("", [])
-        if mode not in get_args(Mode):
+        mode: Mode | None = next((known for known in get_args(Mode) if words[:1] == [known]), None)
+        if mode is None:
             raise UsageError(f"symmetry must be {EXPECTED}; got {text!r}.")
+        rest = words[1:]
         extra = {"average": "inversion", "random": "forced"}.get(mode)
         numbered = extra is not None
         fits = len(rest) in ((1, 2) if numbered else (0,)) and rest[1:] in ([], [extra])

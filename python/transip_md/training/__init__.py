@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from transip_md.errors import EnvironmentFaultError
+from transip_md.common.errors import EnvironmentFaultError
 
 
 def require_lightning() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from transip_md.data.frames import Frame
+from transip_md.data.neighbours import find_neighbours
 from transip_md.model.batch import Batch, LocalBatch, MoleculeBatch
-from transip_md.neighbours import find_neighbours
-from transip_md.training.frames import Frame
 
 
 class Collate:

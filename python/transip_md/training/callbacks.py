@@ -13,15 +13,15 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.common.whole_files import replacing
 from transip_md.training.evaluation import Report
 from transip_md.training.module import TrainingModule
-from transip_md.whole_files import replacing
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training run says of itself at every validation."""
+    """What a training run reports at every validation."""
 
     step: int
     steps: int
@@ -91,7 +91,7 @@ def check_recipe(state: dict[str, Any], recipe: dict[str, Any], path: Path) -> N
         )
 
 
-class Tell(pl.Callback):
+class ReportProgress(pl.Callback):
     """Hands steps and validations to whoever shows them."""
 
     def __init__(self, state: State, report: Callable[[Progress], None], advanced: Callable[[int], None]) -> None:
@@ -99,7 +99,7 @@ class Tell(pl.Callback):
         self.state, self.report, self.advanced = state, report, advanced
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Tell the number of steps."""
+        """Report the number of steps."""
         self.advanced(trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:

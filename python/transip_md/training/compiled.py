@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.model.batch import Batch, MoleculeBatch
 from transip_md.model.evaluate import Prediction
 from transip_md.model.network import TransIP

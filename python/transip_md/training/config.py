@@ -8,9 +8,13 @@ from typing import Any, Literal, Self
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from transip_md.errors import EnvironmentFaultError, UsageError, validation_message
+from transip_md.common.errors import EnvironmentFaultError, UsageError, validation_message
 from transip_md.model.config import ModelConfig
 from transip_md.model.presets import PRESETS
+from transip_md.training.widening import widened_shape
+
+#: Keys of `model` that may stand beside `start_from`.
+WIDENED = ("species", "charge", "multiplicity", "short_range")
 
 
 class Strict(BaseModel):
@@ -20,7 +24,7 @@ class Strict(BaseModel):
 
 
 class DataConfig(Strict):
-    """Which files to train and test on, and what is to be said of them in the model file."""
+    """Which files to train and test on, and what the model file states of them."""
 
     train: list[Path] = Field(
         min_length=1,
@@ -31,8 +35,8 @@ class DataConfig(Strict):
         500, ge=1, description="frames of the training data, drawn by the seed, kept to watch progress"
     )
     frames: int | None = Field(None, ge=1, description="train on so many frames, drawn by the seed; null: on all")
-    charge: int = Field(0, description="total charge, e, of frames that do not say theirs")
-    multiplicity: int = Field(1, ge=1, description="spin multiplicity of frames that do not say theirs")
+    charge: int = Field(0, description="total charge, e, of frames that do not give theirs")
+    multiplicity: int = Field(1, ge=1, description="spin multiplicity of frames that do not give theirs")
     references: dict[str, float] | None = Field(
         None, description="energy of each element, eV; null: fitted to the training data"
     )
@@ -66,7 +70,7 @@ class ObjectiveConfig(Strict):
 
     energy_weight: float = Field(1.0, ge=0, description="weight of |dE| / N, eV")
     force_weight: float = Field(10.0, ge=0, description="weight of the mean |dF| per atom, eV/Angstrom")
-    rotations: bool = Field(True, description="turn every structure at random, uniformly on SO(3)")
+    rotations: bool = Field(True, description="rotate every structure at random, uniformly on SO(3)")
     consistency: float = Field(
         0.0,
         ge=0,
@@ -82,7 +86,11 @@ class TrainConfig(Strict):
     model: dict[str, Any] = Field(
         default_factory=dict, description="`preset` and fields of ModelConfig; species from the data unless given"
     )
-    start_from: str | None = Field(None, description="fine-tune this checkpoint file or shipped model")
+    start_from: str | None = Field(
+        None,
+        description="fine-tune this checkpoint file or shipped model; elements, charges and multiplicities that the "
+        "data hold are added to it",
+    )
     objective: ObjectiveConfig = ObjectiveConfig()
     seed: int = 0
     steps: int = Field(gt=0)
@@ -113,8 +121,11 @@ class TrainConfig(Strict):
             raise ValueError("give either batch_size or batch_atoms")
         if self.compile and self.precision == "bf16":
             raise ValueError("compile goes with precision float32 or tf32")
-        if self.start_from is not None and self.model:
-            raise ValueError("start_from brings its own model: leave `model` out")
+        if self.start_from is not None and (fixed := sorted(set(self.model) - set(WIDENED))):
+            raise ValueError(
+                f"start_from brings its own model: leave `model` out, or give {', '.join(WIDENED)} alone, which add to "
+                f"what it knows; got {', '.join(fixed)}"
+            )
         return self
 
     def model_species(self) -> tuple[int, ...] | None:
@@ -126,14 +137,34 @@ class TrainConfig(Strict):
         species = self.model.get("species")
         return None if species is None else tuple(atomic_number(item) for item in species)
 
+    def widened_shape(
+        self, known: ModelConfig, species: tuple[int, ...], charge: tuple[int, int], multiplicity: tuple[int, int]
+    ) -> ModelConfig:
+        """Shape of the network that training starts from, with what the data hold and `model` adds.
+
+        Args:
+            known: shape of the network of `start_from`.
+            species: atomic numbers in the data.
+            charge: smallest and largest total charge in the data.
+            multiplicity: the same of the spin multiplicity.
+
+        Raises:
+            UsageError: wrong values in `model`.
+        """
+        fields = {"charge": charge, "multiplicity": multiplicity, **self.model}
+        try:
+            return widened_shape(known, **{**fields, "species": (*species, *(self.model_species() or ()))})
+        except pydantic.ValidationError as error:
+            raise UsageError(f"model: {validation_message(error)}.") from error
+
     def model_shape(
         self, species: tuple[int, ...], charge: tuple[int, int] = (0, 0), multiplicity: tuple[int, int] = (1, 1)
     ) -> ModelConfig:
         """Shape of the network.
 
         Args:
-            species: atomic numbers, unless `model.species` says otherwise.
-            charge: smallest and largest total charge in the data, unless `model.charge` says otherwise.
+            species: atomic numbers, unless `model.species` states otherwise.
+            charge: smallest and largest total charge in the data, unless `model.charge` states otherwise.
             multiplicity: the same of the spin multiplicity.
 
         Raises:
@@ -148,6 +179,25 @@ class TrainConfig(Strict):
             return ModelConfig.model_validate({**fields, "species": self.model_species() or species})
         except pydantic.ValidationError as error:
             raise UsageError(f"model: {validation_message(error)}.") from error
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a recipe, as editors take it to check and complete YAML.
+
+    `model` has the fields of the network and its preset; the network's species may be symbols of elements, too.
+    """
+    schema = TrainConfig.model_json_schema()
+    network = ModelConfig.model_json_schema()
+    fields = dict(network["properties"])
+    fields["species"] = {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1}
+    fields["preset"] = {"enum": sorted(PRESETS), "default": "nano", "description": "sizes by name"}
+    schema["properties"]["model"] = {
+        "type": "object",
+        "properties": fields,
+        "additionalProperties": False,
+        "description": TrainConfig.model_fields["model"].description,
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "transip-md train"}
 
 
 def atomic_number(element: str | int) -> int:

@@ -1,4 +1,4 @@
-"""Errors of a model on labelled frames, and how far its forces are from turning with the structure."""
+"""Errors of a model on labelled frames, and how far its forces are from rotating with the structure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.frames import Frame, Frames
 from transip_md.model.batch import Batch
 from transip_md.model.config import MAX_ATOMIC_NUMBER, ModelConfig
 from transip_md.model.evaluate import Prediction, predict
 from transip_md.model.network import TransIP
 from transip_md.model.rotations import random_rotations
 from transip_md.training.batches import Collate, by_atoms
-from transip_md.training.frames import Frame, Frames
 
 #: Atoms, padding counted, that are evaluated at once.
 EVALUATION_ATOMS = 2000
@@ -49,7 +49,7 @@ class SizeError:
 
 @dataclass(frozen=True)
 class RotationError:
-    """What changes when a structure is turned, each by one rotation drawn uniformly.
+    """What changes when a structure is rotated, each by one rotation drawn uniformly.
 
     Attributes:
         energy_mae: mean |E(Rx) - E(x)|, meV/atom.
@@ -137,11 +137,11 @@ class Tally:
         self.sums["force"].index_add_(0, size, per_atom)
         self.sums["element"].index_add_(0, species, per_atom)
 
-    def add_rotation(self, batch: Batch, straight: Prediction, turned: Prediction, rotations: Tensor) -> None:
-        """Count how far the prediction for turned structures is from the turned prediction."""
-        energy = ((turned.energies - straight.energies) / batch.atom_counts()).abs()
+    def add_rotation(self, batch: Batch, straight: Prediction, rotated: Prediction, rotations: Tensor) -> None:
+        """Count how far the prediction for rotated structures is from the rotated prediction."""
+        energy = ((rotated.energies - straight.energies) / batch.atom_counts()).abs()
         wanted = torch.einsum("lij,lj->li", batch.real(batch.per_atom(rotations)), batch.real(straight.forces).double())
-        found = batch.real(turned.forces).double()
+        found = batch.real(rotated.forces).double()
         off = (found - wanted).abs()
         cosine = torch.nn.functional.cosine_similarity(found, wanted, dim=-1)
         free = torch.maximum(found.norm(dim=-1), wanted.norm(dim=-1)) < NO_FORCE
@@ -236,7 +236,7 @@ def tally_errors(
     """
     if frames.periodic and model.config.cutoff is None:
         raise UsageError(
-            f"{frames.place(0)} is periodic, but an all-to-all model describes isolated molecules. Expected frames "
+            f"{frames.location(0)} is periodic, but an all-to-all model describes isolated molecules. Expected frames "
             "without `pbc`, or a model that was trained with a cutoff."
         )
     rows = np.arange(len(frames)) if rows is None else rows
@@ -246,15 +246,15 @@ def tally_errors(
     generator = torch.Generator().manual_seed(seed) if rotations else None
     tally, done = Tally(int(counts[rows].max())), 0
     for part in by_atoms(counts, rows, EVALUATION_ATOMS):
-        batch = [_known(model.config, frames[int(row)], frames.place(int(row))) for row in part]
+        batch = [_known(model.config, frames[int(row)], frames.location(int(row))) for row in part]
         tally_batch(tally, model, collate(batch).to(device), generator)
         done += len(part)
         advanced(done)
     return tally
 
 
-def _known(config: ModelConfig, frame: Frame, place: str) -> Frame:
-    """The frame, if the model knows its charge and multiplicity; messages call it `place`."""
+def _known(config: ModelConfig, frame: Frame, location: str) -> Frame:
+    """The frame, if the model knows its charge and multiplicity; messages call it `location`."""
     for name, value, (low, high) in (
         ("charge", frame.charge, config.charge),
         ("multiplicity", frame.multiplicity, config.multiplicity),
@@ -262,7 +262,7 @@ def _known(config: ModelConfig, frame: Frame, place: str) -> Frame:
         if not low <= value <= high:
             allowed = f"{low}" if low == high else f"{low} to {high}"
             raise UsageError(
-                f"{place} has {name} {value}, expected {allowed}, which the model was trained on. Leave the frame out "
-                f"or, if the file does not say its {name}, give it (`--{name}`)."
+                f"{location} has {name} {value}, expected {allowed}, which the model was trained on. Leave the frame "
+                f"out or, if the file does not give its {name}, give it (`--{name}`)."
             )
     return frame

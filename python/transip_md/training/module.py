@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transip_md.errors import TransIPError
+from transip_md.common.errors import TransIPError
 from transip_md.model.batch import Batch
 from transip_md.model.evaluate import Prediction, predict
 from transip_md.model.network import TransIP

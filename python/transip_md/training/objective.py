@@ -21,11 +21,11 @@ class Transport(nn.Module):
         self.output = nn.Linear(hidden or 2 * dim, dim)
 
     def forward(self, embedding: Tensor, rotation: Tensor) -> Tensor:
-        """Predict the embedding of the turned view.
+        """Predict the embedding of the rotated view.
 
         Args:
             embedding: [..., dim], of the view at hand.
-            rotation: [..., 3, 3], turns this view into the other one.
+            rotation: [..., 3, 3], rotates this view into the other one.
 
         Returns:
             [..., dim].
@@ -46,16 +46,16 @@ def consistency_losses(view: Prediction, other: Prediction, rotations: Tensor, b
     """How far two views of the same structures disagree, in the measures of `label_losses`.
 
     Args:
-        view: what the network says of the view at hand.
+        view: the network's prediction for the view at hand.
         other: of the other view.
-        rotations: float64 [B, 3, 3], turn the view at hand into the other one.
+        rotations: float64 [B, 3, 3], rotate the view at hand into the other one.
         batch: the structures.
 
     Returns:
         Mean |E(Rx) - E(x)| / N, eV, and the mean length of F(Rx) - R F(x) of an atom, eV/Angstrom.
     """
-    turned = torch.einsum("...ij,...j->...i", batch.per_atom(rotations).to(view.forces.dtype), view.forces)
-    return label_losses(other, replace(batch, energy=view.energies, forces=turned))
+    rotated = torch.einsum("...ij,...j->...i", batch.per_atom(rotations).to(view.forces.dtype), view.forces)
+    return label_losses(other, replace(batch, energy=view.energies, forces=rotated))
 
 
 def equivariance_loss(
@@ -67,7 +67,7 @@ def equivariance_loss(
         transport: T.
         view: [L, dim], embedding of each atom in the view at hand; L as in `Batch`.
         other: [L, dim], in the other view.
-        rotations: [B, 3, 3], turn the view at hand into the other one.
+        rotations: [B, 3, 3], rotate the view at hand into the other one.
         batch: the structures.
         config: which of the forms.
 

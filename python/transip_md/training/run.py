@@ -13,28 +13,30 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.locks import exclusive
+from transip_md.common.errors import EnvironmentFaultError, UsageError
+from transip_md.common.locks import exclusive
+from transip_md.data.frames import Frames, Survey, fit_references, open_frames, survey
 from transip_md.model.checkpoint import load_named, save_checkpoint
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
 from transip_md.training.batches import Collate, EndlessBatches, by_atoms
-from transip_md.training.callbacks import GracefulEnd, Progress, State, Tell, check_recipe
+from transip_md.training.callbacks import GracefulEnd, Progress, ReportProgress, State, check_recipe
 from transip_md.training.config import TrainConfig, atomic_number
 from transip_md.training.evaluation import EVALUATION_ATOMS, Report, measure_errors
-from transip_md.training.frames import Frames, Survey, fit_references, open_frames, survey
 from transip_md.training.module import LOG_EVERY, TrainingModule
+from transip_md.training.widening import widened
 
 
 class ResumableLoader(DataLoader):
     """A loader whose sampler starts where the run stopped: nothing is left to restore."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the sampler knows its place from the number of steps."""
+        """Nothing: the sampler knows its position from the number of steps."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -42,11 +44,12 @@ class ResumableLoader(DataLoader):
 
 
 class TrainingRun:
-    """One training run with its state on disk: interrupted and started again, it goes on where it was saved.
+    """One training run with its state on disk: interrupted and started again, it resumes where it was saved.
 
     Attributes:
         step: steps that a saved state has behind it.
         folder: ``<output>.run``: state, metrics.csv and TensorBoard's files.
+        added: what the model of `start_from` did not know and is given.
     """
 
     def __init__(self, config: TrainConfig, output: Path) -> None:
@@ -75,12 +78,13 @@ class TrainingRun:
                     f"{config.steps}. Raise steps, or remove the state."
                 )
         start = None if config.start_from is None else load_named(config.start_from)
-        species = config.model_species() if start is None else start.config.species
+        species = config.model_species() if start is None else None
         self.frames = self._open(config.data.train, species)
         self.train_rows, self.validation_rows = self._split()
         self.survey = survey(self.frames, np.concatenate([self.train_rows, self.validation_rows]))
         torch.manual_seed(config.seed)
-        self.model = self._new_model() if start is None else start.model
+        self.added: list[str] = []
+        self.model = self._new_model() if start is None else self._widened(start.model)
         self.test_frames = self._open(config.data.test, self.model.config.species)
         self._check_layout(self.model.config)
         self._set_references(self.model, fresh=start is None)
@@ -106,6 +110,20 @@ class TrainingRun:
     def _new_model(self) -> TransIP:
         found: Survey = self.survey
         return TransIP(self.config.model_shape(found.species, found.charge, found.multiplicity))
+
+    def _widened(self, model: TransIP) -> TransIP:
+        """The network that training starts from, which knows what the data hold; notes what is added."""
+        found, known = self.survey, model.config
+        shape = self.config.widened_shape(known, found.species, found.charge, found.multiplicity)
+        if shape == known:
+            return model
+        new = [chemical_symbols[z] for z in shape.species[len(known.species) :]]
+        self.added += [f"elements {', '.join(new)}"] if new else []
+        for name in ("charge", "multiplicity"):
+            low, high = getattr(shape, name)
+            self.added += [f"{name} {low} to {high}"] if (low, high) != getattr(known, name) else []
+        self.added += [f"short_range {shape.short_range}"] if shape.short_range != known.short_range else []
+        return widened(model, shape)
 
     def _check_layout(self, shape: ModelConfig) -> None:
         if shape.cutoff is None and self.frames.periodic:
@@ -227,7 +245,7 @@ class TrainingRun:
         config = self.config
         state = State(self.state_file, self.recipe, config.report_every)
         end = GracefulEnd(state)
-        callbacks: list[pl.Callback] = [state, Tell(state, report, advanced), end]
+        callbacks: list[pl.Callback] = [state, ReportProgress(state, report, advanced), end]
         if config.patience is not None:
             callbacks.append(EarlyStopping("val/force_mae", patience=config.patience))
         largest = int(self.frames.atom_counts()[self.validation_rows].max())
@@ -272,7 +290,7 @@ class TrainingRun:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning from printing hints: what users need to know is said by the command."""
+    """Keep Lightning from printing hints: the command reports what users need to know."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.engines import ENGINE_NAMES
-from transip_md.errors import EnvironmentFaultError, UsageError
-from transip_md.parity import compare_engines
-from transip_md.recast import recast
+from transip_md.exporting.recast import recast
 from transip_md.validation.findings import Finding
+from transip_md.validation.parity import compare_engines
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Subject
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from transip_md.engines.ase_engine import AseEngine
+from transip_md.common.thermal import thermal_angular_momentum, thermal_velocities
+from transip_md.dynamics.analysis import drift_of
+from transip_md.engines.ase.engine import AseEngine
 from transip_md.engines.base import Dynamics, Job
-from transip_md.nve.analysis import drift_of
-from transip_md.thermal import thermal_angular_momentum, thermal_velocities
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Subject

@@ -72,7 +72,7 @@ class Validation:
 
     Attributes:
         model: name of the model file.
-        metadata: what the file says of itself, plain JSON.
+        metadata: of the file, plain JSON.
         structures: names of the structures.
         findings: in the order of the checks.
         curves: to draw.

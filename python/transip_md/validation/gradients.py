@@ -57,7 +57,7 @@ def forces(subject: Subject) -> Iterator[Finding | Curve]:
 
 @check("virial", "Virial against strain of the box")
 def virial(subject: Subject) -> Iterator[Finding]:
-    """W_ab = sum r_a f_b = -dE/d(strain_ba): places r -> r + strain r, cell likewise."""
+    """W_ab = sum r_a f_b = -dE/d(strain_ba): positions r -> r + strain r, cell likewise."""
     atoms, point = subject.shaken, subject.shaken_point
     if point.virial is None:
         yield subject.skip("virial", "a model with a direct force head has no virial")

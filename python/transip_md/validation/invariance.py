@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.validation.findings import Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Point, Subject
@@ -36,7 +36,7 @@ def _moved(subject: Subject, distance: float) -> list[Point]:
 
 @check("translation", "Moved as a whole")
 def translation(subject: Subject) -> Iterator[Finding]:
-    """The structure in other places."""
+    """The structure at other positions."""
     yield from _changes(subject, "translation", _moved(subject, NEAR), f"{SAMPLES} directions, {NEAR:g} Angstrom")
 
 
@@ -67,7 +67,7 @@ def permutation(subject: Subject) -> Iterator[Finding]:
 
 
 def _exchanged(subject: Subject) -> Finding:
-    """Atoms of one element change places, and the frame's reference does not know."""
+    """Atoms of one element exchange positions, and the frame's reference does not know."""
     rng, changes, lost = subject.rng(), [], 0
     for _ in range(SAMPLES):
         order = np.arange(len(subject.atoms))
@@ -79,7 +79,7 @@ def _exchanged(subject: Subject) -> Finding:
         except UsageError:
             lost += 1
     if not changes:
-        return subject.skip("permutation", "exchanged atoms have no frame on the reference")
+        return subject.skip("permutation", "swapped atoms have no frame on the reference")
     note = f"{len(changes)} ways, the frame's reference kept" + (f"; {lost} more have no frame" if lost else "")
     return subject.judge("permutation.exchange", MILLI * max(changes), note)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import ase
 import numpy as np
 
-from transip_md.electronic_state import state_of
+from transip_md.data.electronic_state import state_of
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Subject

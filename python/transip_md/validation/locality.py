@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import ase
 import numpy as np
 
-from transip_md.neighbours import Neighbourhood, find_neighbours
+from transip_md.data.neighbours import Neighbourhood, find_neighbours
 from transip_md.validation.findings import Finding
 from transip_md.validation.registry import check
 from transip_md.validation.subject import MILLI, Subject
@@ -95,15 +95,15 @@ def _free_direction(fragment: ase.Atoms, cutoff: float, rng: np.random.Generator
     for _ in range(50):
         direction = rng.normal(size=3)
         direction /= np.linalg.norm(direction)
-        place = fragment.positions[0] + cutoff * direction
-        if np.linalg.norm(fragment.positions[:-1] - place, axis=1).min() > CLEARANCE:
+        position = fragment.positions[0] + cutoff * direction
+        if np.linalg.norm(fragment.positions[:-1] - position, axis=1).min() > CLEARANCE:
             return direction
     return None
 
 
 @check("cutoff", "Smooth at the cutoff")
 def smooth_cutoff(subject: Subject) -> Iterator[Finding]:
-    """An atom leaves another's sphere: energy and forces must go on as they went, list with a skin or without.
+    """An atom leaves another's sphere: energy and forces must continue smoothly, list with a skin or without.
 
     A step is what is left of the change from -d to +d when the smooth slope, the mean of those from -3d to -d and from
     +d to +3d, is taken off.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transip_md import page
+from transip_md.reports import page
+from transip_md.validation.checks import all_checks
 from transip_md.validation.findings import VERDICTS, Curve, Finding, Validation
-from transip_md.validation.registry import all_checks
 from transip_md.validation.thresholds import thresholds
 from transip_md.validation.words import sentences
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: What the top of the page shows: threshold and name.
 TILES = (
     ("forces.error", "largest error of a force component against differences of the energy"),
-    ("rotation.force", "force change on turning, mean component"),
+    ("rotation.force", "force change on rotation, mean component"),
     ("rotation.spread", "spread of the energy over orientations"),
     ("conservation.drift", "energy drift at constant energy"),
     ("conservation.angular_momentum", "angular momentum change, of its thermal size"),
@@ -199,9 +199,9 @@ def _card(result: Validation) -> dict[str, str]:
         else f"cutoff {metadata['cutoff']:g} Å, interaction range {reach:g} Å",
         "weights": metadata["dtype"],
         "forces": "−dE/dr" if metadata["conservative"] else "direct head: not the gradient of the energy",
-        "trained on": training.get("data", "not said"),
-        "level of theory": training.get("level_of_theory", "not said"),
-        "licence": training.get("licence", "not said"),
+        "trained on": training.get("data", "not given"),
+        "level of theory": training.get("level_of_theory", "not given"),
+        "licence": training.get("licence", "not given"),
         "checkpoint sha256": metadata["source_sha256"] or "none",
     }
 

@@ -12,19 +12,20 @@ import ase
 import numpy as np
 
 import transip_md
-from transip_md.electronic_state import known_state
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
+from transip_md.data.electronic_state import known_state
+from transip_md.data.structures import read_frames
 from transip_md.evaluators.evaluation import check_isolated
-from transip_md.locate import version_of
-from transip_md.runtime import ExportedModel
-from transip_md.structures import read_frames
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.plugins.locate import version_of
 from transip_md.symmetry.request import SymmetryRequest
+from transip_md.validation.checks import select
 from transip_md.validation.findings import Curve, Validation
-from transip_md.validation.registry import Check, select
+from transip_md.validation.registry import Check
 from transip_md.validation.subject import Subject
 from transip_md.validation.thresholds import thresholds
 
-#: Told before each check: title, structure, checks done, checks in all.
+#: Called before each check with title, structure, checks done, checks in all.
 ValidationProgress = Callable[[str, str, int, int], None]
 
 
@@ -50,7 +51,7 @@ def read_subjects(
     request = SymmetryRequest.parse(symmetry)
     if request.mode == "random":
         raise UsageError(
-            "symmetry random turns anew at every evaluation: nothing can be compared with anything. Type --symmetry "
+            "symmetry random rotates anew at every evaluation: nothing can be compared with anything. Type --symmetry "
             f'none, frame or "average N", got {symmetry!r}.'
         )
     exported = ExportedModel(model, device)
@@ -100,7 +101,7 @@ def validate(
         checkpoint: that the file was made from; only for what T explains of the latent embedding.
         seed: of everything random.
         symmetry: "none", "average N" or "frame": what every evaluation goes through.
-        progress: told before each check.
+        progress: called before each check.
 
     Raises:
         UsageError: a file or name that cannot be used.

@@ -1,4 +1,4 @@
-"""Bonds stretched, bonds turned, and pairs of atoms alone: is the energy surface smooth, and does it hold?"""
+"""Bonds stretched, bonds rotated, and pairs of atoms alone: is the energy surface smooth, and does it hold?"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import ase
 import ase.data
 import numpy as np
 
-from transip_md.bonds import Bond, arms_of, covalent_length, stretched, twisted, unique_bonds
-from transip_md.units import BOLTZMANN
+from transip_md.common.units import BOLTZMANN
+from transip_md.data.bonds import Bond, arms_of, covalent_length, stretched, twisted, unique_bonds
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.paths import Path, follow
 from transip_md.validation.registry import check
@@ -85,22 +85,22 @@ def bonds(subject: Subject) -> Iterator[Finding | Curve]:
         yield _curve(subject, "bonds", "bond scans", label, path, "length (Å)")
 
 
-@check("torsions", "Bonds turned once around")
+@check("torsions", "Bonds rotated through a full turn")
 def torsions(subject: Subject) -> Iterator[Finding | Curve]:
-    """Rigid turns about bonds whose ends have further neighbours."""
+    """Rigid rotations about bonds whose ends have further neighbours."""
     if subject.periodic:
-        yield subject.skip("torsions", "turned in isolated molecules only")
+        yield subject.skip("torsions", "rotated about in isolated molecules only")
         return
     chosen = [bond for bond in unique_bonds(subject.atoms) if bond.rotatable][:MOST_BONDS]
     if not chosen:
-        yield subject.skip("torsions", "the structure has no bond to turn about")
+        yield subject.skip("torsions", "the structure has no bond to rotate about")
         return
     paths, jumps = _apart({bond.label: _twist(subject, bond) for bond in chosen})
     yield _worst(subject, "torsions.jump", jumps)
     yield _worst(subject, "torsions.minima", {label: path.minima(around=True) for label, path in paths.items()})
     for label, path in paths.items():
         degrees = Path(np.degrees(path.x), path.energy, path.slope, 0.0)
-        yield _curve(subject, "torsions", "torsion scans", label, degrees, "turned by (degrees)")
+        yield _curve(subject, "torsions", "torsion scans", label, degrees, "rotated by (degrees)")
 
 
 @check("dimers", "Pairs of atoms alone", once=True)
@@ -118,7 +118,7 @@ def dimers(subject: Subject) -> Iterator[Finding | Curve]:
             for first, second in itertools.combinations_with_replacement(present, 2)
         }
     )
-    # Of a model of whole molecules nobody runs two atoms: said with the number, not excused.
+    # Of a model of whole molecules nobody runs two atoms: reported with the number, not excused.
     scope = "" if subject.cutoff is not None else "; another molecule, which no run of this one visits"
     yield _mean(subject, "dimers.flips", {label: path.flips() for label, path in paths.items()}, scope)
     yield _mean(subject, "dimers.minima", {label: path.minima() for label, path in paths.items()})
@@ -168,14 +168,14 @@ def _reach(subject: Subject, paths: dict[str, Path]) -> Finding:
         good = subject.judge("bonds.reach", 0.0).good or 0.0
         return subject.judge("bonds.reach", max(height, good), "no flaw in any scan")
     label = min(flaws, key=lambda name: flaws[name][1])
-    place, height = flaws[label]
+    distance, height = flaws[label]
     often = ", ".join(
         f"once a {name} at {height / (BOLTZMANN * np.log(ATTEMPTS * seconds)):.0f} K"
         for name, seconds in (("nanosecond", 1e-9), ("microsecond", 1e-6))
     )
     note = (
-        f"flaws in {len(flaws)} of {len(paths)}; lowest {label}, at {place:.2f} Angstrom; a bond gets there {often}, "
-        "sooner where the rest gives way"
+        f"flaws in {len(flaws)} of {len(paths)}; lowest {label}, at {distance:.2f} Angstrom; a bond gets there "
+        f"{often}, sooner where the rest gives way"
     )
     return subject.judge("bonds.reach", height, note)
 

@@ -13,9 +13,9 @@ import torch
 
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Model, Symmetrised
-from transip_md.runtime import ExportedModel
+from transip_md.evaluators.symmetrised import SymmetrisedForward
+from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.symmetry.request import SymmetryRequest
-from transip_md.symmetry.turning import Turning
 from transip_md.validation.findings import Finding
 from transip_md.validation.thresholds import thresholds
 
@@ -87,11 +87,11 @@ class Subject:
         return self.symmetry.mode == "frame"
 
     @cached_property
-    def turning(self) -> Turning | None:
+    def forward(self) -> SymmetrisedForward | None:
         """The symmetry made ready for torch; None for the model as it is."""
         if self.symmetry.mode == "none":
             return None
-        return Turning(self.exported, self.symmetry, self.atoms.numbers, self.atoms.positions)
+        return SymmetrisedForward(self.exported, self.symmetry, self.atoms.numbers, self.atoms.positions)
 
     def many(self, small: int, large: int) -> int:
         """A number of samples: fewer for large structures."""
@@ -148,8 +148,8 @@ class Subject:
         return Point(float(result.energies.sum()), result.forces, result.virial)
 
     def run(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Energies of tokens and forces on rows, as `transip_md.runtime.ExportedModel.run`."""
-        return self.exported.run(inputs) if self.turning is None else self.turning.run(inputs)
+        """Energies of tokens and forces on rows, as `transip_md.evaluators.torch_model.ExportedModel.run`."""
+        return self.exported.run(inputs) if self.forward is None else self.forward.run(inputs)
 
     def judge(
         self, key: str, value: float, note: str = "", *, certain: float | None = None, doubt: bool = False
@@ -173,7 +173,7 @@ class Subject:
         )
 
     def skip(self, check: str, why: str) -> Finding:
-        """A finding that says why a check does not apply."""
+        """A finding that a check does not apply, with the reason."""
         return Finding(check, self.name, check, "", None, "", None, None, "SKIP", why)
 
     def fail(self, check: str, why: str) -> Finding:

@@ -1,4 +1,4 @@
-"""How far the learned symmetry goes: turned structures, their embeddings, net force and torque."""
+"""How far the learned symmetry goes: rotated structures, their embeddings, net force and torque."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transip_md.errors import UsageError
+from transip_md.common.errors import UsageError
 from transip_md.model.rotations import random_rotations
 from transip_md.validation.findings import Curve, Finding
 from transip_md.validation.registry import check
@@ -24,8 +24,8 @@ def _rotations(subject: Subject, count: int) -> np.ndarray:
     return random_rotations(count, torch.Generator().manual_seed(subject.seed)).numpy()
 
 
-def turned(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
-    """The structure turned about its centre; its cell turns along."""
+def rotated(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
+    """The structure rotated about its centre; its cell rotates along."""
     copy = atoms.copy()
     centre = atoms.positions.mean(axis=0)
     copy.positions = (atoms.positions - centre) @ rotation.T + centre
@@ -34,14 +34,14 @@ def turned(atoms: ase.Atoms, rotation: np.ndarray) -> ase.Atoms:
 
 
 def _turned_points(subject: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rotations [R, 3, 3] and, for each, the energy [R] and the forces turned back [R, N, 3]."""
+    """Rotations [R, 3, 3] and, for each, the energy [R] and the forces rotated back [R, N, 3]."""
     rotations = _rotations(subject, subject.many(256, 48))
-    points = [subject.evaluate(turned(subject.shaken, rotation)) for rotation in rotations]
+    points = [subject.evaluate(rotated(subject.shaken, rotation)) for rotation in rotations]
     energies = np.array([point.energy for point in points])
     return rotations, energies, np.stack([p.forces @ r for p, r in zip(points, rotations, strict=True)])
 
 
-@check("rotation", "Turned: energy and forces")
+@check("rotation", "Rotated: energy and forces")
 def rotation(subject: Subject) -> Iterator[Finding | Curve]:
     """|E(Rx) - E(x)| and |R^-1 F(Rx) - F(x)| over rotations drawn uniformly."""
     reference, count = subject.shaken_point, len(subject.atoms)
@@ -136,9 +136,9 @@ def _trained_transport(subject: Subject) -> tuple[dict[str, Any], dict[str, Tens
     return settings, loaded.transport
 
 
-@check("embedding", "Turned: latent embedding")
+@check("embedding", "Rotated: latent embedding")
 def embedding(subject: Subject) -> Iterator[Finding]:
-    """How much of the latent embedding turning changes, and how much of it T explains."""
+    """How much of the latent embedding a rotation changes, and how much of it T explains."""
     from transip_md.training.objective import Transport
 
     if subject.symmetry.mode != "none":
@@ -149,7 +149,7 @@ def embedding(subject: Subject) -> Iterator[Finding]:
         return
     rotations = _rotations(subject, subject.many(64, 8))
     straight = _embedding(subject, subject.shaken).double()
-    other = torch.stack([_embedding(subject, turned(subject.shaken, one)).double() for one in rotations])
+    other = torch.stack([_embedding(subject, rotated(subject.shaken, one)).double() for one in rotations])
     variance = (straight - straight.mean(dim=0)).square().sum()
     changed = (other - straight).square().sum(dim=(1, 2)).mean() / variance
     yield subject.judge("embedding.invariant", float(changed), f"{len(rotations)} rotations")
@@ -161,14 +161,14 @@ def embedding(subject: Subject) -> Iterator[Finding]:
     hidden, inputs = weights["hidden.weight"].shape
     transport = Transport(inputs - 9, hidden).double()
     transport.load_state_dict(weights)
-    turns = torch.from_numpy(rotations)
+    matrices = torch.from_numpy(rotations)
     if settings.get("embedding", "pooled") == "pooled":
-        source, target = straight.mean(dim=0).expand(len(turns), -1), other.mean(dim=1)
+        source, target = straight.mean(dim=0).expand(len(matrices), -1), other.mean(dim=1)
     else:
-        source = straight.expand(len(turns), -1, -1).flatten(0, 1)
-        turns, target = turns.repeat_interleave(len(straight), dim=0), other.flatten(0, 1)
+        source = straight.expand(len(matrices), -1, -1).flatten(0, 1)
+        matrices, target = matrices.repeat_interleave(len(straight), dim=0), other.flatten(0, 1)
     with torch.no_grad():
-        predicted = transport(source, turns)
+        predicted = transport(source, matrices)
     if settings.get("normalise", True) or settings.get("loss") == "contrastive":
         source, target, predicted = (
             torch.nn.functional.layer_norm(x, x.shape[-1:]) for x in (source, target, predicted)
@@ -178,7 +178,7 @@ def embedding(subject: Subject) -> Iterator[Finding]:
     yield subject.judge(
         "embedding.transport",
         float(left / (target - target.mean()).square().sum()),
-        f"T explains {float(1 - left / change):.1%} of what turning changes"
+        f"T explains {float(1 - left / change):.1%} of what rotation changes"
         if change > 0
-        else "turning changes nothing",
+        else "rotation changes nothing",
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from transip_md.errors import EnvironmentFaultError
+from transip_md.common.errors import EnvironmentFaultError
 
 #: One number, or one for each dtype of the weights.
 Level = float | dict[str, float]
@@ -20,7 +20,7 @@ class Threshold(BaseModel):
     Attributes:
         label: what is measured.
         unit: of good and bad.
-        good: PASS up to here (or, if good > bad, from here on); None: the number is told and not judged.
+        good: PASS up to here (or, if good > bad, from here on); None: the number is reported and not judged.
         bad: FAIL beyond; between the two WARN.
         source: where the numbers come from.
     """

@@ -12,7 +12,7 @@ EXACT_FORCE, EXACT_MOMENTUM = 1e-3, 1e-6
 
 def sentences(result: Validation) -> list[str]:
     """What the numbers mean for a run, by structure: rotation, angular momentum, bonds, pairs of atoms."""
-    said = []
+    sentences_ = []
     for structure in result.structures:
         found = {finding.key: finding for finding in result.findings if finding.structure == structure}
         verdicts: dict[str, str] = {}
@@ -22,8 +22,8 @@ def sentences(result: Validation) -> list[str]:
         for words in (_rotation(found, result.symmetry), _momentum(found), _bonds(found, verdicts), _pairs(verdicts)):
             line = " ".join(words)
             if line:
-                said.append(of + line)
-    return said
+                sentences_.append(of + line)
+    return sentences_
 
 
 def _value(found: dict[str, Finding], key: str) -> float | None:
@@ -37,7 +37,7 @@ def _rotation(found: dict[str, Finding], symmetry: str) -> Iterator[str]:
         return
     how = "" if symmetry == "none" else f"With symmetry {symmetry}: "
     yield (
-        f"{how}Turned at random, the structure has forces that differ by {mean:.2g} meV/Å in a mean component and by "
+        f"{how}Rotated at random, the structure has forces that differ by {mean:.2g} meV/Å in a mean component and by "
         f"{worst:.2g} in the worst, and an energy that differs by {energy:.2g} meV/atom in the mean"
         + (f" and by up to {spread:.2g} meV between orientations (kT at 300 K is 25.9)." if spread is not None else ".")
     )
@@ -55,7 +55,7 @@ def _rotation(found: dict[str, Finding], symmetry: str) -> Iterator[str]:
 def _momentum(found: dict[str, Finding]) -> Iterator[str]:
     torque, change = _value(found, "net_torque.torque"), _value(found, "conservation.angular_momentum")
     if torque is not None and torque > EXACT_FORCE:
-        yield f"The forces turn the molecule with a torque of {torque:.2g} meV/rad that comes from nowhere."
+        yield f"The forces rotate the molecule with a torque of {torque:.2g} meV/rad that comes from nowhere."
     if change is None:
         return
     if change < EXACT_MOMENTUM:
@@ -63,7 +63,7 @@ def _momentum(found: dict[str, Finding]) -> Iterator[str]:
         return
     yield (
         f"The angular momentum is not conserved: it changes by {change:.2g} of its thermal size in a picosecond at "
-        "constant energy, although the energy may not drift at all. If it goes on like that, nothing is left of the "
+        "constant energy, although the energy may not drift at all. If it continues like that, nothing is left of the "
         f"first value after some {1 / change:.2g} ps: whatever hangs on the rotation of a single molecule is wrong "
         "from then on."
     )

@@ -16,7 +16,7 @@ template <class S> struct Split {
 };
 
 /// What a lane works on.
-template <class S> struct Place {
+template <class S> struct Position {
   int item, head, slot, part, offset, group;
 
   /// items: of tokens or rows. The warp's item is beyond the last where there is nothing to do.
@@ -263,7 +263,7 @@ template <class S> __device__ __forceinline__ void attend_back_rows(const Step<t
 
 // ---- images --------------------------------------------------------------------------------------------------------
 
-/// Keys and values of images: their owner's, turned by the phase of what lies between them.
+/// Keys and values of images: their owner's, rotated by the phase of what lies between them.
 template <class S> __device__ __forceinline__ void spread(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
@@ -276,10 +276,10 @@ template <class S> __device__ __forceinline__ void spread(const Step<typename S:
   for (int i = 4 * lane_here(); i < S::dim; i += 4 * warp_size) {
     Real four[4];
     load<4>(four, key + from + i);
-    turn(four, phase + i, Real(1));
+    rotate(four, phase + i, Real(1));
     store<4>(key + to + i, four);
     load<4>(four, value + from + i);
-    if constexpr (S::rotary_values) turn(four, phase + i, Real(1));
+    if constexpr (S::rotary_values) rotate(four, phase + i, Real(1));
     store<4>(value + to + i, four);
   }
 }
@@ -297,7 +297,7 @@ __device__ __forceinline__ void add_phase_gradient(Real (&to)[3], const Real (&f
   }
 }
 
-/// Gradients by a token's queries, keys and values before they were turned, those of its images added, and by the phases
+/// Gradients by a token's queries, keys and values before they were rotated, those of its images added, and by the phases
 /// of the token and of its images.
 template <class S> __device__ __forceinline__ void fold(const Step<typename S::Real> &step, int layer)
 {
@@ -335,7 +335,7 @@ template <class S> __device__ __forceinline__ void fold(const Step<typename S::R
     load<4>(features, query + i);
     load<4>(gradient, step.gradient_query + mine + i);
     add_phase_gradient(own, features, gradient, frequency, Real(1));
-    turn(gradient, phases + mine + i, Real(-1));
+    rotate(gradient, phases + mine + i, Real(-1));
     store<4>(step.gradient_three + 3 * mine + i, gradient);
     load<4>(features, keys + mine + i);
     load<4>(key[n], step.gradient_key + mine + i);
@@ -363,14 +363,14 @@ template <class S> __device__ __forceinline__ void fold(const Step<typename S::R
       load<4>(features, keys + there + i);
       load<4>(gradient, step.gradient_key + there + i);
       add_phase_gradient(along, features, gradient, frequency, Real(1));
-      turn(gradient, phases + there + i, Real(-1));
+      rotate(gradient, phases + there + i, Real(-1));
 #pragma unroll
       for (int j = 0; j < 4; j++) key[n][j] += gradient[j];
       load<4>(gradient, step.gradient_value + there + i);
       if constexpr (S::rotary_values) {
         load<4>(features, values + there + i);
         add_phase_gradient(along, features, gradient, frequency, Real(1));
-        turn(gradient, phases + there + i, Real(-1));
+        rotate(gradient, phases + there + i, Real(-1));
       }
 #pragma unroll
       for (int j = 0; j < 4; j++) value[n][j] += gradient[j];
@@ -381,8 +381,8 @@ template <class S> __device__ __forceinline__ void fold(const Step<typename S::R
   for (int n = 0; n < rounds; n++) {
     const int i = 4 * (lane_here() + n * warp_size);
     if (i >= S::dim) break;
-    turn(key[n], phases + mine + i, Real(-1));
-    if constexpr (S::rotary_values) turn(value[n], phases + mine + i, Real(-1));
+    rotate(key[n], phases + mine + i, Real(-1));
+    if constexpr (S::rotary_values) rotate(value[n], phases + mine + i, Real(-1));
     store<4>(step.gradient_three + 3 * mine + S::dim + i, key[n]);
     store<4>(step.gradient_three + 3 * mine + 2 * S::dim + i, value[n]);
   }

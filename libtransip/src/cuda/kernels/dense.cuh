@@ -108,13 +108,13 @@ __device__ __forceinline__ void product(int tokens, const Source &source, const 
 // ---- phases --------------------------------------------------------------------------------------------------------
 
 /// Turn two rotary pairs by their phases (cosine, sine, cosine, sine), or back by direction -1.
-template <typename Real> __device__ __forceinline__ void turn(Real (&pairs)[4], const Real *phase, Real direction)
+template <typename Real> __device__ __forceinline__ void rotate(Real (&pairs)[4], const Real *phase, Real direction)
 {
-  Real turns[4];
-  load<4>(turns, phase);
+  Real phases[4];
+  load<4>(phases, phase);
 #pragma unroll
   for (int i = 0; i < 4; i += 2) {
-    const Real first = pairs[i], second = pairs[i + 1], c = turns[i], s = turns[i + 1] * direction;
+    const Real first = pairs[i], second = pairs[i + 1], c = phases[i], s = phases[i + 1] * direction;
     pairs[i] = first * c - second * s;
     pairs[i + 1] = first * s + second * c;
   }
@@ -198,8 +198,8 @@ template <typename Real, int dim> struct NormBack {
   }
 };
 
-/// What attention mixed, turned back by the receiver's phase.
-template <typename Real, int dim, bool turned> struct Mixed {
+/// What attention mixed, rotated back by the receiver's phase.
+template <typename Real, int dim, bool rotated> struct Mixed {
   static constexpr bool prepares = false;
   const Real *mixed, *phase;
 
@@ -207,7 +207,7 @@ template <typename Real, int dim, bool turned> struct Mixed {
   {
     const long long place = static_cast<long long>(t) * dim + column;
     load<4>(to, mixed + place);
-    if constexpr (turned) turn(to, phase + place, Real(-1));
+    if constexpr (rotated) rotate(to, phase + place, Real(-1));
   }
 };
 

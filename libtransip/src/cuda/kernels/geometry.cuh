@@ -109,7 +109,7 @@ template <class S> __device__ __forceinline__ void energies(const Step<typename 
         step.in.owned[t] ? double(sum) * step.energy_scale + step.weights.reference[step.in.species[t]] : 0.0;
 }
 
-/// Sum of the energies, and whether atoms lie in one place. One block.
+/// Sum of the energies, and whether atoms lie at one position. One block.
 template <class S> __device__ __forceinline__ void energy_sum(const Step<typename S::Real> &step, int)
 {
   TRANSIP_SHARED(double, sums, sum_threads / warp_size);

@@ -8,7 +8,7 @@ namespace transip::cuda {
 
 // ---- forward -------------------------------------------------------------------------------------------------------
 
-/// Norm, queries, keys and values, turned by the phases of their token. Keys and values of images: `spread`.
+/// Norm, queries, keys and values, rotated by the phases of their token. Keys and values of images: `spread`.
 template <class S> __device__ __forceinline__ void project(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
@@ -21,7 +21,7 @@ template <class S> __device__ __forceinline__ void project(const Step<typename S
   const auto sink = [&](int t, int column, Real(&four)[4]) {
     const int part = column / S::dim, feature = column % S::dim;
     const long long place = static_cast<long long>(t) * S::dim + feature;
-    if (part < 2 || S::rotary_values) turn(four, phase + place, Real(1));
+    if (part < 2 || S::rotary_values) rotate(four, phase + place, Real(1));
     store<4>((part == 0 ? query : part == 1 ? key : value) + place, four);
   };
   product<S::dim, 3 * S::dim>(step.in.counts->tokens, source,
@@ -43,7 +43,7 @@ template <class S> struct AddToTokens {
   }
 };
 
-/// Tokens + what attention mixed, turned back by the receiver's phase so that values too depend on r_j - r_i only.
+/// Tokens + what attention mixed, rotated back by the receiver's phase so that values too depend on r_j - r_i only.
 template <class S> __device__ __forceinline__ void attention_output(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
@@ -146,7 +146,7 @@ template <class S> __device__ __forceinline__ void gate_back(const Step<typename
                          of_layer<inner, S::dim>(step.weights.gate_and_value_back, layer), sink);
 }
 
-/// Gradient by what attention mixed, turned as the values are.
+/// Gradient by what attention mixed, rotated as the values are.
 template <class S> __device__ __forceinline__ void attention_output_back(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
@@ -156,7 +156,7 @@ template <class S> __device__ __forceinline__ void attention_output_back(const S
   const Real *phase = of_layer(step.phase, layer, step.most_rows, S::dim);
   const auto sink = [&](int t, int column, Real(&four)[4]) {
     const long long place = static_cast<long long>(t) * S::dim + column;
-    if constexpr (S::rotary_values) turn(four, phase + place, Real(1));
+    if constexpr (S::rotary_values) rotate(four, phase + place, Real(1));
     store<4>(step.gradient_mixed + place, four);
   };
   product<S::dim, S::dim>(step.in.counts->tokens, source,

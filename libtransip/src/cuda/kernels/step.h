@@ -17,7 +17,7 @@ struct Shape {
   static constexpr int feedforward = padded_feedforward(feedforward_);
   static constexpr bool local = local_;                  ///< neighbours within a cutoff, not all atoms
   static constexpr bool radial = radial_;                ///< a bias of the logits that depends on the distance
-  static constexpr bool rotary_values = rotary_values_;  ///< values are turned too
+  static constexpr bool rotary_values = rotary_values_;  ///< values are rotated too
   static constexpr bool coordinates = coordinates_;      ///< tokens see their place
 
   static_assert(fits(dim, heads), "a shape that the kernels are not made for");
@@ -84,7 +84,7 @@ template <typename Real> struct Step {
   Inputs in;
   Results out;
 
-  // Of the forward, kept for the backward.
+  // Arrays of the forward, kept for the backward.
   Real *distance;     ///< [edges] Angstrom
   int *clash;         ///< [tokens] a row in the same place, or -1
   Real *phase;        ///< [layers, rows, pairs, 2] cosine and sine: of w.r for a token, of w.(r - r_owner) for an image
@@ -92,24 +92,24 @@ template <typename Real> struct Step {
   Real *normal_one, *normal_two;        ///< [layers, tokens, dim]
   Real *deviation_one, *deviation_two;  ///< [layers, tokens], the inverse
   Real *normal_last, *deviation_last;   ///< [tokens, dim], [tokens]
-  Real *query;        ///< [layers, tokens, dim], turned
-  Real *key, *value;  ///< [layers, rows, dim], turned
-  Real *mixed;        ///< [layers, tokens, dim], before they are turned back
+  Real *query;        ///< [layers, tokens, dim], rotated
+  Real *key, *value;  ///< [layers, rows, dim], rotated
+  Real *mixed;        ///< [layers, tokens, dim], before they are rotated back
   Real *lse;          ///< [layers, tokens, heads] logarithm of the sum of the exponentials
   Real *gate;         ///< [layers, tokens, feedforward, 2]
   Real *hidden;       ///< [tokens, dim] of the energy head, before its activation
 
-  // Of the backward.
+  // Arrays of the backward.
   Real *pending;           ///< [tokens, dim] gradient by a normal, not yet taken through its norm
   // Two buffers: blocks that share a token must not see what another of them has written already.
   Real *gradient_between;  ///< [tokens, dim] gradient by the tokens between two layers, without what is pending
   Real *gradient_inside;   ///< [tokens, dim] between attention and feed-forward, without what is pending
   Real *gradient_gate;     ///< [tokens, feedforward, 2]
-  Real *gradient_mixed;    ///< [tokens, dim], turned
+  Real *gradient_mixed;    ///< [tokens, dim], rotated
   Real *along;             ///< [tokens, heads] scalar product of mixed and its gradient
-  Real *gradient_query;    ///< [tokens, dim], turned
-  Real *gradient_key, *gradient_value;  ///< [rows, dim], turned
-  Real *gradient_three;    ///< [tokens, 3 dim] of queries, keys and values before they are turned
+  Real *gradient_query;    ///< [tokens, dim], rotated
+  Real *gradient_key, *gradient_value;  ///< [rows, dim], rotated
+  Real *gradient_three;    ///< [tokens, 3 dim] of queries, keys and values before they are rotated
   Real *slopes;            ///< [groups of heads, edges] derivative by the distance
   Real *phase_gradient;    ///< [rows, 3] by way of the phases
   double *pull;            ///< [tokens, 3] by way of the coordinates

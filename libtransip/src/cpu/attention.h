@@ -1,0 +1,293 @@
+// Attention of each token to the rows of its edges, head by head.
+//
+//   logit_ij = q_i . k_j + b(r_ij)            share_ij = exp(logit_ij) / Z_i,    Z_i = sum_j w(r_ij) exp(logit_ij)
+//   mixed_i  = sum_j w(r_ij) share_ij v_j     with queries, keys and values rotated by their rows' phases
+//
+// With g_i = dE/d(mixed_i), rotated by i's phases, and change_ij = share_ij (g_i . v_j - g_i . mixed_i):
+//
+//   dE/d(logit_ij) = w change_ij              dE/dr_ij += change_ij (w b' + w')
+//   dE/dq_i = sum_j dE/d(logit_ij) k_j        dE/dk_j = sum_i dE/d(logit_ij) q_i       dE/dv_j = sum_i w share_ij g_i
+//
+// Sums over j are made token by token, sums over i row by row, each in the order of its list.
+#pragma once
+
+#include "edges.h"
+#include "heads.h"
+#include "rotary.h"
+#include "state.h"
+
+namespace transip::native {
+namespace {
+
+/// Number that a lambda takes as a constant.
+template <int count> struct Width {
+  static constexpr int value = count;
+};
+
+template <typename Real, int lanes> class Attention {
+  using L = Lanes<Real>;
+  using V = typename L::V;
+  using H = Heads<Real, lanes>;
+  using PerHead = typename H::PerHead;
+  static constexpr int size = L::size, batch = H::batch;
+
+ public:
+  Attention(const EngineWeights<Real, lanes> &weights, const State<Real, lanes> &state, const Edges<Real, lanes> &edges,
+            const Rotary<Real, lanes> &rotary)
+      : shape_(weights.shape), state_(state), edges_(edges), rotary_(rotary)
+  {
+  }
+
+  /// mixed() of a token.
+  void forward(int l, std::int64_t token, Real *logits) const
+  {
+    switch (shape_.vectors) {
+      case 4: return forward<4>(l, token, logits);
+      case 8: return forward<8>(l, token, logits);
+      default: return forward<0>(l, token, logits);
+    }
+  }
+
+  /// Backward of a token, from mixed_gradient() not yet rotated: this rotated, gradients by logits and distances, and by the query,
+  /// rotated back, in three().
+  void back_to_token(int l, std::int64_t token, Real *rotated) const
+  {
+    switch (shape_.vectors) {
+      case 4: return back_to_token<4>(l, token, rotated);
+      case 8: return back_to_token<8>(l, token, rotated);
+      default: return back_to_token<0>(l, token, rotated);
+    }
+  }
+
+  /// Gradient by key and value of an owner, rotated back, over all of its rows, to key_of_owner() if `wanted`, and by the
+  /// rows' places. work: [2 features].
+  void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const
+  {
+    Real *to = wanted ? state_.key_of_owner(owner) : nullptr;
+    if (to) std::memset(to, 0, sizeof(Real) * 2 * static_cast<std::size_t>(shape_.features));
+    edges_.for_rows(owner, [&](std::int64_t row) { back_to_row(l, row, to, work); });
+  }
+
+  /// Gradient by r_ij of a token's edges in one layer by way of phases, given to `take(edge, x, y, z)`.
+  template <typename Take> void phases_of_edges(int l, std::int64_t token, Take take) const;
+
+ private:
+  template <int fixed> void forward(int l, std::int64_t token, Real *logits) const;
+  template <int fixed> void back_to_token(int l, std::int64_t token, Real *rotated) const;
+  void back_to_row(int l, std::int64_t row, Real *to, Real *work) const;
+
+  /// Scalar products of x [features] with the rows of four edges, head by head, [batch, lanes].
+  template <int fixed>
+  inline void dots(const Real *x, const Real *rows, const std::int32_t *row, V (&to)[H::batch_vectors]) const
+  {
+    const int vectors = fixed ? fixed : shape_.vectors;
+    const std::int64_t stride = 2 * std::int64_t(vectors) * size;
+    const Real *one = rows + row[0] * stride, *two = rows + row[1] * stride, *three = rows + row[2] * stride,
+               *four = rows + row[3] * stride;
+    V partial[batch][H::vectors] = {};
+    for (int m = 0; m < vectors; m += H::vectors)
+#pragma GCC unroll 8
+      for (int a = 0; a < H::vectors; a++) {
+        const int place = (m + a) * size;
+        const V here = L::load(x + place);
+        partial[0][a] += here * L::load(one + place);
+        partial[1][a] += here * L::load(two + place);
+        partial[2][a] += here * L::load(three + place);
+        partial[3][a] += here * L::load(four + place);
+      }
+    H::gather(partial, to);
+  }
+
+  /// to [features] = sum over edges of their coefficients [edges, lanes], times their rows.
+  template <int fixed>
+  inline void mix(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, Real *to) const
+  {
+    const int vectors = fixed ? fixed : shape_.vectors;
+    if constexpr (fixed > 0) {
+      mix_some<fixed>(count, coefficient, rows, row, vectors, 0, to);
+    } else {
+      constexpr int many = 8;
+      int m = 0;
+      for (; m + many <= vectors; m += many) mix_some<many>(count, coefficient, rows, row, vectors, m, to);
+      for (; m < vectors; m += H::vectors) mix_some<H::vectors>(count, coefficient, rows, row, vectors, m, to);
+    }
+  }
+  template <int some>
+  static inline void mix_some(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row,
+                              int vectors, int m, Real *to)
+  {
+    const std::int64_t stride = 2 * std::int64_t(vectors) * size;
+    rows += m * size;
+    V sum[some] = {};
+    for (std::int64_t e = 0; e < count; e++) {
+      const PerHead times = H::load(coefficient + e * lanes);
+      const Real *from = rows + row[e] * stride;
+#pragma GCC unroll 8
+      for (int i = 0; i < some; i++) sum[i] += times.value[i % H::vectors] * L::load(from + i * size);
+    }
+    for (int i = 0; i < some; i++) L::store(to + (m + i) * size, sum[i]);
+  }
+
+  const Shape<Real, lanes> &shape_;
+  const State<Real, lanes> &state_;
+  const Edges<Real, lanes> &edges_;
+  const Rotary<Real, lanes> &rotary_;
+};
+
+template <typename Real, int lanes>
+template <int fixed>
+void Attention<Real, lanes>::forward(int l, std::int64_t token, Real *logits) const
+{
+  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
+  const std::int32_t *row = edges_.row(first);
+  const Real *weight = edges_.weight(first), *query = state_.query(l, token), *keys = state_.keys(l);
+  Real *share = edges_.share(l, first);
+
+  PerHead largest;
+  for (int a = 0; a < H::vectors; a++) largest.value[a] = L::all(Real(-1.0e30));
+  for (std::int64_t e = 0; e < count; e += batch) {
+    V logit[H::batch_vectors];
+    dots<fixed>(query, keys, row + e, logit);
+#pragma GCC unroll 32
+    for (int i = 0; i < H::batch_vectors; i++) {
+      logit[i] += L::load(share + e * lanes + i * size);
+      V &most = largest.value[i % H::vectors];
+      most = logit[i] > most ? logit[i] : most;
+      L::store(logits + e * lanes + i * size, logit[i]);
+    }
+  }
+  largest = H::largest(largest);
+
+  PerHead total = H::zero();
+  for (std::int64_t e = 0; e < count; e += batch)
+#pragma GCC unroll 32
+    for (int i = 0; i < H::batch_vectors; i++) {
+      Real *place = logits + e * lanes + i * size;
+      const V power = exponential<Real>(L::load(place) - largest.value[i % H::vectors]);
+      total.value[i % H::vectors] += power * H::of_edges(weight + e, i);
+      L::store(place, power);
+    }
+  total = H::sum(total);
+  PerHead inverse;
+  for (int a = 0; a < H::vectors; a++) inverse.value[a] = Real(1) / total.value[a];
+  for (std::int64_t e = 0; e < count; e += batch)
+#pragma GCC unroll 32
+    for (int i = 0; i < H::batch_vectors; i++) {
+      const std::int64_t place = e * lanes + i * size;
+      const V part = L::load(logits + place) * inverse.value[i % H::vectors];
+      L::store(share + place, part);
+      L::store(logits + place, part * H::of_edges(weight + e, i));
+    }
+
+  Real *mixed = state_.mixed(l, token);
+  mix<fixed>(edges_.real(token), logits, state_.values(l), row, mixed);
+  // Rotated back by the receiver's phase, so that values too depend on r_j - r_i only.
+  if (shape_.rotary_values) rotary_.template rotate<true>(l, token, mixed, mixed);
+}
+
+template <typename Real, int lanes>
+template <int fixed>
+void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rotated) const
+{
+  const int vectors = fixed ? fixed : shape_.vectors;
+  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
+  const std::int32_t *row = edges_.row(first);
+  const Real *weight = edges_.weight(first), *keys = state_.keys(l);
+  Real *share = edges_.share(l, first), *slope = edges_.slope(l, first);
+  Real *g = state_.mixed_gradient(l, token), *mixed = state_.mixed(l, token), *radial = edges_.radial(first);
+
+  PerHead along = H::zero();
+  for (int m = 0; m < vectors; m++) along.value[m % H::vectors] += L::load(g + m * size) * L::load(mixed + m * size);
+  along = H::sum(along);
+  if (shape_.rotary_values) {
+    const auto place = rotary_.along(l, mixed, g);
+    rotary_.add_to_row(token, {-place.x, -place.y, -place.z});
+    rotary_.template rotate<false>(l, token, g, g);
+  }
+
+  for (std::int64_t e = 0; e < count; e += batch) {
+    V gain[H::batch_vectors];
+    dots<fixed>(g, state_.values(l), row + e, gain);
+#pragma GCC unroll 32
+    for (int i = 0; i < H::batch_vectors; i++) {
+      const std::int64_t place = e * lanes + i * size;
+      const V part = L::load(share + place), w = H::of_edges(weight + e, i);
+      const V change = part * (gain[i] - along.value[i % H::vectors]);
+      L::store(radial + place, L::load(radial + place) + change * L::load(slope + place));
+      L::store(slope + place, change * w);
+      L::store(share + place, part * w);
+    }
+  }
+
+  mix<fixed>(edges_.real(token), slope, keys, row, rotated);
+  rotary_.add_to_row(token, rotary_.along(l, state_.query(l, token), rotated));
+  rotary_.template rotate<true>(l, token, rotated, state_.three(token));
+}
+
+template <typename Real, int lanes>
+void Attention<Real, lanes>::back_to_row(int l, std::int64_t row, Real *to, Real *work) const
+{
+  constexpr int some = H::vectors > 4 ? H::vectors : 4;
+  const int features = shape_.features, vectors = shape_.vectors;
+  const auto *incoming = edges_.incoming(row);
+  const std::int64_t count = edges_.incoming_count(row);
+  const Real *to_logits = edges_.slope(l, 0), *shares = edges_.share(l, 0), *queries = state_.queries(l),
+             *gradients = state_.mixed_gradient(l, 0);
+  const auto both = [&](int m, auto width) {
+    constexpr int now = decltype(width)::value;
+    V to_key[now] = {}, to_value[now] = {};
+    for (std::int64_t i = 0; i < count; i++) {
+      const std::int64_t edge = incoming[i].edge;
+      const PerHead to_logit = H::load(to_logits + edge * lanes), weighted = H::load(shares + edge * lanes);
+      const std::int64_t from = std::int64_t(incoming[i].token) * features + m * size;
+#pragma GCC unroll 8
+      for (int k = 0; k < now; k++) {
+        to_key[k] += to_logit.value[k % H::vectors] * L::load(queries + from + k * size);
+        to_value[k] += weighted.value[k % H::vectors] * L::load(gradients + from + k * size);
+      }
+    }
+    for (int k = 0; k < now; k++) {
+      L::store(work + (m + k) * size, to_key[k]);
+      L::store(work + features + (m + k) * size, to_value[k]);
+    }
+  };
+  int m = 0;
+  for (; m + some <= vectors; m += some) both(m, Width<some>{});
+  for (; m < vectors; m += H::vectors) both(m, Width<H::vectors>{});
+
+  const Real *key = state_.key(l, row);
+  if (shape_.rotary_values)
+    rotary_.add_to_row(row, rotary_.along_both(l, key, work));
+  else
+    rotary_.add_to_row(row, rotary_.along(l, key, work));
+  if (!to) return;
+  rotary_.template rotate<true>(l, row, work, work);
+  if (shape_.rotary_values) rotary_.template rotate<true>(l, row, work + features, work + features);
+  for (int i = 0; i < 2 * features; i += size) L::store(to + i, L::load(to + i) + L::load(work + i));
+}
+
+template <typename Real, int lanes>
+template <typename Take>
+void Attention<Real, lanes>::phases_of_edges(int l, std::int64_t token, Take take) const
+{
+  const int half = shape_.half, features = shape_.features;
+  const Real *q = state_.query(l, token), *g = state_.mixed_gradient(l, token);
+  for (std::int64_t e = edges_.first(token); e < edges_.end(token); e++) {
+    const Real *k = state_.key(l, *edges_.row(e)), *v = k + features;
+    const PerHead to_logit = H::load(edges_.slope(l, e)), weighted = H::load(edges_.share(l, e));
+    typename Rotary<Real, lanes>::Position sum;
+    for (int m = 0; m * size < half; m++) {
+      const int i = m * size;
+      V angle = to_logit.value[m % H::vectors] *
+          (L::load(q + half + i) * L::load(k + i) - L::load(q + i) * L::load(k + half + i));
+      if (shape_.rotary_values)
+        angle += weighted.value[m % H::vectors] *
+            (L::load(g + half + i) * L::load(v + i) - L::load(g + i) * L::load(v + half + i));
+      rotary_.add(l, i, angle, sum);
+    }
+    take(e, L::sum(sum.x), L::sum(sum.y), L::sum(sum.z));
+  }
+}
+
+}  // namespace
+}  // namespace transip::native

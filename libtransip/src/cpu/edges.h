@@ -1,0 +1,365 @@
+// Edges i -> j from each token to the rows that it attends to, with distances, weights and radial biases, and the lists
+// that lead back from rows to tokens.
+//
+// Each token's first edge is to itself, without a bias; its last ones, up to a multiple of four, are there to fill the
+// batch, and weigh nothing.
+#pragma once
+
+#include "heads.h"
+#include "engine_weights.h"
+
+namespace transip::native {
+namespace {
+
+template <typename Real, int lanes> class Edges {
+  using L = Lanes<Real>;
+  using V = typename L::V;
+  using H = Heads<Real, lanes>;
+  static constexpr int size = L::size, batch = H::batch;
+  static constexpr std::int64_t most_edges = std::int64_t{1} << 30;
+
+ public:
+  explicit Edges(const EngineWeights<Real, lanes> &weights) : weights_(weights) {}
+
+  // ---- in this order ----
+
+  /// Make room for the lists of an input; parts: number of parts that tokens are handled in.
+  void begin(const Input &input, std::int64_t parts);
+  /// Find which candidates of tokens are within the cutoff.
+  void filter(std::int64_t part, std::int64_t start, std::int64_t end);
+  /// List for each owner the rows that are its images.
+  void list_images();
+  /// Say where each token's edges begin, and make room for what belongs to edges.
+  Fault number(bool gradient);
+  /// Distances, weights and biases of tokens' edges.
+  void fill(std::int64_t part, std::int64_t start, std::int64_t end);
+  /// List for each row the edges that lead to it.
+  void transpose();
+
+  Fault fault() const
+  {
+    for (std::int64_t part = 0; part < parts_; part++)
+      if (faults_[part].kind != Fault::Kind::none) return faults_[part];
+    return {Fault::Kind::none, 0};
+  }
+
+  std::int64_t bytes() const { return lists_.bytes() + store_.bytes(); }
+  /// Largest number of edges of a token, and number of all, padded ones included.
+  std::int64_t slots() const { return slots_; }
+  std::int64_t count() const { return first_[input_.tokens]; }
+
+  std::int64_t first(std::int64_t token) const { return first_[token]; }
+  std::int64_t end(std::int64_t token) const { return first_[token + 1]; }
+  /// Number of edges of a token that are no padding.
+  std::int64_t real(std::int64_t token) const { return found_[token] + 1; }
+  const std::int32_t *row(std::int64_t edge) const { return row_ + edge; }
+  /// Weight in the sums of the softmax, one for each edge.
+  const Real *weight(std::int64_t edge) const { return weight_ + edge; }
+  /// Radial bias; from the forward on the share in the softmax before the weight; from the backward of its token on that
+  /// times the weight [edges, lanes].
+  Real *share(int l, std::int64_t edge) const { return share_ + (l * count() + edge) * lanes; }
+  /// Derivative of ln(weight) + bias by the distance, times the weight; from the backward of its token on the gradient by
+  /// the logit [edges, lanes].
+  Real *slope(int l, std::int64_t edge) const { return slope_ + (l * count() + edge) * lanes; }
+  /// Gradient by the distance, head by head [edges, lanes].
+  Real *radial(std::int64_t edge) const { return radial_ + edge * lanes; }
+
+  /// Gradient by the distance over the distance, once `stretch_all` had it: by r_ij it is that times r_ij.
+  double stretch(std::int64_t edge) const { return stretch_[edge]; }
+  void stretch_all(std::int64_t token) const
+  {
+    for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) {
+      Real total = 0;
+      for (int h = 0; h < lanes; h++) total += radial_[edge * lanes + h];
+      stretch_[edge] *= double(total);
+    }
+  }
+
+  bool seen(std::int64_t row) const { return all_seen_ || seen_[row] != 0; }
+  /// Call with each row of an owner that tokens see, or that is a token.
+  template <typename Call> void for_rows(std::int64_t owner, Call call) const
+  {
+    if (owner < input_.tokens) call(owner);
+    if (input_.rows == input_.tokens) return;
+    for (std::int64_t i = image_first_[owner]; i < image_first_[owner + 1]; i++)
+      if (seen(image_[i])) call(std::int64_t(image_[i]));
+  }
+
+  /// An edge that leads to a row.
+  struct Incoming {
+    std::int32_t token, edge;
+  };
+  const Incoming *incoming(std::int64_t row) const { return incoming_ + incoming_first_[row]; }
+  std::int64_t incoming_count(std::int64_t row) const { return incoming_first_[row + 1] - incoming_first_[row]; }
+
+ private:
+  /// Call with the row and number of each edge of a token to another row, before or after `fill`.
+  template <typename Call> void for_others(std::int64_t token, Call call) const
+  {
+    const std::int32_t count = found_[token];
+    if (input_.candidates.first) {
+      const std::int32_t *kept = kept_ + (input_.candidates.first[token] - input_.candidates.first[0]);
+      for (std::int32_t e = 0; e < count; e++) call(kept[e], e + 1);
+    } else {
+      for (std::int32_t e = 0; e < count; e++) call(e < token ? e : e + 1, e + 1);
+    }
+  }
+  void fill_token(std::int64_t token, Fault &fault);
+  /// Piece of the table that a distance lies in; its coefficients are null without a radial bias.
+  struct Piece {
+    const Real *coefficients;
+    Real t, stretch;  // place in the piece, 0 to 1; its derivative by the distance, times the weight
+  };
+  Piece find_piece(double distance, Real weight) const;
+  void fill_biases(std::int64_t edge, const Piece &piece, Real fall);
+  void set_biases(std::int64_t edge, Real bias);
+
+  const EngineWeights<Real, lanes> &weights_;
+  Input input_{};
+  std::int64_t halo_atoms_ = 0, parts_ = 0, slots_ = 0;
+  bool all_seen_ = true;
+  Store lists_, store_;
+  Fault *faults_;
+  std::int64_t *first_, *image_first_, *incoming_first_;
+  std::int32_t *found_, *kept_, *image_;
+  std::uint8_t *seen_;
+  std::int32_t *row_;
+  double *stretch_;  // before `stretch_all` 1 / distance
+  Real *weight_, *share_, *slope_, *radial_;
+  Incoming *incoming_;
+};
+
+template <typename Real, int lanes> void Edges<Real, lanes>::begin(const Input &input, std::int64_t parts)
+{
+  input_ = input;
+  halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
+  parts_ = parts;
+  const bool local = input.candidates.first != nullptr;
+  const std::int64_t tokens = input.tokens, rows = input.rows;
+  all_seen_ = !local;
+  place_in(lists_, [&](Parts &lists) {
+    lists.place(faults_, parts);
+    lists.place(first_, tokens + 1);
+    lists.place(found_, tokens);
+    lists.place(kept_, local ? input.candidates.first[tokens] - input.candidates.first[0] : 0);
+    lists.place(seen_, local ? rows : 0);
+    lists.place(image_first_, rows > tokens ? tokens + halo_atoms_ + 1 : 0);
+    lists.place(image_, rows - tokens);
+    lists.place(incoming_first_, rows + 2);
+  });
+  for (std::int64_t part = 0; part < parts; part++) faults_[part] = {Fault::Kind::none, 0};
+  if (local) std::memset(seen_, 0, static_cast<std::size_t>(rows));
+}
+
+template <typename Real, int lanes>
+void Edges<Real, lanes>::filter(std::int64_t part, std::int64_t start, std::int64_t end)
+{
+  const double *positions = input_.positions;
+  const double within = weights_.shape.cutoff * weights_.shape.cutoff;
+  const std::int64_t *first = input_.candidates.first;
+  for (std::int64_t token = start; token < end; token++) {
+    const double x = positions[3 * token], y = positions[3 * token + 1], z = positions[3 * token + 2];
+    std::int32_t *kept = kept_ + (first[token] - first[0]);
+    std::int32_t count = 0;
+    for (std::int64_t c = first[token]; c < first[token + 1]; c++) {
+      const std::int64_t row = input_.candidates.row[c];
+      if (row < 0 || row >= input_.rows) {
+        faults_[part] = {Fault::Kind::no_such_row, row};
+        return;
+      }
+      const double dx = positions[3 * row] - x, dy = positions[3 * row + 1] - y, dz = positions[3 * row + 2] - z;
+      kept[count] = static_cast<std::int32_t>(row);
+      // Without a branch, which could not be foreseen: what is too far is written over by the next. Not a number counts.
+      count += !(dx * dx + dy * dy + dz * dz >= within);
+    }
+    found_[token] = count;
+    // Several threads may mark one row.
+    for (std::int32_t i = 0; i < count; i++) __atomic_store_n(seen_ + kept[i], std::uint8_t{1}, __ATOMIC_RELAXED);
+  }
+}
+
+template <typename Real, int lanes> void Edges<Real, lanes>::list_images()
+{
+  const std::int64_t tokens = input_.tokens, owners = tokens + halo_atoms_;
+  if (input_.rows == tokens) return;
+  for (std::int64_t owner = 0; owner <= owners; owner++) image_first_[owner] = 0;
+  for (std::int64_t row = tokens; row < input_.rows; row++) image_first_[input_.owner[row]]++;
+  std::int64_t sum = 0;
+  for (std::int64_t owner = 0; owner <= owners; owner++) {
+    sum += image_first_[owner];
+    image_first_[owner] = sum;
+  }
+  // From behind, so that places run down to where they begin, and rows of one owner stay in order.
+  for (std::int64_t row = input_.rows - 1; row >= tokens; row--)
+    image_[--image_first_[input_.owner[row]]] = static_cast<std::int32_t>(row);
+}
+
+template <typename Real, int lanes> Fault Edges<Real, lanes>::number(bool gradient)
+{
+  const std::int64_t tokens = input_.tokens;
+  const bool local = input_.candidates.first != nullptr;
+  std::int64_t sum = 0, real = 0;
+  slots_ = 0;
+  for (std::int64_t token = 0; token < tokens; token++) {
+    if (!local) found_[token] = static_cast<std::int32_t>(tokens - 1);
+    first_[token] = sum;
+    const std::int64_t here = (found_[token] + std::int64_t{batch}) / batch * batch;
+    real += found_[token] + 1;
+    sum += here;
+    if (here > slots_) slots_ = here;
+  }
+  first_[tokens] = sum;
+  if (sum > most_edges) return {Fault::Kind::too_many_edges, sum};
+  const std::int64_t of_layers = weights_.shape.layers * sum * lanes;
+  place_in(store_, [&](Parts &parts) {
+    parts.place(row_, sum);
+    parts.place(weight_, sum);
+    parts.place(share_, of_layers);
+    parts.place(stretch_, sum);
+    parts.place(slope_, gradient ? of_layers : 0);
+    parts.place(radial_, gradient ? sum * lanes : 0);
+    parts.place(incoming_, gradient ? real : 0);
+  });
+  if (!gradient) slope_ = nullptr;
+  return {Fault::Kind::none, 0};
+}
+
+template <typename Real, int lanes>
+void Edges<Real, lanes>::fill(std::int64_t part, std::int64_t start, std::int64_t end)
+{
+  for (std::int64_t token = start; token < end; token++) {
+    fill_token(token, faults_[part]);
+    if (faults_[part].kind != Fault::Kind::none) return;
+  }
+}
+
+template <typename Real, int lanes> void Edges<Real, lanes>::fill_token(std::int64_t token, Fault &fault)
+{
+  const double *positions = input_.positions;
+  const std::int64_t begin = first_[token], count = found_[token];
+  std::int32_t *row = row_ + begin;
+  for (std::int64_t e = 0; e < first_[token + 1] - begin; e++) row[e] = static_cast<std::int32_t>(token);
+  for_others(token, [&](std::int64_t other, std::int32_t e) { row[e] = static_cast<std::int32_t>(other); });
+  if (slope_)
+    std::memset(radial(begin), 0, sizeof(Real) * lanes * static_cast<std::size_t>(first_[token + 1] - begin));
+  stretch_[begin] = 0.0;
+  weight_[begin] = Real(1);
+  set_biases(begin, Real(0));
+  for (std::int64_t e = begin + 1 + count; e < first_[token + 1]; e++) {
+    stretch_[e] = 0.0;
+    weight_[e] = Real(0);
+    // Nothing is left of it in the softmax.
+    set_biases(e, Real(-1.0e30));
+  }
+
+  const double inverse_cutoff = weights_.shape.cutoff > 0.0 ? 1.0 / weights_.shape.cutoff : 0.0;
+  const double x0 = positions[3 * token], y0 = positions[3 * token + 1], z0 = positions[3 * token + 2];
+  constexpr int some = 8;
+  for (std::int64_t start = 1; start <= count; start += some) {
+    const int now = static_cast<int>(count + 1 - start < some ? count + 1 - start : some);
+    double square[some], distance[some], weight[some], fall[some];
+    for (int i = 0; i < some; i++) square[i] = 1.0;
+    for (int i = 0; i < now; i++) {
+      const double *there = positions + 3 * std::int64_t(row[start + i]);
+      const double dx = there[0] - x0, dy = there[1] - y0, dz = there[2] - z0;
+      square[i] = dx * dx + dy * dy + dz * dz;
+      if (square[i] == 0.0 && fault.kind == Fault::Kind::none) fault = {Fault::Kind::same_place, row[start + i]};
+    }
+    if (fault.kind != Fault::Kind::none) return;
+    for (int i = 0; i < some; i++) {
+      distance[i] = __builtin_sqrt(square[i]);
+      // The polynomial of python/transip_md/model/radial.py and its derivative, 1 and 0 without a cutoff.
+      const double x = distance[i] * inverse_cutoff, left = x < 1.0 ? 1.0 - x : 0.0, two = left * left, x2 = x * x;
+      weight[i] = two * left * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0)))));
+      fall[i] = -168.0 * x2 * x2 * x * two * inverse_cutoff;
+      square[i] = 1.0 / distance[i];
+    }
+    // The pieces of all are asked for from memory before the first is used.
+    Piece piece[some];
+    for (int i = 0; i < now; i++)
+      piece[i] = weights_.bias.pieces ? find_piece(distance[i], Real(weight[i])) : Piece{nullptr, Real(0), Real(0)};
+    for (int i = 0; i < now; i++) {
+      const std::int64_t e = begin + start + i;
+      stretch_[e] = square[i];
+      weight_[e] = Real(weight[i]);
+      fill_biases(e, piece[i], Real(fall[i]));
+    }
+  }
+}
+
+template <typename Real, int lanes> void Edges<Real, lanes>::set_biases(std::int64_t edge, Real bias)
+{
+  for (int l = 0; l < weights_.shape.layers; l++)
+    for (int h = 0; h < lanes; h++) {
+      share(l, edge)[h] = bias;
+      if (slope_) slope(l, edge)[h] = Real(0);
+    }
+}
+
+template <typename Real, int lanes>
+auto Edges<Real, lanes>::find_piece(double distance, Real weight) const -> Piece
+{
+  const BiasTable<Real> &table = weights_.bias;
+  const std::int64_t length = 6 * std::int64_t(weights_.shape.bias_stride);
+  const double place = distance * table.inverse_spacing;
+  // Beyond the table its last value; not a number goes through.
+  const bool within = !(place >= table.pieces);
+  const int piece = within && place == place ? static_cast<int>(place) : table.pieces - 1;
+  const Real *coefficients = table.coefficients + piece * length;
+  for (std::int64_t i = 0; i < length; i += 64 / std::int64_t(sizeof(Real))) __builtin_prefetch(coefficients + i);
+  return {coefficients, within ? Real(place - piece) : Real(1),
+          within ? Real(table.inverse_spacing) * weight : Real(0)};
+}
+
+template <typename Real, int lanes>
+void Edges<Real, lanes>::fill_biases(std::int64_t edge, const Piece &piece, Real fall)
+{
+  const int stride = weights_.shape.bias_stride, layers = weights_.shape.layers;
+  Real bias[16 * 32 + 16], slope_here[16 * 32 + 16];
+  if (piece.coefficients) {
+    const Real *c = piece.coefficients, t = piece.t;
+    for (int i = 0; i < stride; i += size) {
+      V value = L::load(c + 5 * stride + i), derivative = value * Real(5);
+#pragma GCC unroll 5
+      for (int power = 4; power >= 0; power--) {
+        const V next = L::load(c + power * stride + i);
+        value = value * t + next;
+        if (power > 0) derivative = derivative * t + next * Real(power);
+      }
+      L::store(bias + i, value);
+      L::store(slope_here + i, derivative * piece.stretch + fall);
+    }
+  } else {
+    for (int i = 0; i < stride; i += size) {
+      L::store(bias + i, V{});
+      L::store(slope_here + i, L::all(fall));
+    }
+  }
+  const std::int64_t layer = count() * lanes;
+  Real *to = share(0, edge), *to_slope = slope_ ? slope(0, edge) : nullptr;
+  for (int l = 0; l < layers; l++) {
+    std::memcpy(to + l * layer, bias + l * lanes, lanes * sizeof(Real));
+    if (to_slope) std::memcpy(to_slope + l * layer, slope_here + l * lanes, lanes * sizeof(Real));
+  }
+}
+
+template <typename Real, int lanes> void Edges<Real, lanes>::transpose()
+{
+  // Counts stand two places behind their row's, so that filling the lists moves them to where they belong.
+  std::int64_t *place = incoming_first_;
+  const std::int64_t tokens = input_.tokens;
+  for (std::int64_t row = 0; row < input_.rows + 2; row++) place[row] = 0;
+  for (std::int64_t token = 0; token < tokens; token++) {
+    place[token + 2]++;
+    for_others(token, [&](std::int64_t row, std::int32_t) { place[row + 2]++; });
+  }
+  for (std::int64_t row = 0; row < input_.rows; row++) place[row + 2] += place[row + 1];
+  for (std::int64_t token = 0; token < tokens; token++) {
+    const auto here = static_cast<std::int32_t>(token), first = static_cast<std::int32_t>(first_[token]);
+    incoming_[place[token + 1]++] = {here, first};
+    for_others(token, [&](std::int64_t row, std::int32_t e) { incoming_[place[row + 1]++] = {here, first + e}; });
+  }
+}
+
+}  // namespace
+}  // namespace transip::native

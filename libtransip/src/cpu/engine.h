@@ -1,0 +1,411 @@
+// Energies and their gradient for one instruction set; included by a file for each, which sets how long vectors are.
+//
+// The forward is that of python/transip_md/model, the backward written out by hand: each header has the equations of its
+// part. Work is cut into parts, some tokens each, with a barrier where tokens need what others have: once a layer on the
+// way up, once on the way down. What a part writes belongs to its tokens and their images, and every sum has an order of
+// its own, so that results do not depend on how many threads share the parts, nor on where they are cut.
+#pragma once
+
+#include "attention.h"
+#include "edges.h"
+#include "energy_head.h"
+#include "feedforward.h"
+#include "network.h"
+#include "norm.h"
+#include "rotary.h"
+#include "state.h"
+#include "engine_weights.h"
+
+namespace transip::native {
+namespace {
+
+/// Tokens of a part at most: few enough for their features to stay in the nearest caches.
+constexpr std::int64_t most_tokens = 48;
+/// The same where a layer's weights are larger than these caches, and are to be read as seldom as possible.
+constexpr std::int64_t most_tokens_wide = 96;
+constexpr std::int64_t large_layer = 1 << 20;
+/// Tokens of a part at least, for linear layers to be worth their while.
+constexpr std::int64_t fewest_tokens = 12;
+/// Parts for each thread, so that one whose parts take longer is helped out.
+constexpr std::int64_t parts_of_thread = 8;
+/// Multiply-adds of an evaluation below which it takes longer to wake a thread than to do its share.
+constexpr double least_work = 1.0e7;
+
+template <typename Real, int lanes> class Engine final : public Kernel {
+  static constexpr int size = Lanes<Real>::size;
+  using Layers = LayerWeights<Real>;
+
+ public:
+  Engine(const Network &network, const RadialPieces &pieces)
+      : weights_(network, pieces), norm_(weights_.shape.dim, weights_.shape.wide), edges_(weights_),
+        rotary_(weights_, state_), attention_(weights_, state_, edges_, rotary_), feedforward_(weights_, state_, norm_),
+        head_(weights_, state_, norm_)
+  {
+  }
+
+  Fault run(const Input &input, const Output &output) override;
+  std::int64_t memory() const override { return state_.bytes() + edges_.bytes() + scratch_.bytes(); }
+
+ private:
+  void cut(const Input &input);
+  void lay_out(const Input &input, bool gradient);
+
+  /// Run work(start, count, scratch) on the tokens of each part, and before it others(part) on `more` parts.
+  template <typename Others, typename Work> void each(std::int64_t more, Others others, Work work);
+  template <typename Work> void each(Work work)
+  {
+    each(0, [](std::int64_t) {}, work);
+  }
+  template <typename Work> void each_halo_atom(Work work);
+
+  void begin_rows(std::int64_t owner) const;
+  void begin_tokens(const Input &input, const Output &output, std::int64_t start, std::int64_t count) const;
+  void spread(int l, std::int64_t owner) const;
+  void enter(int l, std::int64_t start, std::int64_t count) const;
+  void share_halo(int l);
+  void attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  void back_to_attention(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  void back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted, const Scratch<Real> &scratch) const;
+  void back_to_input(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  void add_virial(int l, std::int64_t token) const;
+  void give_gradient(std::int64_t row) const;
+
+  EngineWeights<Real, lanes> weights_;
+  LayerNorm<Real> norm_;
+  State<Real, lanes> state_;
+  Edges<Real, lanes> edges_;
+  Rotary<Real, lanes> rotary_;
+  Attention<Real, lanes> attention_;
+  FeedForward<Real, lanes> feedforward_;
+  EnergyHead<Real, lanes> head_;
+  Store scratch_;
+  Scratch<Real> one_scratch_{};        // of the first thread; those of the others follow at equal distances
+  std::int64_t scratch_distance_ = 0;  // numbers
+
+  Input input_{};
+  Output output_{};
+  Workers *workers_ = nullptr;
+  std::int64_t tokens_of_part_ = 1, parts_ = 0, halo_atoms_ = 0;
+};
+
+template <typename Real, int lanes> void Engine<Real, lanes>::cut(const Input &input)
+{
+  const Shape<Real, lanes> &shape = weights_.shape;
+  const std::int64_t tokens = input.tokens;
+  const double candidates =
+      input.candidates.first ? double(input.candidates.first[tokens]) : double(tokens) * double(tokens);
+  const double work = shape.layers *
+      (2.0 * double(tokens) * shape.wide * (4.0 * shape.features + 3.0 * shape.feedforward) + 6.0 * candidates * shape.features);
+  workers_ = nullptr;
+  if (input.workers && input.workers->count() > 1 && work >= least_work && tokens > fewest_tokens)
+    workers_ = input.workers;
+  const bool wide = weights_.bytes_of_layer() > large_layer;
+  const auto parts_of = [&](std::int64_t most) { return (tokens + most - 1) / most; };
+  std::int64_t parts = parts_of(wide ? most_tokens_wide : most_tokens);
+  if (workers_) {
+    const std::int64_t threads = workers_->count(), wanted = threads * (wide ? 1 : parts_of_thread);
+    std::int64_t possible = parts_of(fewest_tokens);
+    // As many for each thread.
+    if (possible > threads) possible -= possible % threads;
+    const std::int64_t more = wanted < possible ? wanted : possible;
+    if (parts < more) parts = more;
+    if (parts > workers_->most_parts() / 2) parts = workers_->most_parts() / 2;
+  }
+  tokens_of_part_ = parts ? (tokens + parts - 1) / parts : 1;
+  parts_ = parts_of(tokens_of_part_);
+}
+
+template <typename Real, int lanes> void Engine<Real, lanes>::lay_out(const Input &input, bool gradient)
+{
+  const Shape<Real, lanes> &shape = weights_.shape;
+  state_.lay_out(shape, input.tokens, input.rows, halo_atoms_, gradient);
+  const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
+  const std::int64_t logits = larger(edges_.slots() * lanes, tokens_of_part_);
+  const int threads = workers_ ? workers_->count() : 1;
+  Real *start;
+  place_in(scratch_, [&](Parts &parts) {
+    for (int thread = 0; thread < threads; thread++) {
+      Scratch<Real> here;
+      parts.place(here.logits, logits);
+      parts.place(here.one, tokens_of_part_ * larger(shape.feedforward, shape.wide));
+      parts.place(here.two, tokens_of_part_ * 2 * larger(shape.feedforward, shape.wide));
+      parts.place(here.work, 2 * shape.features);
+      if (thread == 0) one_scratch_ = here;
+      if (thread == 1) start = here.logits;
+    }
+  });
+  if (threads > 1) scratch_distance_ = start - one_scratch_.logits;
+}
+
+template <typename Real, int lanes>
+template <typename Others, typename Work>
+void Engine<Real, lanes>::each(std::int64_t more, Others others, Work work)
+{
+  const auto part = [&](std::int64_t number, int worker) {
+    if (number < more) return others(number);
+    const std::int64_t start = (number - more) * tokens_of_part_, left = input_.tokens - start;
+    work(start, left < tokens_of_part_ ? left : tokens_of_part_, one_scratch_.moved(worker * scratch_distance_));
+  };
+  if (workers_) {
+    const auto call = [](void *context, std::int64_t number, int worker) {
+      (*static_cast<decltype(&part)>(context))(number, worker);
+    };
+    workers_->run(more + parts_, call, const_cast<void *>(static_cast<const void *>(&part)));
+  } else {
+    for (std::int64_t number = 0; number < more + parts_; number++) part(number, 0);
+  }
+}
+
+template <typename Real, int lanes>
+template <typename Work>
+void Engine<Real, lanes>::each_halo_atom(Work work)
+{
+  for (std::int64_t halo_atom = input_.tokens; halo_atom < input_.tokens + halo_atoms_; halo_atom++) work(halo_atom);
+}
+
+// ---- forward -------------------------------------------------------------------------------------------------------
+
+template <typename Real, int lanes> void Engine<Real, lanes>::begin_rows(std::int64_t owner) const
+{
+  edges_.for_rows(owner, [&](std::int64_t row) {
+    rotary_.fill(row, input_.positions + 3 * row);
+    if (output_.gradient) std::memset(state_.place_gradient(row), 0, sizeof(Real) * 3 * size);
+  });
+}
+
+template <typename Real, int lanes>
+void Engine<Real, lanes>::begin_tokens(const Input &input, const Output &output, std::int64_t start,
+                                       std::int64_t count) const
+{
+  const int dim = weights_.shape.dim, wide = weights_.shape.wide;
+  for (std::int64_t t = start; t < start + count; t++) {
+    Real *to = state_.token(t);
+    const double *from = input.embedding + std::int64_t(input.kind[t]) * dim;
+    for (int i = 0; i < wide; i++) to[i] = i < dim ? Real(from[i]) : Real(0);
+    if (output.virials) std::memset(output.virials + 9 * t, 0, 9 * sizeof(double));
+    begin_rows(t);
+  }
+}
+
+template <typename Real, int lanes> void Engine<Real, lanes>::spread(int l, std::int64_t owner) const
+{
+  const int features = weights_.shape.features;
+  const Real *from = state_.key_of_owner(owner);
+  edges_.for_rows(owner, [&](std::int64_t row) {
+    Real *to = state_.key(l, row);
+    rotary_.template rotate<false>(l, row, from, to);
+    if (weights_.shape.rotary_values)
+      rotary_.template rotate<false>(l, row, from + features, to + features);
+    else
+      std::memcpy(to + features, from + features, sizeof(Real) * static_cast<std::size_t>(features));
+  });
+}
+
+/// Queries, keys and values of a layer from the tokens' features.
+template <typename Real, int lanes>
+void Engine<Real, lanes>::enter(int l, std::int64_t start, std::int64_t count) const
+{
+  const Shape<Real, lanes> &shape = weights_.shape;
+  for (std::int64_t t = start; t < start + count; t++)
+    state_.deviation_one(l, t) = norm_.forward(state_.token(t), state_.normal_one(l, t));
+  weights_.layer[l].query_key_value.forward.apply(count, state_.normal_one(l, start), shape.wide, state_.three(start),
+                                                  3 * shape.features);
+  for (std::int64_t t = start; t < start + count; t++) {
+    rotary_.template rotate<false>(l, t, state_.three(t), state_.query(l, t));
+    spread(l, t);
+  }
+}
+
+/// Keys and values of other ranks' atoms.
+template <typename Real, int lanes> void Engine<Real, lanes>::share_halo(int l)
+{
+  if (!input_.exchange) return;
+  const int features = weights_.shape.features;
+  input_.exchange->forward(state_.three(0) + features, 3 * features, state_.halo(0), 2 * features);
+  each_halo_atom([&](std::int64_t halo_atom) { spread(l, halo_atom); });
+}
+
+/// The rest of a layer: attention, its output and the feed-forward.
+template <typename Real, int lanes>
+void Engine<Real, lanes>::attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
+{
+  for (std::int64_t t = start; t < start + count; t++) attention_.forward(l, t, scratch.logits);
+  weights_.layer[l].attention_output.forward.add(count, state_.mixed(l, start), weights_.shape.features,
+                                                 state_.token(start), weights_.shape.wide);
+  feedforward_.forward(l, start, count, scratch);
+}
+
+// ---- backward ------------------------------------------------------------------------------------------------------
+
+/// From the gradient behind a layer to those by its queries, logits and distances.
+template <typename Real, int lanes>
+void Engine<Real, lanes>::back_to_attention(int l, std::int64_t start, std::int64_t count,
+                                            const Scratch<Real> &scratch) const
+{
+  feedforward_.back(l, start, count, scratch);
+  weights_.layer[l].attention_output.back.apply(count, state_.gradient(start), weights_.shape.wide,
+                                                state_.mixed_gradient(l, start), weights_.shape.features);
+  for (std::int64_t t = start; t < start + count; t++) {
+    attention_.back_to_token(l, t, scratch.work);
+    if (l == 0) edges_.stretch_all(t);
+    if (output_.virials) add_virial(l, t);
+  }
+}
+
+/// Gradients by keys and values of tokens and their images: by the owners' features if they are `wanted`.
+template <typename Real, int lanes>
+void Engine<Real, lanes>::back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted,
+                                       const Scratch<Real> &scratch) const
+{
+  for (std::int64_t t = start; t < start + count; t++) attention_.back_to_owner(l, t, wanted, scratch.work);
+}
+
+/// Gradient by the features that enter a layer.
+template <typename Real, int lanes>
+void Engine<Real, lanes>::back_to_input(int l, std::int64_t start, std::int64_t count,
+                                        const Scratch<Real> &scratch) const
+{
+  const int features = weights_.shape.features, wide = weights_.shape.wide;
+  weights_.layer[l].query_key_value.back.apply(count, state_.three(start), 3 * features, scratch.one, wide);
+  for (std::int64_t t = 0; t < count; t++)
+    norm_.back(scratch.one + t * wide, state_.normal_one(l, start + t), state_.deviation_one(l, start + t),
+               state_.gradient(start + t));
+}
+
+/// W_t -= r_ij (x) dE/dr_ij over a token's edges: by way of the phases of a layer, and in the last by the distances.
+template <typename Real, int lanes> void Engine<Real, lanes>::add_virial(int l, std::int64_t token) const
+{
+  const double *here = input_.positions + 3 * token;
+  double *virial = output_.virials + 9 * token;
+  attention_.phases_of_edges(l, token, [&](std::int64_t e, double x, double y, double z) {
+    const double *there = input_.positions + 3 * std::int64_t(*edges_.row(e));
+    const double r[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
+    const double stretch = l == 0 ? edges_.stretch(e) : 0.0;
+    const double g[3] = {x + stretch * r[0], y + stretch * r[1], z + stretch * r[2]};
+    for (int a = 0; a < 3; a++)
+      for (int b = 0; b < 3; b++) virial[3 * a + b] -= r[a] * g[b];
+  });
+}
+
+/// Gradient by a row's position: by way of its phases, and of the distances of edges that lead to and from it.
+template <typename Real, int lanes> void Engine<Real, lanes>::give_gradient(std::int64_t row) const
+{
+  const double *positions = input_.positions, *here = positions + 3 * row;
+  double sum[3];
+  for (int x = 0; x < 3; x++)
+    sum[x] = Lanes<Real>::sum(Lanes<Real>::load(state_.place_gradient(row) + x * size));
+  const auto *incoming = edges_.incoming(row);
+  for (std::int64_t i = 0; i < edges_.incoming_count(row); i++) {
+    const double *there = positions + 3 * std::int64_t(incoming[i].token), stretch = edges_.stretch(incoming[i].edge);
+    for (int x = 0; x < 3; x++) sum[x] += stretch * (here[x] - there[x]);
+  }
+  if (row < input_.tokens)
+    for (std::int64_t e = edges_.first(row); e < edges_.end(row); e++) {
+      const double *there = positions + 3 * std::int64_t(*edges_.row(e)), stretch = edges_.stretch(e);
+      for (int x = 0; x < 3; x++) sum[x] -= stretch * (there[x] - here[x]);
+    }
+  for (int x = 0; x < 3; x++) output_.gradient[3 * row + x] = sum[x];
+}
+
+// ---- one evaluation ------------------------------------------------------------------------------------------------
+
+template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &input, const Output &output)
+{
+  const Shape<Real, lanes> &shape = weights_.shape;
+  const bool gradient = output.gradient != nullptr;
+  const int last = shape.layers - 1;
+  input_ = input;
+  output_ = output;
+  halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
+  cut(input);
+  edges_.begin(input, parts_);
+
+  if (input.candidates.first) {
+    each(1, [&](std::int64_t) { edges_.list_images(); },
+         [&](std::int64_t start, std::int64_t count, const Scratch<Real> &) {
+           edges_.filter(start / tokens_of_part_, start, start + count);
+         });
+    if (const Fault fault = edges_.fault(); fault.kind != Fault::Kind::none) return fault;
+  }
+  if (const Fault fault = edges_.number(gradient); fault.kind != Fault::Kind::none) return fault;
+  lay_out(input, gradient);
+  if (gradient) std::memset(output.gradient, 0, sizeof(double) * 3 * static_cast<std::size_t>(input.rows));
+
+  each(gradient ? 1 : 0, [&](std::int64_t) { edges_.transpose(); },
+       [&](std::int64_t start, std::int64_t count, const Scratch<Real> &) {
+         edges_.fill(start / tokens_of_part_, start, start + count);
+         begin_tokens(input, output, start, count);
+         enter(0, start, count);
+       });
+  if (const Fault fault = edges_.fault(); fault.kind != Fault::Kind::none) return fault;
+  each_halo_atom([&](std::int64_t halo_atom) { begin_rows(halo_atom); });
+  share_halo(0);
+
+  for (int l = 1; l <= last; l++) {
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      attend(l - 1, start, count, scratch);
+      enter(l, start, count);
+    });
+    share_halo(l);
+  }
+  each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+    attend(last, start, count, scratch);
+    head_.run(start, count, input.owned, output.energies, gradient, scratch);
+    if (gradient) back_to_attention(last, start, count, scratch);
+  });
+  if (!gradient) return {Fault::Kind::none, 0};
+
+  for (int l = last; l >= 1; l--) {
+    const auto below = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      back_to_input(l, start, count, scratch);
+      back_to_attention(l - 1, start, count, scratch);
+    };
+    if (!input.exchange) {
+      each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+        back_to_keys(l, start, count, true, scratch);
+        below(start, count, scratch);
+      });
+      continue;
+    }
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      back_to_keys(l, start, count, true, scratch);
+    });
+    each_halo_atom([&](std::int64_t halo_atom) { attention_.back_to_owner(l, halo_atom, true, one_scratch_.work); });
+    input.exchange->reverse(state_.halo(0), state_.three(0) + shape.features, 3 * shape.features, 2 * shape.features);
+    each(below);
+  }
+  each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+    back_to_keys(0, start, count, output.embedding != nullptr, scratch);
+    for (std::int64_t t = start; t < start + count; t++)
+      edges_.for_rows(t, [&](std::int64_t row) { give_gradient(row); });
+    if (!output.embedding) return;
+    back_to_input(0, start, count, scratch);
+    for (std::int64_t t = start; t < start + count; t++)
+      for (int i = 0; i < shape.dim; i++) output.embedding[t * shape.dim + i] = state_.gradient(t)[i];
+  });
+  each_halo_atom([&](std::int64_t halo_atom) {
+    attention_.back_to_owner(0, halo_atom, false, one_scratch_.work);
+    edges_.for_rows(halo_atom, [&](std::int64_t row) { give_gradient(row); });
+  });
+  return {Fault::Kind::none, 0};
+}
+
+/// Layers of the networks that the kernels are made for, at most.
+constexpr int most_layers = 16;
+
+template <typename Real> Kernel *make_for(const Network &network, const RadialPieces &pieces)
+{
+  if (network.layers > most_layers) return nullptr;
+  if (Shape<Real, 4>::fits(network)) return new Engine<Real, 4>(network, pieces);
+  if (Shape<Real, 8>::fits(network)) return new Engine<Real, 8>(network, pieces);
+  if (Shape<Real, 16>::fits(network)) return new Engine<Real, 16>(network, pieces);
+  return nullptr;
+}
+
+inline Kernel *make(const Network &network, const RadialPieces &pieces, bool single)
+{
+  return single ? make_for<float>(network, pieces) : make_for<double>(network, pieces);
+}
+
+}  // namespace
+}  // namespace transip::native

@@ -1,0 +1,106 @@
+// Rotary phases: features come in pairs (a, b), rotated at a row by the angle w . r of the pair's frequency w.
+//
+//   rotated:       a' = a cos - b sin,   b' = a sin + b cos
+//   by the angle: da'/dangle = -b',     db'/dangle = a'
+//
+// so that the gradient by the row's position r is sum over pairs of (g_b' a' - g_a' b') w, with g = dE/d(rotated).
+#pragma once
+
+#include "state.h"
+#include "engine_weights.h"
+
+namespace transip::native {
+namespace {
+
+template <typename Real, int lanes> class Rotary {
+  using L = Lanes<Real>;
+  using V = typename L::V;
+  using D = Lanes<double>;
+  static constexpr int size = L::size;
+
+ public:
+  Rotary(const EngineWeights<Real, lanes> &weights, const State<Real, lanes> &state) : weights_(weights), state_(state) {}
+
+  /// Cosines and sines of a row in all layers; place in Angstrom.
+  void fill(std::int64_t row, const double *place) const
+  {
+    const int half = weights_.shape.half;
+    for (int l = 0; l < weights_.shape.layers; l++) {
+      const double *w = weights_.layer[l].exact_frequencies;
+      Real *phase = state_.phase(l, row);
+      cosines_and_sines<Real>(
+          half,
+          [=](int i) {
+            return place[0] * D::load(w + i) + place[1] * D::load(w + half + i) + place[2] * D::load(w + 2 * half + i);
+          },
+          phase, phase + half);
+    }
+  }
+
+  /// to = from rotated by the phases of a row; back: rotated the other way.
+  template <bool back> void rotate(int l, std::int64_t row, const Real *from, Real *to) const
+  {
+    const int half = weights_.shape.half;
+    const Real *cosine = state_.phase(l, row), *sine = cosine + half;
+    for (int i = 0; i < half; i += size) {
+      const V c = L::load(cosine + i), s = back ? -L::load(sine + i) : L::load(sine + i);
+      const V a = L::load(from + i), b = L::load(from + half + i);
+      L::store(to + i, a * c - b * s);
+      L::store(to + half + i, a * s + b * c);
+    }
+  }
+
+  /// Gradient by a place, to be summed up.
+  struct Position {
+    V x{}, y{}, z{};
+  };
+
+  /// Gradient by the position of features `rotated` whose gradient is g.
+  Position along(int l, const Real *rotated, const Real *g) const
+  {
+    const int half = weights_.shape.half;
+    Position sum;
+    for (int i = 0; i < half; i += size)
+      add(l, i, L::load(g + half + i) * L::load(rotated + i) - L::load(g + i) * L::load(rotated + half + i), sum);
+    return sum;
+  }
+
+  /// The same of two features, [2 features] each.
+  Position along_both(int l, const Real *rotated, const Real *g) const
+  {
+    const int half = weights_.shape.half;
+    Position sum;
+    for (int i = 0; i < half; i += size)
+      add(l, i,
+          L::load(g + half + i) * L::load(rotated + i) - L::load(g + i) * L::load(rotated + half + i) +
+              (L::load(g + 3 * half + i) * L::load(rotated + 2 * half + i) -
+               L::load(g + 2 * half + i) * L::load(rotated + 3 * half + i)),
+          sum);
+    return sum;
+  }
+
+  /// sum += angle's gradient for the pairs i to i + size, times their frequencies.
+  void add(int l, int i, V gradient, Position &sum) const
+  {
+    const int half = weights_.shape.half;
+    const Real *w = weights_.layer[l].frequencies;
+    sum.x += gradient * L::load(w + i);
+    sum.y += gradient * L::load(w + half + i);
+    sum.z += gradient * L::load(w + 2 * half + i);
+  }
+
+  void add_to_row(std::int64_t row, const Position &sum) const
+  {
+    Real *to = state_.place_gradient(row);
+    L::store(to, L::load(to) + sum.x);
+    L::store(to + size, L::load(to + size) + sum.y);
+    L::store(to + 2 * size, L::load(to + 2 * size) + sum.z);
+  }
+
+ private:
+  const EngineWeights<Real, lanes> &weights_;
+  const State<Real, lanes> &state_;
+};
+
+}  // namespace
+}  // namespace transip::native

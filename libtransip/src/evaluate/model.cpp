@@ -1,0 +1,394 @@
+#include "transip/model.h"
+
+#include "evaluate/cuda_evaluator.h"
+#include "evaluate/native_evaluator.h"
+#include "evaluate/symmetrised.h"
+#include "evaluate/torch_evaluator.h"
+#include "evaluate/torch_library.h"
+#include "modelfile/archive.h"
+#include "modelfile/layout.h"
+#include "modelfile/reference.h"
+#include "modelfile/weights.h"
+#include "symmetry/symmetry_tables.h"
+#include "transip/elements.h"
+#include "transip/error.h"
+#include "transip/tolerances.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <exception>
+#include <numeric>
+#include <optional>
+#include <sstream>
+
+namespace transip {
+
+namespace {
+
+/// Share of its own rounding by which two evaluations of a structure may differ: that of one side and that of the other.
+constexpr double both_sides = 2.0;
+
+/// The metadata of a file, before anything else is looked at.
+struct Card {
+  std::string text;                    ///< of transip.json
+  Metadata metadata;
+  bool compiled = false;               ///< the file holds compiled code, not TorchScript
+  std::optional<Reference> reference;  ///< if the file brings one
+};
+
+Card read_card(const Archive &archive)
+{
+  const std::string &path = archive.path();
+  const Archive::Entry *entry = archive.find(metadata_record);
+  if (!entry)
+    throw Error(path + (archive.find(script_record) ? " is a TorchScript file without"
+                                                    : " is not a TorchScript file: it has no") +
+                " transip.json, so its species, cutoff and units are unknown. Make the file with "
+                "`transip-md export CHECKPOINT -o model.pt`.");
+  const auto text = archive.contents(*entry);
+  Card card;
+  card.text.assign(text.begin(), text.end());
+  card.metadata = parse_metadata(card.text, path);
+  card.compiled = is_compiled(archive);
+  if (card.metadata.format >= 2) check_weights(archive, card.metadata);
+  if (const Archive::Entry *found = archive.find(reference_record))
+    card.reference = parse_reference(archive.contents(*found), card.metadata, path);
+  return card;
+}
+
+/// The device that is asked for; that of a compiled file is the one it was compiled for.
+std::string device_name(const std::string &asked, const Card &card, const std::string &path)
+{
+  if (!card.compiled) return asked;
+  const std::string &compiled_for = card.metadata.compiled_device;
+  if (asked == "auto") return compiled_for;
+  if (asked.substr(0, asked.find(':')) != compiled_for)
+    throw Error(path + " was compiled for device " + compiled_for + "; got device '" + asked +
+                "'. Export it again with --device, or leave the device out.");
+  return asked;
+}
+
+/// N of "cuda:N"; -1 for "cuda". None: the name is another.
+std::optional<int> cuda_index(const std::string &name)
+{
+  if (name == "cuda") return -1;
+  constexpr std::string_view start = "cuda:";
+  int index = 0;
+  const char *end = name.data() + name.size();
+  if (!name.starts_with(start) || name.size() == start.size()) return std::nullopt;
+  const auto [stop, problem] = std::from_chars(name.data() + start.size(), end, index);
+  return problem == std::errc() && stop == end && index >= 0 ? std::optional(index) : std::nullopt;
+}
+
+/// Number of CUDA devices: that torch sees, or the driver if torch is not what evaluates there.
+int cuda_devices(const std::string &kernels)
+{
+  return kernels == "native" || driver_devices() == 0 ? driver_devices() : torch_devices();
+}
+
+/// "cpu" or "cuda:N" of what is asked for; processes that share a node share out its CUDA devices by their number there.
+std::string choose_device(const std::string &asked, int node_rank, const std::string &kernels)
+{
+  // Native kernels are the CPU's unless a CUDA device is asked for.
+  if (asked == "cpu" || (asked == "auto" && kernels == "native")) return "cpu";
+  if (asked == "auto") {
+    int count = 0;
+    try {
+      count = cuda_devices(kernels);
+    } catch (const Error &) {
+      // Without a torch that can use the device the CPU is what there is.
+    }
+    return count > 0 ? "cuda:" + std::to_string(node_rank % count) : "cpu";
+  }
+  const std::optional<int> wanted = cuda_index(asked);
+  if (!wanted) throw Error("device must be auto, cpu, cuda or cuda:N, got '" + asked + "'.");
+  const int count = cuda_devices(kernels);
+  const int index = *wanted >= 0 ? *wanted : (count > 0 ? node_rank % count : 0);
+  if (index >= count)
+    throw Error("device '" + asked + "' was asked for, but " +
+                (driver_devices() > 0 && kernels != "native" ? "torch " + torch_version() + " sees "
+                                                             : "NVIDIA's driver is not here or sees ") +
+                std::to_string(count) + " CUDA devices. Use device cpu, or install a CUDA build of torch and type "
+                "`transip-md build torch`.");
+  return "cuda:" + std::to_string(index);
+}
+
+/// Throw NotFinite for the first value that is NaN or infinite; `stride` values belong to a row.
+void require_finite(const std::vector<double> &values, std::size_t stride, const char *what)
+{
+  const auto bad = std::find_if_not(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+  if (bad == values.end()) return;
+  throw NotFinite(std::string("The model gave ") + what + " that is not finite (NaN or infinity)",
+                  static_cast<std::size_t>(bad - values.begin()) / stride);
+}
+
+void require_shape(bool fits, const char *name, std::size_t size)
+{
+  if (!fits) throw Error(std::string("A request to the model has ") + name + " of size " + std::to_string(size) + ".");
+}
+
+/// Throw unless all arrays of a request fit together.
+void check_shapes(const Request &request)
+{
+  const std::size_t tokens = request.species.size(), rows = request.positions.size() / 3;
+  require_shape(request.positions.size() == 3 * rows && rows >= tokens, "positions", request.positions.size());
+  require_shape(request.owner.size() == rows || (request.owner.empty() && rows == tokens), "owner", request.owner.size());
+  require_shape(request.owned.empty() || request.owned.size() == tokens, "owned", request.owned.size());
+  if (request.first.empty()) {
+    require_shape(request.neighbours.empty(), "neighbours", request.neighbours.size());
+    return;
+  }
+  require_shape(request.first.size() == tokens + 1, "first", request.first.size());
+  const bool rises = std::is_sorted(request.first.begin(), request.first.end()) && request.first[0] == 0;
+  require_shape(rises && request.first.back() == static_cast<std::int64_t>(request.neighbours.size()), "neighbours",
+                request.neighbours.size());
+}
+
+/// The kernels that are asked for, by the environment where the caller leaves it open.
+std::string kernels_name(const std::string &asked)
+{
+  const char *preset = std::getenv("TRANSIP_KERNELS");
+  const std::string name = asked == "auto" && preset && *preset ? preset : asked;
+  if (name != "auto" && name != "native" && name != "torch")
+    throw Error("kernels must be auto, native or torch; got '" + name + "'" +
+                (name == asked ? "." : " in the environment variable TRANSIP_KERNELS."));
+  return name;
+}
+
+}  // namespace
+
+struct Model::Impl {
+  Archive archive;
+  Card card;
+  std::unique_ptr<Evaluator> evaluator{};
+  std::optional<SymmetryTables> tables{};
+  std::optional<Symmetrised> symmetrised{};
+
+  void make_evaluator(const std::string &device, const std::string &kernels);
+  const SymmetryTables &symmetry_tables();
+  void compare(const ReferenceState &state, const Result &got) const;
+  void evaluate(Symmetrised &by, const Request &request, Result &result, bool forces);
+};
+
+/// Native kernels where they are wanted and know the network, else torch.
+void Model::Impl::make_evaluator(const std::string &device, const std::string &kernels)
+{
+  const Metadata &metadata = card.metadata;
+  const bool known = kernels != "torch" && !card.compiled && metadata.architecture && metadata.conservative;
+  const bool native = known && device == "cpu";
+  if (metadata.format >= 2 && !card.compiled) {
+    Weights weights(archive, metadata);
+    tables = SymmetryTables::from(weights);
+    // CUDA kernels of the project's own are used where they are asked for by name.
+    if (native)
+      evaluator = NativeEvaluator::make(std::move(weights), metadata);
+    else if (known && kernels == "native")
+      evaluator = CudaEvaluator::make(std::move(weights), metadata, cuda_index(device).value());
+    if (evaluator) return;
+  }
+  auto torch = std::make_unique<TorchEvaluator>(archive, device, kernels != "torch" && !metadata.cutoff);
+  if (native && metadata.format < 2 && torch->native_network()) {
+    Weights weights = torch->tensors();
+    tables = SymmetryTables::from(weights);
+    evaluator = NativeEvaluator::make(std::move(weights), metadata);
+  }
+  if (!evaluator) evaluator = std::move(torch);
+  if (kernels == "native" && dynamic_cast<const TorchEvaluator *>(evaluator.get()))
+    throw Error("There are no native kernels for " + archive.path() + ": they are for TransIP models in TorchScript files, "
+                "with forces that are the gradient of the energy. Use kernels auto.");
+}
+
+/// Tables of the file's index, or of its TorchScript where it has none.
+const SymmetryTables &Model::Impl::symmetry_tables()
+{
+  if (!tables)
+    if (const auto *torch = dynamic_cast<const TorchEvaluator *>(evaluator.get()))
+      tables = SymmetryTables::from(torch->tensors());
+  if (!tables) throw Error(archive.path() + " has no tables of rotations. Export the model again.");
+  return *tables;
+}
+
+Model::Model(const std::string &path, const std::string &device, int node_rank, const std::string &kernels)
+try {
+  const std::string wanted = kernels_name(kernels);
+  Archive archive(path);
+  Card card = read_card(archive);
+  const std::string chosen = choose_device(device_name(device, card, path), node_rank, wanted);
+  impl_.reset(new Impl{std::move(archive), std::move(card)});
+  impl_->make_evaluator(chosen, wanted);
+  impl_->symmetrised.emplace(*impl_->evaluator);
+} catch (const Error &) {
+  throw;
+} catch (const std::exception &problem) {
+  // Memory that is not there, or what a damaged file makes of the standard library.
+  throw Error(path + " could not be loaded: " + problem.what());
+}
+
+Model::~Model() = default;
+Model::Model(Model &&) noexcept = default;
+Model &Model::operator=(Model &&) noexcept = default;
+
+const Metadata &Model::metadata() const
+{
+  return impl_->card.metadata;
+}
+
+std::string_view Model::metadata_text() const
+{
+  return impl_->card.text;
+}
+
+void Model::set_threads(int threads)
+{
+  impl_->evaluator->set_threads(threads);
+}
+
+std::string Model::device() const
+{
+  return impl_->evaluator->device();
+}
+
+std::string Model::runs_by() const
+{
+  return impl_->evaluator->name();
+}
+
+bool Model::is_native() const
+{
+  return dynamic_cast<const NativeEvaluator *>(impl_->evaluator.get()) != nullptr;
+}
+
+bool Model::exchanges_halo() const
+{
+  return impl_->evaluator->exchanges_halo();
+}
+
+void Model::check_charge(int charge, int multiplicity) const
+{
+  const Metadata &known = impl_->card.metadata;
+  if (!known.charge.contains(charge))
+    throw Error("The model knows charge " + known.charge.text() + "; got charge " + std::to_string(charge) + ".");
+  if (!known.multiplicity.contains(multiplicity))
+    throw Error("The model knows multiplicity " + known.multiplicity.text() + "; got multiplicity " +
+                std::to_string(multiplicity) + ".");
+}
+
+void Model::check_species(int atomic_number) const
+{
+  if (!impl_->card.metadata.knows(atomic_number))
+    throw Error("The model does not know " + symbol(atomic_number) + "; it was trained on " +
+                symbols(impl_->card.metadata.species) + ".");
+}
+
+void Model::set_symmetry(const Symmetry &symmetry)
+{
+  if (symmetry.mode == Symmetry::Mode::none) return impl_->symmetrised->clear();
+  const std::vector<std::string> &offered = impl_->card.metadata.symmetry;
+  const std::string &path = impl_->archive.path();
+  if (offered.empty())
+    throw Error(path + " offers no symmetry: it was exported before there was any. Export it anew: `transip-md export "
+                "CHECKPOINT -o " + path + "`.");
+  if (std::find(offered.begin(), offered.end(), symmetry.name()) == offered.end()) {
+    std::string list;
+    for (const std::string &name : offered) list += (list.empty() ? "" : ", ") + name;
+    throw Error(path + " offers symmetry " + list + "; got " + symmetry.name() +
+                ". The frame is for isolated molecules: models without a cutoff whose forces are the gradient of their "
+                "energy.");
+  }
+  impl_->symmetrised->set(symmetry, impl_->symmetry_tables());
+}
+
+const Symmetry &Model::symmetry() const
+{
+  return impl_->symmetrised->symmetry();
+}
+
+bool Model::needs_reference() const
+{
+  return impl_->symmetrised->needs_reference();
+}
+
+void Model::set_reference(std::span<const std::int64_t> species, std::span<const double> positions)
+{
+  require_shape(positions.size() == 3 * species.size(), "positions", positions.size());
+  impl_->symmetrised->set_reference(species, positions, impl_->symmetry_tables());
+}
+
+bool Model::has_reference() const
+{
+  return impl_->card.reference.has_value();
+}
+
+bool Model::check_reference()
+{
+  if (!impl_->card.reference) return false;
+  const Reference &wanted = *impl_->card.reference;
+  Request request;
+  request.species = wanted.species;
+  request.positions = wanted.positions;
+  request.owner = wanted.owner;
+  request.first = wanted.first;
+  request.neighbours = wanted.neighbours;
+  Result got;
+  Symmetrised as_it_is(*impl_->evaluator);
+  for (const ReferenceState &state : wanted.states) {
+    check_charge(state.charge, state.multiplicity);
+    request.charge = state.charge;
+    request.multiplicity = state.multiplicity;
+    impl_->evaluate(as_it_is, request, got, true);
+    impl_->compare(state, got);
+  }
+  return true;
+}
+
+void Model::Impl::compare(const ReferenceState &state, const Result &got) const
+{
+  const Tolerance usual = parity(card.metadata.dtype);
+  const Tolerance allowed{std::max(usual.energy, both_sides * state.energy_rounding),
+                          std::max(usual.force, both_sides * state.force_rounding)};
+  const double energy = std::abs(got.energy - state.energy);
+  double force = 0.0;
+  for (std::size_t i = 0; i < state.forces.size(); i++)
+    force = std::max(force, std::abs(got.forces.at(i) - state.forces[i]));
+  if (energy <= allowed.energy && force <= allowed.force) return;
+  const auto text = [](double value) {
+    std::ostringstream stream;
+    stream << value;
+    return stream.str();
+  };
+  throw Differs(archive.path() + " does not give the numbers here that it gave where it was exported: the energy of its " +
+              "reference structure differs by " + text(energy) + " eV (allowed " + text(allowed.energy) +
+              "), forces by " + text(force) + " eV/A (allowed " + text(allowed.force) +
+              "). Export the model again on this machine.");
+}
+
+std::int64_t Model::memory() const
+{
+  return static_cast<std::int64_t>(impl_->archive.bytes().size()) + impl_->evaluator->memory();
+}
+
+void Model::evaluate(const Request &request, Result &result, bool forces)
+{
+  impl_->evaluate(*impl_->symmetrised, request, result, forces);
+}
+
+void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &result, bool forces)
+{
+  try {
+    check_shapes(request);
+    result.virials.clear();
+    by.evaluate(request, result, forces);
+  } catch (const Error &) {
+    throw;
+  } catch (const std::exception &problem) {
+    throw Error(evaluator->name() + " could not evaluate the model: " + problem.what());
+  }
+  require_finite(result.energies, 1, "an energy");
+  require_finite(result.forces, 3, "a force");
+  require_finite(result.virials, 9, "a virial");
+  result.energy = std::accumulate(result.energies.begin(), result.energies.end(), 0.0);
+}
+
+}  // namespace transip

@@ -1,0 +1,197 @@
+#include "transip/neighbours.h"
+
+#include "transip/error.h"
+
+#include <vesin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace transip {
+
+namespace {
+
+using Shift = std::array<int, 3>;
+
+/// All pairs within a radius, from vesin; freed when it goes.
+class Pairs {
+ public:
+  Pairs(std::span<const double> atoms, const double (*vectors)[3], const std::array<bool, 3> &periodic, double radius)
+  {
+    VesinOptions options{};
+    options.cutoff = radius;
+    options.full = true;
+    options.sorted = false;
+    options.algorithm = VesinAutoAlgorithm;
+    options.n_threads = 1;
+    options.return_shifts = true;
+    const bool along[3] = {periodic[0], periodic[1], periodic[2]};
+    const char *problem = nullptr;
+    if (vesin_neighbors(reinterpret_cast<const double(*)[3]>(atoms.data()), atoms.size() / 3, vectors, along,
+                        {VesinCPU, 0}, options, &list, &problem))
+      throw Error(std::string("The neighbours could not be found: ") + (problem ? problem : "no reason given"));
+  }
+  ~Pairs()
+  {
+    if (list.device.type != VesinUnknownDevice) vesin_free(&list);
+  }
+  Pairs(const Pairs &) = delete;
+  Pairs &operator=(const Pairs &) = delete;
+
+  VesinNeighborList list;
+};
+
+Shift shift_of(const VesinNeighborList &list, std::size_t pair)
+{
+  return {list.shifts[pair][0], list.shifts[pair][1], list.shifts[pair][2]};
+}
+
+/// Pairs by atom, neighbour and shift, so that sums over neighbours do not depend on when the list was made.
+std::vector<std::size_t> ordered(const VesinNeighborList &list)
+{
+  std::vector<std::size_t> order(list.length);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto key = [&list](std::size_t pair) {
+    return std::tuple(list.pairs[pair][0], list.pairs[pair][1], shift_of(list, pair));
+  };
+  std::sort(order.begin(), order.end(), [&key](std::size_t a, std::size_t b) { return key(a) < key(b); });
+  return order;
+}
+
+}  // namespace
+
+struct Neighbours::Impl {
+  Impl(double cutoff, double skin) : cutoff(cutoff), skin(skin) {}
+
+  bool outdated(std::span<const double> atoms, const std::array<double, 9> &box, const std::array<bool, 3> &periodic) const;
+  void search(std::span<const double> atoms, const std::array<double, 9> &box, const std::array<bool, 3> &periodic);
+
+  double cutoff, skin;  // Angstrom
+  std::vector<double> atoms_then{};
+  std::array<double, 9> box_then{};
+  std::array<bool, 3> periodic_then{};
+  // Results of the last search: places are the atoms and those images that are within cutoff and skin of any.
+  std::vector<std::int64_t> owner{};
+  std::vector<double> offset{};            // [places*3] Angstrom, from the owner
+  std::vector<std::size_t> first{};        // [N+1] where an atom's candidates begin
+  std::vector<std::int64_t> candidates{};  // places
+  // State of the last call.
+  std::vector<double> places{};
+  std::vector<std::int64_t> row{};  // of a place; -1: it is within the cutoff of no atom
+};
+
+bool Neighbours::Impl::outdated(std::span<const double> atoms, const std::array<double, 9> &box,
+                                const std::array<bool, 3> &periodic) const
+{
+  const bool any = periodic[0] || periodic[1] || periodic[2];
+  if (atoms.size() != atoms_then.size() || periodic != periodic_then || (any && box != box_then)) return true;
+  const double allowed = 0.25 * skin * skin;
+  for (std::size_t i = 0; i < atoms.size(); i += 3) {
+    double moved = 0.0;
+    for (std::size_t d = i; d < i + 3; d++) moved += (atoms[d] - atoms_then[d]) * (atoms[d] - atoms_then[d]);
+    // Not a number counts as moved: vesin reports what is wrong.
+    if (!(moved < allowed)) return true;
+  }
+  return false;
+}
+
+void Neighbours::Impl::search(std::span<const double> atoms, const std::array<double, 9> &box,
+                              const std::array<bool, 3> &periodic)
+{
+  const std::size_t count = atoms.size() / 3;
+  atoms_then.clear();  // if the search throws, nothing is kept of it
+  double vectors[3][3] = {{0, 0, 0}, {0, 0, 0}, {0, 0, 0}};
+  for (int line = 0; line < 3; line++)
+    if (periodic[line])
+      for (int d = 0; d < 3; d++) vectors[line][d] = box[3 * line + d];
+  const Pairs pairs(atoms, vectors, periodic, cutoff + skin);
+  const VesinNeighborList &list = pairs.list;
+
+  owner.resize(count);
+  for (std::size_t i = 0; i < count; i++) owner[i] = static_cast<std::int64_t>(i);
+  offset.assign(3 * count, 0.0);
+  first.assign(count + 1, 0);
+  candidates.resize(list.length);
+  std::vector<std::vector<std::pair<Shift, std::int64_t>>> images(count);
+  const std::vector<std::size_t> order = ordered(list);
+  for (std::size_t pair = 0; pair < list.length; pair++) {
+    const std::size_t from = order[pair], i = list.pairs[from][0], j = list.pairs[from][1];
+    const Shift shift = shift_of(list, from);
+    first[i + 1]++;
+    candidates[pair] = static_cast<std::int64_t>(j);
+    if (shift == Shift{}) continue;
+    const auto known = std::find_if(images[j].begin(), images[j].end(),
+                                    [&](const auto &image) { return image.first == shift; });
+    if (known != images[j].end()) {
+      candidates[pair] = known->second;
+      continue;
+    }
+    candidates[pair] = static_cast<std::int64_t>(owner.size());
+    images[j].emplace_back(shift, candidates[pair]);
+    owner.push_back(static_cast<std::int64_t>(j));
+    for (int d = 0; d < 3; d++)
+      offset.push_back(shift[0] * vectors[0][d] + shift[1] * vectors[1][d] + shift[2] * vectors[2][d]);
+  }
+  for (std::size_t i = 0; i < count; i++) first[i + 1] += first[i];
+  atoms_then.assign(atoms.begin(), atoms.end());
+  box_then = box;
+  periodic_then = periodic;
+}
+
+Neighbours::Neighbours(double cutoff, double skin) : impl_(std::make_unique<Impl>(cutoff, skin)) {}
+Neighbours::~Neighbours() = default;
+Neighbours::Neighbours(Neighbours &&) noexcept = default;
+Neighbours &Neighbours::operator=(Neighbours &&) noexcept = default;
+
+void Neighbours::find(std::span<const double> atoms, const std::array<double, 9> &box,
+                      const std::array<bool, 3> &periodic)
+{
+  const std::size_t count = atoms.size() / 3;
+  Impl &last = *impl_;
+  owner.clear();
+  positions.assign(atoms.begin(), atoms.end());
+  neighbours.clear();
+  first.assign(1, 0);
+  if (count == 0) return;
+  if (last.outdated(atoms, box, periodic)) last.search(atoms, box, periodic);
+
+  const std::size_t places = last.owner.size();
+  last.places.resize(3 * places);
+  for (std::size_t place = 0; place < places; place++)
+    for (std::size_t d = 0; d < 3; d++)
+      last.places[3 * place + d] = atoms[3 * static_cast<std::size_t>(last.owner[place]) + d] + last.offset[3 * place + d];
+  for (std::size_t i = 0; i < count; i++) owner.push_back(static_cast<std::int64_t>(i));
+  last.row.assign(places, -1);
+  std::copy(owner.begin(), owner.end(), last.row.begin());
+
+  const double within = last.cutoff * last.cutoff;
+  neighbours.resize(last.candidates.size());
+  std::size_t filled = 0;
+  for (std::size_t i = 0; i < count; i++) {
+    const double *here = &last.places[3 * i];
+    for (std::size_t pair = last.first[i]; pair < last.first[i + 1]; pair++) {
+      const double *there = &last.places[3 * static_cast<std::size_t>(last.candidates[pair])];
+      const double x = there[0] - here[0], y = there[1] - here[1], z = there[2] - here[2];
+      neighbours[filled] = last.candidates[pair];
+      // Without a branch, which could not be foreseen: what is too far is written over by the next.
+      filled += x * x + y * y + z * z < within;
+    }
+    first.push_back(static_cast<std::int64_t>(filled));
+  }
+  neighbours.resize(filled);
+  for (std::int64_t &neighbour : neighbours) {
+    const auto place = static_cast<std::size_t>(neighbour);
+    if (last.row[place] < 0) {
+      last.row[place] = static_cast<std::int64_t>(owner.size());
+      owner.push_back(last.owner[place]);
+      positions.insert(positions.end(), &last.places[3 * place], &last.places[3 * place] + 3);
+    }
+    neighbour = last.row[place];
+  }
+}
+
+}  // namespace transip

@@ -1,0 +1,191 @@
+/* ----------------------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This file is part of a pair style that derives from LAMMPS's class Pair and
+   is distributed under the GNU General Public License, version 2 or later:
+   see LICENSE in this directory.
+------------------------------------------------------------------------- */
+
+#include "transip_halo_exchange.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "neigh_list.h"
+#include "pair.h"
+
+#include <algorithm>
+#include <type_traits>
+
+using namespace LAMMPS_NS;
+
+/* ---------------------------------------------------------------------- */
+
+TransIPHaloExchange::TransIPHaloExchange(LAMMPS *lmp, Pair *pair) : Pointers(lmp), pair(pair) {}
+
+/* ----------------------------------------------------------------------
+   LAMMPS's ghosts learn whose images they are; every atom of another rank that some token sees,
+   by whatever number of images, becomes one halo atom
+------------------------------------------------------------------------- */
+
+void TransIPHaloExchange::plan(NeighList *list, const std::vector<std::int64_t> &elements)
+{
+  const int nlocal = atom->nlocal;
+  const int nall = nlocal + atom->nghost;
+  home.assign(nall, {comm->me, -1});
+  int tokens = 0;
+  for (int i = 0; i < nlocal; i++)
+    if (elements[atom->type[i]] != 0) home[i].token = tokens++;
+  comm->forward_comm(pair);
+
+  owner_of_atom.assign(nall, -1);
+  wanted.clear();
+  for (int i = 0; i < nlocal; i++) {
+    if (home[i].token < 0) continue;
+    owner_of_atom[i] = home[i].token;
+    for (int jj = 0; jj < list->numneigh[i]; jj++) {
+      const int j = list->firstneigh[i][jj] & NEIGHMASK;
+      if (j < nlocal || home[j].token < 0 || owner_of_atom[j] >= 0) continue;
+      owner_of_atom[j] = home[j].token;
+      if (home[j].rank != comm->me) wanted.push_back(home[j]);
+    }
+  }
+  std::sort(wanted.begin(), wanted.end());
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+  for (int j = nlocal; j < nall; j++)
+    if (owner_of_atom[j] >= 0 && home[j].rank != comm->me)
+      owner_of_atom[j] =
+          tokens + (std::lower_bound(wanted.begin(), wanted.end(), home[j]) - wanted.begin());
+
+  // every rank sends the others what it wants
+
+  std::vector<int> ask(wanted.size()), asks(comm->nprocs, 0), gives(comm->nprocs);
+  for (std::size_t halo_atom = 0; halo_atom < wanted.size(); halo_atom++) {
+    ask[halo_atom] = wanted[halo_atom].token;
+    asks[wanted[halo_atom].rank]++;
+  }
+  MPI_Alltoall(asks.data(), 1, MPI_INT, gives.data(), 1, MPI_INT, world);
+  const auto parts = [](const std::vector<int> &counts, std::vector<int> &starts) {
+    std::vector<Part> found;
+    starts.assign(counts.size(), 0);
+    int sum = 0;
+    for (int rank = 0; rank < static_cast<int>(counts.size()); rank++) {
+      starts[rank] = sum;
+      if (counts[rank])
+        found.push_back(
+            {rank, static_cast<std::size_t>(sum), static_cast<std::size_t>(counts[rank])});
+      sum += counts[rank];
+    }
+    return found;
+  };
+  std::vector<int> ask_starts, give_starts;
+  halo_parts = parts(asks, ask_starts);
+  given_parts = parts(gives, give_starts);
+  given.resize(give_starts.back() + gives.back());
+  MPI_Alltoallv(ask.data(), asks.data(), ask_starts.data(), MPI_INT, given.data(), gives.data(),
+                give_starts.data(), MPI_INT, world);
+}
+
+/* ---------------------------------------------------------------------- */
+
+template <typename Real>
+void TransIPHaloExchange::send_tokens(const Real *tokens, std::int64_t stride, Real *halo,
+                                      int width)
+{
+  const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
+  buffer.resize(given.size() * width);
+  auto *out = reinterpret_cast<Real *>(buffer.data());
+  requests.clear();
+  for (const Part &part : halo_parts)
+    MPI_Irecv(halo + part.first * width, static_cast<int>(part.count * width), number, part.rank,
+              0, world, &requests.emplace_back());
+  for (const Part &part : given_parts) {
+    for (std::size_t i = part.first; i < part.first + part.count; i++)
+      std::copy_n(tokens + given[i] * stride, width, out + i * width);
+    MPI_Isend(out + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
+              world, &requests.emplace_back());
+  }
+  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+}
+
+/* ----------------------------------------------------------------------
+   added rank by rank, whichever comes first, so that sums are rounded alike every time
+------------------------------------------------------------------------- */
+
+template <typename Real>
+void TransIPHaloExchange::return_gradients(const Real *halo, Real *tokens, std::int64_t stride,
+                                       int width)
+{
+  const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
+  buffer.resize(given.size() * width);
+  auto *in = reinterpret_cast<Real *>(buffer.data());
+  requests.clear();
+  for (const Part &part : given_parts)
+    MPI_Irecv(in + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
+              world, &requests.emplace_back());
+  for (const Part &part : halo_parts)
+    MPI_Isend(halo + part.first * width, static_cast<int>(part.count * width), number, part.rank,
+              0, world, &requests.emplace_back());
+  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+  for (std::size_t i = 0; i < given.size(); i++) {
+    Real *to = tokens + given[i] * stride;
+    for (int k = 0; k < width; k++) to[k] += in[i * width + k];
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+void TransIPHaloExchange::forward(const float *tokens, std::int64_t stride, float *halo, int width)
+{
+  send_tokens(tokens, stride, halo, width);
+}
+
+void TransIPHaloExchange::forward(const double *tokens, std::int64_t stride, double *halo,
+                                  int width)
+{
+  send_tokens(tokens, stride, halo, width);
+}
+
+void TransIPHaloExchange::reverse(const float *halo, float *tokens, std::int64_t stride, int width)
+{
+  return_gradients(halo, tokens, stride, width);
+}
+
+void TransIPHaloExchange::reverse(const double *halo, double *tokens, std::int64_t stride,
+                                  int width)
+{
+  return_gradients(halo, tokens, stride, width);
+}
+
+/* ----------------------------------------------------------------------
+   whose images ghosts are
+------------------------------------------------------------------------- */
+
+int TransIPHaloExchange::pack_forward(int n, const int *list, double *buf) const
+{
+  for (int i = 0; i < n; i++) {
+    *buf++ = home[list[i]].rank;
+    *buf++ = home[list[i]].token;
+  }
+  return n * NUMBERS;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void TransIPHaloExchange::unpack_forward(int n, int first, const double *buf)
+{
+  for (int i = first; i < first + n; i++) {
+    home[i].rank = static_cast<int>(*buf++);
+    home[i].token = static_cast<int>(*buf++);
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+double TransIPHaloExchange::memory_usage() const
+{
+  return static_cast<double>(sizeof(Home) * (home.capacity() + wanted.capacity()) +
+                             sizeof(std::int64_t) * owner_of_atom.capacity() +
+                             sizeof(int) * given.capacity() + sizeof(double) * buffer.capacity());
+}

@@ -1,0 +1,1 @@
+"""Structures and labelled frames: reading them, their neighbours, bonds, charge and multiplicity."""

@@ -1,0 +1,168 @@
+"""ASE calculator on an exported model file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar
+
+import ase
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from transip_md.data.electronic_state import NEUTRAL_SINGLET, ElectronicState, Statement, state_of, statement_of
+from transip_md.evaluators.choose import load_evaluator
+from transip_md.evaluators.evaluation import Model, Symmetrised
+from transip_md.modelfile.metadata import NOT_CONSERVATIVE
+from transip_md.symmetry.request import SymmetryRequest
+
+
+class TransIPCalculator(Calculator):
+    """Energies (eV) and forces (eV/Angstrom), and for periodic structures stress (eV/Angstrom^3).
+
+    A model without a cutoff takes isolated molecules only. Stress is -virial / volume, in ase's sign and order (xx, yy,
+    zz, yz, xz, xy). `stresses` are the atoms' shares of it (docs/conventions.md), by native kernels: they sum to it.
+
+    Examples:
+        >>> atoms.calc = TransIPCalculator("model.pt")
+        >>> atoms.get_potential_energy()
+    """
+
+    implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+        "stresses",
+    ]
+
+    def __init__(
+        self,
+        model: Path | str | Model,
+        *,
+        device: str = "auto",
+        kernels: str = "auto",
+        threads: int = 0,
+        charge: int | None = None,
+        multiplicity: int | None = None,
+        symmetry: str = "none",
+        reference: ase.Atoms | np.ndarray | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: a file made by ``transip-md export``, or one already loaded.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            kernels: "native": the project's own kernels, on the CPU (`transip-md build library`). "torch": TorchScript.
+                "auto": the kernels where they are built and know the network.
+            threads: CPU threads of one evaluation by the kernels; the numbers do not depend on it. 0: what
+                OMP_NUM_THREADS, or all cores; small molecules stay on one.
+            charge: total charge, e; None: what each structure states, or 0. See docs/conventions.md.
+            multiplicity: spin multiplicity; None: what each structure states, or 1.
+            symmetry: "none", "average N", "average N inversion", "frame", or "random SEED" for runs with a thermostat;
+                see docs/symmetry.md.
+            reference: what "frame" superposes on: a structure or its positions, [N, 3] in Angstrom. None: the first
+                structure that is evaluated; a run that is taken up again must be given the same.
+            **kwargs: handed to ase's Calculator.
+
+        Raises:
+            UsageError: the file cannot be used, or does not offer the symmetry, or the model does not know the charge
+                or multiplicity.
+            CheckFailedError: the file does not give the numbers here that it gave where it was exported.
+        """
+        super().__init__(**kwargs)
+        if isinstance(model, (str, Path)):
+            self.exported = load_evaluator(model, device=device, kernels=kernels, threads=threads)
+            self.exported.check_reference()
+        else:
+            self.exported = model
+        if charge is not None or multiplicity is not None:
+            known = self.exported.metadata
+            known.check_charge(
+                known.charge[0] if charge is None else charge,
+                known.multiplicity[0] if multiplicity is None else multiplicity,
+            )
+        if not self.exported.metadata.conservative:
+            warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
+        self.charge = charge
+        self.multiplicity = multiplicity
+        self.symmetry = SymmetryRequest.parse(symmetry)
+        self.symmetry.check_offered(self.exported.metadata.symmetry, self.exported.path)
+        self.reference = reference.positions if isinstance(reference, ase.Atoms) else reference
+        self._statement: Statement | None = None
+        self._read = NEUTRAL_SINGLET
+        self._symmetrised: Symmetrised | None = None
+        if self.symmetry.mode != "frame":
+            self._symmetrised = self.exported.with_symmetry(self.symmetry)
+
+    def _state(self, atoms: ase.Atoms) -> ElectronicState:
+        """Charge and multiplicity of a structure. Raises UsageError: the model does not know them."""
+        stated = statement_of(atoms)
+        if stated != self._statement:
+            where = f"The structure {atoms.get_chemical_formula()}"
+            self._read = state_of(atoms, where, charge=self.charge, multiplicity=self.multiplicity)
+            self._statement = stated
+        self.exported.metadata.check_charge(*self._read)
+        return self._read
+
+    def check_state(self, atoms: ase.Atoms, tol: float = 1e-15) -> list[str]:
+        """What changed since the last evaluation, to the last bit; `atoms.info`, which states the charge, is looked at.
+
+        ase's own comparison, within a tolerance, takes longer than a step of a small molecule.
+        """
+        before = self.atoms
+        if before is None or len(before) != len(atoms):
+            return super().check_state(atoms, tol)
+        pairs = {
+            "positions": (atoms.positions, before.positions),
+            "numbers": (atoms.numbers, before.numbers),
+            "cell": (atoms.cell.array, before.cell.array),
+            "pbc": (atoms.pbc, before.pbc),
+        }
+        changes = [name for name, (now, then) in pairs.items() if not np.array_equal(now, then)]
+        if statement_of(atoms) != statement_of(before):
+            changes.append("info")
+        return changes
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Compute everything at once; called by ase.
+
+        Raises:
+            UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite, a
+                charge or multiplicity that the model does not know, or that is not the one asked for.
+        """
+        properties = properties or ["energy"]
+        super().calculate(atoms, properties, system_changes)
+        atoms = self.atoms
+        assert atoms is not None
+        if self._symmetrised is None:
+            self.reference = atoms.positions.copy() if self.reference is None else self.reference
+            self._symmetrised = self.exported.with_symmetry(self.symmetry, atoms.numbers.copy(), self.reference)
+        state = self._state(atoms)
+        result = self._symmetrised.evaluate(
+            atoms.numbers,
+            atoms.positions,
+            *state,
+            cell=atoms.cell.array,
+            periodic=atoms.pbc,
+            virials="stresses" in properties,
+        )
+        total = float(result.energies.sum())
+        self.results = {"energy": total, "free_energy": total, "energies": result.energies, "forces": result.forces}
+        if atoms.pbc.all() and result.virial is not None:
+            self.results["stress"] = _stress(result.virial, atoms.get_volume())
+            if result.virials is not None:
+                self.results["stresses"] = _stress(result.virials, atoms.get_volume())
+
+
+def _stress(virial: np.ndarray, volume: float) -> np.ndarray:
+    """Stress of virials [..., 3, 3], eV, in a volume, Angstrom^3: [..., 6], eV/Angstrom^3, in ase's order."""
+    return full_3x3_to_voigt_6_stress(-0.5 * (virial + np.swapaxes(virial, -1, -2)) / volume)

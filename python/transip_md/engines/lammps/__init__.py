@@ -1,0 +1,1 @@
+"""LAMMPS: runs of the ``lmp`` program, and its Python module."""

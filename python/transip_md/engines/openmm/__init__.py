@@ -1,0 +1,10 @@
+"""OpenMM: make a force from an exported model file.
+
+Nothing here imports torch before a force needs it, so that importing openmmml, which imports what is registered with
+it, stays quick.
+"""
+
+from transip_md.engines.openmm.force import BACKENDS, Backend, create_force
+from transip_md.engines.openmm.native import load_plugin
+
+__all__ = ["BACKENDS", "Backend", "create_force", "load_plugin"]

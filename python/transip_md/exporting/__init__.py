@@ -1,0 +1,1 @@
+"""Export of a checkpoint to a model file that engines load."""

@@ -1,0 +1,1 @@
+"""Hooks of the documentation site and the pages that they generate."""

@@ -1,0 +1,66 @@
+"""A trained model that is given new elements, charges and a repulsion."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from transip_md.model.config import ModelConfig
+from transip_md.model.network import TransIP
+from transip_md.symmetry.numbered import numbered_rotation
+from transip_md.training.widening import widened, widened_shape
+
+NARROW = ModelConfig(species=(6, 1, 8), dim=16, layers=1, heads=2, feedforward=16, radial_hidden=8)
+
+
+@pytest.fixture
+def narrow():
+    torch.manual_seed(0)
+    model = TransIP(NARROW).eval()
+    model.reference_energies.copy_(torch.tensor([-10.0, -1.0, -20.0]))
+    return model
+
+
+def positions_of(count):
+    return 1.5 * torch.arange(count, dtype=torch.float64)[:, None] * torch.from_numpy(numbered_rotation(1, 0))[0]
+
+
+def energies(model, numbers, charge=0):
+    state = (torch.tensor([charge]), torch.tensor([1]))
+    with torch.no_grad():
+        return model(torch.tensor([numbers]), positions_of(len(numbers))[None], *state, None)
+
+
+def test_what_was_known_stays(narrow):
+    wide = widened(narrow, widened_shape(NARROW, (9, 16, 1), (-1, 2), (1, 3))).eval()
+    assert wide.config.species == (6, 1, 8, 9, 16)
+    assert (wide.config.charge, wide.config.multiplicity) == ((-1, 2), (1, 3))
+    assert torch.equal(energies(wide, [6, 1, 8]), energies(narrow, [6, 1, 8]))
+    # A new charge starts as the nearest that is known.
+    assert torch.equal(energies(wide, [6, 1, 8], charge=2), energies(wide, [6, 1, 8]))
+
+
+def test_new_elements_start_as_those_like_them(narrow):
+    wide = widened(narrow, widened_shape(NARROW, (9, 14, 16, 17))).eval()
+    alike = {9: 8, 14: 6, 16: 8, 17: 8}
+    for new, old in alike.items():
+        new_row, old_row = (wide.species_embedding.weight[wide.config.species.index(z)] for z in (new, old))
+        assert torch.equal(new_row, old_row)
+        assert wide.reference_energies[wide.config.species.index(new)] == 0.0
+
+
+def test_a_repulsion_is_all_that_changes(narrow):
+    wide = widened(narrow, widened_shape(NARROW, short_range="zbl")).eval()
+    apart = energies(wide, [6, 1, 8]) - energies(narrow, [6, 1, 8])
+    assert wide.short_range is not None
+    kinds = wide.species_index[torch.tensor([[6, 1, 8]])]
+    assert torch.allclose(apart, wide.short_range.of_molecules(kinds, positions_of(3)[None], None), atol=1e-12)
+
+
+def test_the_first_model_is_left_as_it_is(narrow):
+    before = {name: tensor.clone() for name, tensor in narrow.state_dict().items()}
+    wide = widened(narrow, widened_shape(NARROW, (9,)))
+    with torch.no_grad():
+        wide.species_embedding.weight.fill_(7.0)
+        wide.energy_head[0].weight.fill_(7.0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in narrow.state_dict().items())
