@@ -71,7 +71,7 @@ struct PairTransIP::Impl {
   int multiplicity = 1;
   std::vector<std::int64_t> element_of_type;    // indexed by atom type, 1 .. ntypes; 0 for NULL
   TransIPMolecule molecule;                     // of an all-to-all model, this step
-  TransIPRows rows;                             // of a local model, this step
+  TransIPRows rows;                             // of a local model, since the last neighbor list
   TransIPHaloExchange exchange;                 // of a local model on several ranks
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
@@ -409,21 +409,26 @@ void PairTransIP::compute_local()
 {
   TransIPRows &rows = impl->rows;
   const bool exchanged = ghosts() == TransIPGhosts::EXCHANGED;
-  if (neighbor->ago == 0) {
-    rows.forget();
-    if (exchanged) impl->exchange.plan(list, impl->element_of_type);
-  }
-  rows.build(list, impl->element_of_type, *impl->model->metadata().cutoff, ghosts(),
-             impl->exchange);
-  warn_if_close(rows.closest);
+  const auto &closest_known = impl->model->metadata().closest_pair;
+  if (neighbor->ago == 0 && exchanged) impl->exchange.plan(list, impl->element_of_type);
+  if (neighbor->ago == 0 || !rows.up_to_date())
+    // until the next list is due no two atoms come nearer to each other by more than the skin
+    rows.build(list, impl->element_of_type, ghosts(), impl->exchange,
+               closest_known ? *closest_known + neighbor->skin : 0.0);
+  else
+    rows.update();
+  if (!impl->warned) warn_if_close(rows.closest());
   transip::Request request;
   request.species = rows.species;
   request.positions = rows.positions;
   if (exchanged) request.exchange = &impl->exchange;
   request.owner = rows.owner;
   request.owned = rows.owned;
-  request.first = rows.first;
-  request.neighbours = rows.neighbours;
+  // native kernels pass over pairs beyond the cutoff as they go
+  const bool native = impl->model->is_native();
+  if (!native) rows.filter(*impl->model->metadata().cutoff);
+  request.first = native ? rows.first : rows.first_within;
+  request.neighbours = native ? rows.neighbours : rows.within;
   evaluate(request, [&rows, this](std::size_t row) { return atom->tag[rows.atom_of_row[row]]; });
 
   const double unit = impl->energy_unit;

@@ -17,6 +17,8 @@
 #include "lmptype.h"
 #include "neigh_list.h"
 
+#include <algorithm>
+
 using namespace LAMMPS_NS;
 
 /* ---------------------------------------------------------------------- */
@@ -25,19 +27,11 @@ TransIPRows::TransIPRows(LAMMPS *lmp) : Pointers(lmp) {}
 
 /* ---------------------------------------------------------------------- */
 
-void TransIPRows::forget()
-{
-  local_of_tag.clear();
-}
-
-/* ---------------------------------------------------------------------- */
-
 void TransIPRows::add_row(int i, std::int64_t token)
 {
   row_of_atom[i] = static_cast<std::int64_t>(atom_of_row.size());
   atom_of_row.push_back(i);
   owner.push_back(token);
-  positions.insert(positions.end(), atom->x[i], atom->x[i] + 3);
 }
 
 /* ----------------------------------------------------------------------
@@ -53,27 +47,35 @@ int TransIPRows::owner_of_ghost(int j)
   return local->second;
 }
 
-/* ----------------------------------------------------------------------
-   the list may hold atoms beyond the cutoff: only those within are handed on
-------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------- */
 
-void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elements, double cutoff,
-                        TransIPGhosts ghosts, const TransIPHaloExchange &exchange)
+double TransIPRows::square(std::int64_t token, std::int64_t row) const
+{
+  const double dx = positions[3 * row] - positions[3 * token];
+  const double dy = positions[3 * row + 1] - positions[3 * token + 1];
+  const double dz = positions[3 * row + 2] - positions[3 * token + 2];
+  return dx * dx + dy * dy + dz * dz;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elements,
+                        TransIPGhosts ghosts, const TransIPHaloExchange &exchange, double near)
 {
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;
-  double **x = atom->x;
   const int *type = atom->type;
 
   atom_of_row.clear();
   species.clear();
   owned.clear();
-  positions.clear();
   owner.clear();
   neighbours.clear();
   first.assign(1, 0);
-  closest = Closest();
+  near_pairs.clear();
+  local_of_tag.clear();
   row_of_atom.assign(nall, -1);
+  types.assign(type, type + nall);
 
   // tokens first
 
@@ -86,25 +88,17 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
   }
   const std::size_t tokens = species.size();
 
-  if (ghosts == TransIPGhosts::IMAGES && local_of_tag.empty())
+  if (ghosts == TransIPGhosts::IMAGES)
     for (int i = 0; i < nlocal; i++) local_of_tag.emplace(atom->tag[i], i);
 
   // then images, as they are met
 
-  const double cutsq = cutoff * cutoff;
   for (std::size_t t = 0; t < tokens; t++) {
-    const int i = atom_of_row[t];
-    const int *jlist = list->firstneigh[i];
-    const int jnum = list->numneigh[i];
+    const int *jlist = list->firstneigh[atom_of_row[t]];
+    const int jnum = list->numneigh[atom_of_row[t]];
     for (int jj = 0; jj < jnum; jj++) {
       const int j = jlist[jj] & NEIGHMASK;
       if (elements[type[j]] == 0) continue;
-      const double dx = x[j][0] - x[i][0];
-      const double dy = x[j][1] - x[i][1];
-      const double dz = x[j][2] - x[i][2];
-      const double rsq = dx * dx + dy * dy + dz * dz;
-      if (rsq >= cutsq) continue;
-      closest.look(rsq, atom->tag[i], atom->tag[j]);
       if (row_of_atom[j] < 0)
         add_row(j, ghosts == TransIPGhosts::IMAGES ? row_of_atom[owner_of_ghost(j)]
                                                    : exchange.owner(j));
@@ -112,6 +106,53 @@ void TransIPRows::build(NeighList *list, const std::vector<std::int64_t> &elemen
     }
     first.push_back(static_cast<std::int64_t>(neighbours.size()));
   }
+
+  update();
+  for (std::size_t t = 0; t < tokens; t++)
+    for (std::int64_t e = first[t]; e < first[t + 1]; e++)
+      if (square(t, neighbours[e]) < near * near)
+        near_pairs.push_back({static_cast<std::int64_t>(t), neighbours[e]});
+}
+
+/* ---------------------------------------------------------------------- */
+
+bool TransIPRows::up_to_date() const
+{
+  return static_cast<int>(types.size()) == atom->nlocal + atom->nghost &&
+      std::equal(types.begin(), types.end(), atom->type);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void TransIPRows::update()
+{
+  positions.resize(3 * atom_of_row.size());
+  double *to = positions.data();
+  for (const int i : atom_of_row) to = std::copy_n(atom->x[i], 3, to);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void TransIPRows::filter(double cutoff)
+{
+  within.clear();
+  first_within.assign(1, 0);
+  for (std::size_t t = 0; t < species.size(); t++) {
+    for (std::int64_t e = first[t]; e < first[t + 1]; e++)
+      if (square(t, neighbours[e]) < cutoff * cutoff) within.push_back(neighbours[e]);
+    first_within.push_back(static_cast<std::int64_t>(within.size()));
+  }
+}
+
+/* ---------------------------------------------------------------------- */
+
+Closest TransIPRows::closest() const
+{
+  Closest found;
+  for (const NearPair &pair : near_pairs)
+    found.look(square(pair.token, pair.row), atom->tag[atom_of_row[pair.token]],
+               atom->tag[atom_of_row[pair.row]]);
+  return found;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -120,7 +161,10 @@ double TransIPRows::memory_usage() const
 {
   return static_cast<double>(
       sizeof(std::int64_t) * (species.capacity() + owner.capacity() + first.capacity() +
-                              neighbours.capacity() + row_of_atom.capacity()) +
-      sizeof(double) * positions.capacity() + sizeof(int) * atom_of_row.capacity() +
+                              neighbours.capacity() + first_within.capacity() +
+                              within.capacity() + row_of_atom.capacity()) +
+      sizeof(double) * positions.capacity() +
+      sizeof(int) * (atom_of_row.capacity() + types.capacity()) +
+      sizeof(NearPair) * near_pairs.capacity() +
       owned.capacity());
 }
