@@ -71,6 +71,30 @@ def test_several_instances(tmp_path, toy_file, ethanol):
     assert float(late) == pytest.approx(wanted[1], abs=1e-9)
 
 
+def test_types_that_change_without_a_new_neighbor_list(tmp_path, local_file, ethanol):
+    """A swap of two atoms' types between two steps of one list, as Monte Carlo makes it, is seen at the next step."""
+    write_data(tmp_path / "ethanol.data", ethanol)
+    (tmp_path / "in.test").write_text(deck(local_file))
+    out = run_python(
+        "from transip_md.engines.lammps.module import make_lammps\n"
+        "lmp = make_lammps(['-screen', 'none', '-log', 'none'])\n"
+        "lmp.file('in.test')\n"
+        "lmp.commands_list(['fix nve all nve', 'timestep 1e-4', 'neigh_modify delay 100', 'run 1'])\n"
+        "types = list(lmp.gather_atoms('type', 0, 1))\n"
+        "lmp.command(f'set atom 1 type {types[2]}')\n"
+        "lmp.command(f'set atom 3 type {types[0]}')\n"
+        "lmp.command('run 1 pre no')\n"
+        "print('found', repr(lmp.get_thermo('pe')), *lmp.gather_atoms('x', 1, 3))",
+        tmp_path,
+    )
+    energy, *positions = map(float, out.split("found")[-1].split())
+    numbers = ethanol.numbers.copy()
+    numbers[[0, 2]] = numbers[[2, 0]]
+    assert numbers[0] != ethanol.numbers[0]
+    wanted = ExportedModel(local_file, "cpu").evaluate(numbers, np.reshape(positions, (-1, 3))).energies.sum()
+    assert energy == pytest.approx(wanted, abs=1e-9)
+
+
 def test_the_example(tmp_path, repository, ethanol_file):
     for name in ("module.py", "in.ethanol", "ethanol.data"):
         shutil.copy(repository / "examples" / "lammps" / name, tmp_path)
