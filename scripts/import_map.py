@@ -40,7 +40,9 @@ def main() -> int:
         )
     loose = [path.name for path in (ROOT / "python" / PACKAGE).glob("*.py") if not path.name.startswith("__")]
     print("loose modules:", ", ".join(loose) or "none")
-    contracts = subprocess.run(["lint-imports"], cwd=ROOT, check=False).returncode
+    # The command beside this Python, which need not be on the PATH.
+    command = Path(sys.executable).parent / "lint-imports"
+    contracts = subprocess.run([command], cwd=ROOT, check=False).returncode
     return 1 if loose or contracts else 0
 
 
