@@ -396,9 +396,10 @@ def test_an_error_on_one_rank_ends_all(local_file, tmp_path):
     atoms.set_cell([20.0, 12.0, 12.0])
     atoms.positions[1] = atoms.positions[0]
     write_data(tmp_path / "x.data", atoms)
-    result = run(tmp_path, section(local_file, atoms, "x", before="processors 2 1 1"), 2)
-    assert result.returncode != 0
-    assert "not finite" in result.stdout + result.stderr
+    # mpiexec may lose what a rank prints as it aborts: of several runs all end, and one shows why.
+    results = [run(tmp_path, section(local_file, atoms, "x", before="processors 2 1 1"), 2) for _ in range(3)]
+    assert all(result.returncode != 0 for result in results)
+    assert any("not finite" in result.stdout + result.stderr for result in results)
 
 
 def peak_memory(folder: Path, local_file: Path, atoms: ase.Atoms, steps: int) -> int:
