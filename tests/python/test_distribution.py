@@ -60,8 +60,9 @@ print(source_folder())
 def test_the_source_distribution_builds_the_same_wheel(distributions, tmp_path):
     (source,) = distributions.glob("*.tar.gz")
     (wheel,) = distributions.glob("*.whl")
+    # The first releases of Python 3.11 have no filters; this archive is our own.
     with tarfile.open(source) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert not (folder / "recipes" / "organic" / "data").exists() and not (folder / ".venv").exists()
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "again", cwd=folder)
