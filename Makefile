@@ -129,17 +129,11 @@ train-organic: $(INSTALLED)
 	$(BIN)/transip-md train recipes/organic/third.yaml -o recipes/organic/data/third.ckpt
 	$(BIN)/transip-md train recipes/organic/fourth.yaml -o python/transip_md/shipped/organic.ckpt
 
-# A molecule that the teacher cannot do costs nothing but itself, and the command ends with 1.
 BROAD := recipes/organic_broad
 train-organic-broad: $(INSTALLED)
-	@mkdir -p $(BROAD)/data
-	$(BIN)/transip-md sample --smiles recipes/organic/broad_held_out.smi -o $(BROAD)/data/held_out --jobs 2 --seed 2 \
-	  --frames 2 --normal-modes 600 --scan bonds --scan torsions --dimers molecules || [ $$? = 1 ]
-	$(BIN)/transip-md sample --smiles recipes/organic/broad_train.smi -o $(BROAD)/data/train --jobs 2 --seed 1 --frames 3 \
-	  --normal-modes 300 --normal-modes 600 --normal-modes 1200 --scan bonds --scan torsions --dimers molecules || [ $$? = 1 ]
-	$(BIN)/transip-md sample --smiles recipes/organic/broad_held_out.smi -o $(BROAD)/data/held_out_300 --jobs 2 --seed 2 \
-	  --frames 2 --temperature 300 --equilibration 300 --stride 60 --stop-at-dissociation || [ $$? = 1 ]
-	$(BIN)/python $(BROAD)/select_frames.py $(BROAD)/data/train $(BROAD)/data/train.extxyz
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/organic/label.sh $(BROAD)/data $(JOBS) held_out train held_out_300
+	$(BIN)/python $(BROAD)/select_frames.py $(BROAD)/data/train.extxyz $(BROAD)/data/selected.extxyz \
+	  --most-atoms 64 --largest-force 40
 	$(BIN)/transip-md train $(BROAD)/train.yaml -o $(BROAD)/data/first.ckpt
 	$(BIN)/transip-md train $(BROAD)/second.yaml -o python/transip_md/shipped/organic_broad.ckpt
 

@@ -1,27 +1,32 @@
-"""Gather the frames to train on: `python select_frames.py FOLDER OUTPUT`, FOLDER as `transip-md sample` fills it.
+"""Select frames of a labelled file: `python select_frames.py FILE OUTPUT`, with the options below."""
 
-Left out are frames of more than 64 atoms, whose batches would hold little else, and those with a force above
-40 eV/Angstrom on an atom.
-"""
-
-import sys
+import argparse
 from pathlib import Path
 
 import ase.io
 import numpy as np
 
-MOST_ATOMS, LARGEST_FORCE = 64, 40.0
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("file", type=Path, help="labelled frames, extended XYZ")
+parser.add_argument("output", type=Path, help="for those that are kept")
+parser.add_argument("--most-atoms", type=int, default=None, help="leave larger frames out")
+parser.add_argument(
+    "--largest-force", type=float, default=np.inf, help="of an atom, eV/Angstrom"
+)
+parser.add_argument("--elements", nargs="+", default=None, help="leave out frames with other elements")
+parser.add_argument("--neutral", action="store_true", help="leave out frames that state a charge")
+options = parser.parse_args()
 
-folder, output = map(Path, sys.argv[1:3])
-kept = left_out = 0
-partial = output.with_name(output.name + ".part")
-with partial.open("w") as file:
-    for path in sorted(folder.glob("*.extxyz")):
-        for atoms in ase.io.read(path, index=":"):
-            if len(atoms) > MOST_ATOMS or np.linalg.norm(atoms.get_forces(), axis=1).max() > LARGEST_FORCE:
-                left_out += 1
-                continue
-            ase.io.write(file, atoms, format="extxyz")
-            kept += 1
-partial.replace(output)
-print(f"{output}: {kept} frames; {left_out} left out")
+
+def is_kept(atoms: ase.Atoms) -> bool:
+    """Whether a frame is kept."""
+    small = options.most_atoms is None or len(atoms) <= options.most_atoms
+    known = options.elements is None or set(atoms.symbols) <= set(options.elements)
+    neutral = not options.neutral or atoms.info.get("charge", 0) == 0
+    return small and known and neutral and np.linalg.norm(atoms.get_forces(), axis=1).max() <= options.largest_force
+
+
+frames = ase.io.read(options.file, index=":")
+kept = [atoms for atoms in frames if is_kept(atoms)]
+ase.io.write(options.output, kept, format="extxyz")
+print(f"{options.output}: {len(kept)} of {len(frames)} frames")
