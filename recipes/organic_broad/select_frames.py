@@ -10,9 +10,7 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("file", type=Path, help="labelled frames, extended XYZ")
 parser.add_argument("output", type=Path, help="for those that are kept")
 parser.add_argument("--most-atoms", type=int, default=None, help="leave larger frames out")
-parser.add_argument(
-    "--largest-force", type=float, default=np.inf, help="of an atom, eV/Angstrom"
-)
+parser.add_argument("--largest-force", type=float, default=np.inf, help="of an atom, eV/Angstrom")
 parser.add_argument("--elements", nargs="+", default=None, help="leave out frames with other elements")
 parser.add_argument("--neutral", action="store_true", help="leave out frames that state a charge")
 options = parser.parse_args()

@@ -53,29 +53,19 @@ def diagnose() -> list[Part]:
     for name in PACKAGES:
         version = locate.version_of(name)
         parts.append(Part(name, "works", version) if version else Part(name, "absent", "not installed"))
+    parts.append(Part("devices", "works", _devices()))
     for kind in KINDS.values():
         if reason := why_unbuildable(kind):
             parts.append(Part(kind.title, "absent", reason))
         elif reason := why_unusable(kind):
             parts.append(Part(kind.title, "broken", reason))
         else:
-            parts.append(Part(kind.title, "works", str(folder_of(kind))))
-    parts.append(Part("devices", "works", _devices()))
+            parts.append(Part(kind.title, "works", f"built, {folder_of(kind)}"))
     parts.append(Part("shipped models", "works", ", ".join(shipped_names())))
     return parts
 
 
 def report() -> dict[str, str]:
     """Versions, devices and plugins, one line each."""
-    rows = {
-        "transip-md": VERSION,
-        "Python": platform.python_version(),
-        "system": platform.platform(),
-        "compiler": _compiler(),
-    }
-    rows |= {name: locate.version_of(name) or "not installed" for name in PACKAGES}
-    rows["devices"] = _devices()
-    for kind in KINDS.values():
-        rows[kind.title] = why_unusable(kind) or f"built, {folder_of(kind)}"
-    rows["shipped models"] = ", ".join(shipped_names())
-    return rows
+    rows = {"transip-md": VERSION, "Python": platform.python_version(), "system": platform.platform()}
+    return rows | {part.name: part.detail for part in diagnose()}
