@@ -11,6 +11,8 @@ FOLDER ?= recipes/organic/data/broad
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What tests compile is kept here.
+export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 
 .PHONY: help install build demo test docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
 
@@ -45,8 +47,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 install: $(INSTALLED)
 
+# The tests take what is compiled here.
 build: $(INSTALLED)
-	$(BIN)/transip-md build all
+	$(BIN)/transip-md build all --folder $(TRANSIP_MD_TEST_BUILD)/cmake
 
 demo: build
 	@mkdir -p $(DEMO)
@@ -63,9 +66,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two processes; one that has nothing left takes tests from the other. What tests compile is kept in build/tests. The
-# slowest tests are printed.
-test: export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
+# Two processes; one that has nothing left takes tests from the other. The slowest tests are printed.
+# Warnings of the compiler are errors, unless a demo compiled before.
+test: export CXXFLAGS ?= -Werror
 test: lint build
 	$(BIN)/pytest -m "not long" -n $(JOBS) --dist worksteal --durations 25
 

@@ -3,11 +3,12 @@
 set(transip_source_dir "${CMAKE_CURRENT_LIST_DIR}/src")
 
 # What reads a model file.
-set(model_file_sources common/text.cpp modelfile/archive.cpp modelfile/metadata.cpp modelfile/reference.cpp
-  modelfile/sha256.cpp modelfile/strict_json.cpp modelfile/weights.cpp)
+set(model_file_sources common/text.cpp common/trusted_path.cpp modelfile/archive.cpp modelfile/metadata.cpp
+  modelfile/reference.cpp modelfile/sha256.cpp modelfile/strict_json.cpp modelfile/weights.cpp)
 # The kernels without the instruction sets: kernel_*.cpp.
 set(cpu_sources cpu/native_model.cpp cpu/network_reader.cpp cpu/radial.cpp cpu/store.cpp cpu/threads.cpp)
-set(library_sources ${model_file_sources} ${cpu_sources} common/elements.cpp common/trusted_path.cpp common/xyz.cpp
+# The library but for what reads a model file.
+set(library_sources ${cpu_sources} common/elements.cpp common/xyz.cpp
   evaluate/cuda_evaluator.cpp evaluate/evaluator.cpp evaluate/model.cpp evaluate/native_evaluator.cpp
   evaluate/short_range.cpp evaluate/symmetrised.cpp evaluate/torch_evaluator.cpp evaluate/torch_library.cpp
   neighbours/neighbours.cpp neighbours/same_place.cpp symmetry/frame.cpp symmetry/symmetry.cpp

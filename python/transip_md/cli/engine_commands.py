@@ -31,6 +31,10 @@ def build(
         Literal["lammps", "openmm", "library", "torch", "all"], typer.Argument(help="What to build.")
     ] = "all",
     force: Annotated[bool, typer.Option(help="Build even what is up to date.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where to compile, and keep it.  [default: a temporary folder]"),
+    ] = None,
 ) -> None:
     """Build the plugins for LAMMPS and OpenMM, the library for Python and C, and what they need for torch."""
     from transip_md.plugins.build import build as build_plugins
@@ -39,7 +43,7 @@ def build(
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
 
-    build_plugins(list(KINDS) if plugin == "all" else [plugin], force=force, say=say)
+    build_plugins(list(KINDS) if plugin == "all" else [plugin], force=force, folder=folder, say=say)
 
 
 def warn_of_direct_forces(model: Path) -> None:

@@ -122,13 +122,16 @@ def _check_environment(kinds: list[PluginKind]) -> None:
             raise EnvironmentFaultError(reason)
 
 
-def build(names: list[str], *, force: bool = False, say: Callable[[str], None] = print) -> dict[str, Path]:
+def build(
+    names: list[str], *, force: bool = False, folder: Path | None = None, say: Callable[[str], None] = print
+) -> dict[str, Path]:
     """Build plugins that are missing or stale.
 
     Args:
         names: keys of `transip_md.plugins.kinds.KINDS`; with a plugin comes the torch library, where torch is
             installed.
         force: build even what is there.
+        folder: CMake's folder, kept, so that the next build compiles what changed. None: a temporary one.
         say: takes one line at a time.
 
     Returns:
@@ -149,7 +152,7 @@ def build(names: list[str], *, force: bool = False, say: Callable[[str], None] =
         with _one_build_at_a_time(say):
             # Another build may have made them while this one waited.
             wanted = [kind for kind in wanted if force or not is_built(kind)]
-            _build_and_keep(wanted, say)
+            _build_and_keep(wanted, force, folder, say)
     return {kind.name: folder_of(kind) / kind.library for kind in kinds}
 
 
@@ -174,20 +177,33 @@ def _one_build_at_a_time(say: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
-def _build_and_keep(kinds: list[PluginKind], say: Callable[[str], None]) -> None:
+def _build_and_keep(kinds: list[PluginKind], force: bool, folder: Path | None, say: Callable[[str], None]) -> None:
     if not kinds:
         return
     log = cache_folder() / "build.log"
     log.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=cache_folder()) as temporary:
-        _compile(kinds, Path(temporary), log, say)
+    with _folder_to_compile_in(folder, say) as built:
+        _compile(kinds, built, log, force, say)
         for kind in kinds:
-            smoke_test(kind, Path(temporary) / kind.name / kind.library)
-            _keep(kind, Path(temporary))
+            smoke_test(kind, built / kind.name / kind.library)
+            _keep(kind, built)
             say(f"{kind.title}: built and loaded, {folder_of(kind)}")
 
 
-def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[str], None]) -> None:
+@contextlib.contextmanager
+def _folder_to_compile_in(kept: Path | None, say: Callable[[str], None]) -> Iterator[Path]:
+    """The folder to keep, unless there is none or others may write it (it holds machine code): then a temporary one."""
+    if kept is not None:
+        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (reason := why_untrusted(kept)) is None:
+            yield kept.resolve()
+            return
+        say(f"Nothing that is compiled is kept: {reason}")
+    with tempfile.TemporaryDirectory(prefix="building-", dir=cache_folder()) as temporary:
+        yield Path(temporary)
+
+
+def _compile(kinds: list[PluginKind], folder: Path, log: Path, force: bool, say: Callable[[str], None]) -> None:
     names = {kind.name for kind in kinds}
     say(f"Compiling {', '.join(kind.title for kind in kinds)} (about a minute; log: {log}) ...")
     configure = [
@@ -204,7 +220,8 @@ def _compile(kinds: list[PluginKind], folder: Path, log: Path, say: Callable[[st
         f"-DTRANSIP_TORCH={'ON' if 'torch' in names else 'OFF'}",
     ]  # fmt: skip
     _run(configure, log, "Configuring the build")
-    _run([str(find_tool("cmake")), "--build", str(folder)], log, "Compiling")
+    command = [str(find_tool("cmake")), "--build", str(folder), "--target", *(kind.target for kind in kinds)]
+    _run([*command, "--clean-first"] if force else command, log, "Compiling")
 
 
 def _keep(kind: PluginKind, built: Path) -> None:
@@ -214,7 +231,9 @@ def _keep(kind: PluginKind, built: Path) -> None:
     record = built / RECORD_NAME
     record.write_text(json.dumps(expected_record(kind), indent=1) + "\n")
     record.replace(final / RECORD_NAME)
-    (built / kind.name / kind.library).replace(final / kind.library)
+    unfinished = final / f"{kind.library}.unfinished"
+    shutil.copy2(built / kind.name / kind.library, unfinished)
+    unfinished.replace(final / kind.library)
     if kind.name == "torch":
         _link_torch(final)
 

@@ -32,6 +32,7 @@ class PluginKind:
     Attributes:
         name: "lammps", "openmm", "library" or "torch".
         title: what it is, as a sentence names it.
+        target: what CMake calls it.
         library: file name.
         sources: what it is compiled from, relative to the source folder.
         distributions: installed packages whose versions matter.
@@ -41,6 +42,7 @@ class PluginKind:
 
     name: str
     title: str
+    target: str
     library: str
     sources: tuple[str, ...]
     distributions: tuple[str, ...]
@@ -54,6 +56,7 @@ KINDS = {
         PluginKind(
             name="lammps",
             title="LAMMPS plugin",
+            target="transip_lammps",
             library="transipplugin.so",
             sources=("CMakeLists.txt", "libtransip", "pair_style"),
             distributions=("vesin", "lammps", "mpich"),
@@ -63,6 +66,7 @@ KINDS = {
         PluginKind(
             name="openmm",
             title="OpenMM plugin",
+            target="transip_openmm",
             library="libOpenMMTransIP.so",
             sources=("CMakeLists.txt", "libtransip", "openmm_plugin"),
             distributions=("vesin", "openmm"),
@@ -72,6 +76,7 @@ KINDS = {
         PluginKind(
             name="library",
             title="library for Python and C",
+            target="transip_shared",
             library="libtransip.so",
             sources=("CMakeLists.txt", "libtransip"),
             distributions=("vesin",),
@@ -81,6 +86,7 @@ KINDS = {
         PluginKind(
             name="torch",
             title="torch library",
+            target="transip_torch",
             library="libtransip_torch.so",
             sources=("CMakeLists.txt", "libtransip", "libtransip_torch"),
             distributions=("torch",),
