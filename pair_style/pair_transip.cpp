@@ -10,6 +10,7 @@
 
 #include "pair_transip.h"
 
+#include "transip_committee.h"
 #include "transip_halo_exchange.h"
 #include "transip_molecule.h"
 #include "transip_path.h"
@@ -62,8 +63,17 @@ static int node_rank(MPI_Comm world)
   return rank;
 }
 
+// whether an argument behind the first model is another
+static bool is_model_file(const std::string &argument)
+{
+  return utils::strmatch(argument, "\\.pt2?$");
+}
+
 struct PairTransIP::Impl {
-  Impl(LAMMPS *lmp, Pair *pair) : molecule(lmp), rows(lmp), exchange(lmp, pair) {}
+  Impl(LAMMPS *lmp, Pair *pair) :
+      molecule(lmp), rows(lmp), exchange(lmp, pair), committee(lmp, pair)
+  {
+  }
 
   std::optional<transip::Model> model;
   std::string path;
@@ -73,6 +83,7 @@ struct PairTransIP::Impl {
   TransIPMolecule molecule;                     // of an all-to-all model, this step
   TransIPRows rows;                             // of a local model, since the last neighbor list
   TransIPHaloExchange exchange;                 // of a local model on several ranks
+  TransIPCommittee committee;                   // models beside the first
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
   std::string reference;       // file of the frame's reference, may be empty
@@ -125,11 +136,16 @@ void PairTransIP::settings(int narg, char **arg)
 {
   if (narg < 1)
     error->all(FLERR,
-               "pair_style transip needs a model file: pair_style transip model.pt [device "
-               "auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [check yes|no] "
+               "pair_style transip needs a model file: pair_style transip model.pt [more.pt ...] "
+               "[device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [check yes|no] "
                "[threads N] [kernels auto|native|torch] "
-               "[symmetry none|average N [inversion]|frame|random SEED] "
-               "[reference FILE]");
+               "[symmetry none|average N [inversion]|frame|random SEED] [reference FILE] "
+               "[deviation FILE every N] [stop above X] [dump FILE above Y] [force first|mean]");
+
+  TransIPCommittee &committee = impl->committee;
+  committee.clear();
+  int files = 1;
+  while (files < narg && is_model_file(arg[files])) files++;
 
   bool check = true;
   // as many threads as LAMMPS itself was set to use, by OMP_NUM_THREADS or the package command
@@ -139,7 +155,11 @@ void PairTransIP::settings(int narg, char **arg)
   impl->multiplicity = 1;
   impl->reference.clear();
   transip::Symmetry symmetry;
-  for (int iarg = 1; iarg < narg; iarg += 2) {
+  for (int iarg = files; iarg < narg; iarg += 2) {
+    if (const int taken = committee.keyword(narg, arg, iarg)) {
+      iarg += taken - 2;
+      continue;
+    }
     if (iarg + 1 == narg)
       error->all(FLERR, "pair_style transip: keyword {} needs a value", arg[iarg]);
     if (strcmp(arg[iarg], "device") == 0)
@@ -170,7 +190,7 @@ void PairTransIP::settings(int narg, char **arg)
     } else
       error->all(FLERR,
                  "pair_style transip: unknown keyword {}; known are device, charge, multiplicity, "
-                 "check, threads, kernels, symmetry, reference",
+                 "check, threads, kernels, symmetry, reference, deviation, stop, dump, force",
                  arg[iarg]);
   }
 
@@ -178,44 +198,78 @@ void PairTransIP::settings(int narg, char **arg)
     error->all(FLERR, "pair_style transip: reference goes with symmetry frame; got symmetry {}",
                symmetry.text());
 
+  impl->calls = 0;
+  impl->seconds = 0.0;
+  std::vector<std::string> paths;
   try {
-    impl->path = transip_path(arg[0]);
-    impl->model.emplace(impl->path, device, node_rank(world), kernels);
-    impl->model->set_threads(threads);
-    impl->calls = 0;
-    impl->seconds = 0.0;
-    impl->model->check_charge(impl->charge, impl->multiplicity);
-    if (check && !impl->model->check_reference() && comm->me == 0)
-      utils::logmesg(lmp, "TransIP model {} brings no reference structure: what it gives here was "
-                     "not compared with what it gave where it was exported\n",
-                     transip::printable(impl->path));
-    impl->model->set_symmetry(symmetry);
+    for (int i = 0; i < files; i++) {
+      paths.push_back(transip_path(arg[i]));
+      transip::Model model(paths[i], device, node_rank(world), kernels);
+      model.set_threads(threads);
+      model.check_charge(impl->charge, impl->multiplicity);
+      if (check && !model.check_reference() && comm->me == 0)
+        utils::logmesg(lmp, "TransIP model {} brings no reference structure: what it gives here was "
+                       "not compared with what it gave where it was exported\n",
+                       transip::printable(paths[i]));
+      model.set_symmetry(symmetry);
+      if (i > 0)
+        committee.others.push_back(std::move(model));
+      else
+        impl->model.emplace(std::move(model));
+    }
   } catch (const transip::Error &problem) {
     error->all(FLERR, "pair_style transip: {}", transip::printable(problem.what()));
   }
+  impl->path = paths[0];
+  committee.check();
+  for (int i = 1; i < files; i++) check_alike(committee.others[i - 1], paths[i]);
   if (symmetry.mode != transip::Symmetry::Mode::none && comm->me == 0)
     utils::logmesg(lmp, "TransIP symmetry: {}\n", symmetry.text());
 
-  const transip::Metadata &card = impl->model->metadata();
   // a halo of tokens needs the neighbors of ghosts; this is asked of hybrid styles right after
   ghostneigh = ghosts() == TransIPGhosts::TOKENS ? 1 : 0;
   comm_forward = impl->model->exchanges_halo() ? TransIPHaloExchange::NUMBERS : 0;
-  if (!card.conservative && comm->me == 0)
+  comm_reverse = committee.comm_reverse();
+  const bool by_rank =
+      comm->nprocs > 1 && impl->model->device() != "cpu" && device.find(':') == std::string::npos;
+  for (int i = 0; i < files; i++)
+    log_model(i ? committee.others[i - 1] : *impl->model, paths[i], by_rank);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairTransIP::log_model(const transip::Model &model, const std::string &path, bool by_rank)
+{
+  if (comm->me != 0) return;
+  const transip::Metadata &card = model.metadata();
+  if (!card.conservative)
     error->warning(FLERR,
                    "pair_style transip: {} has a direct force head: its forces are not the "
                    "gradient of the energy, and NVE runs will drift",
-                   impl->path);
-  std::string where = impl->model->device();
-  if (comm->nprocs > 1 && where != "cpu" && device.find(':') == std::string::npos)
-    where = "cuda, devices by node-local rank";
-  if (comm->me == 0)
-    utils::logmesg(lmp, "TransIP model {}: {} weights on {}, {}, elements {}\n  trained on: {}\n"
-                   "  validated: {}\n",
-                   transip::printable(impl->path), card.dtype, where, impl->model->runs_by(),
-                   transip::symbols(card.species),
-                   card.training_data.empty() ? "(not given)"
-                                              : card.training_data + ", " + card.level_of_theory,
-                   card.certificate.empty() ? "no; type `transip-md validate`" : card.certificate);
+                   path);
+  utils::logmesg(lmp, "TransIP model {}: {} weights on {}, {}, elements {}\n  trained on: {}\n"
+                 "  validated: {}\n",
+                 transip::printable(path), card.dtype,
+                 by_rank ? "cuda, devices by node-local rank" : model.device(), model.runs_by(),
+                 transip::symbols(card.species),
+                 card.training_data.empty() ? "(not given)"
+                                            : card.training_data + ", " + card.level_of_theory,
+                 card.certificate.empty() ? "no; type `transip-md validate`" : card.certificate);
+}
+
+/* ----------------------------------------------------------------------
+   models of a committee are given the same atoms and neighbours
+------------------------------------------------------------------------- */
+
+void PairTransIP::check_alike(const transip::Model &model, const std::string &path) const
+{
+  const auto kind = [](const transip::Model &one) {
+    return std::string(one.metadata().cutoff ? "local" : "all-to-all") + ", run by " + one.runs_by();
+  };
+  if (kind(model) != kind(*impl->model))
+    error->all(FLERR,
+               "pair_style transip: models of a committee must be of one kind: {} is {}; {} is {}",
+               impl->path, kind(*impl->model), path, kind(model));
 }
 
 /* ----------------------------------------------------------------------
@@ -246,6 +300,7 @@ void PairTransIP::coeff(int narg, char **arg)
                  expected);
     try {
       impl->model->check_species(number);
+      for (const transip::Model &model : impl->committee.others) model.check_species(number);
     } catch (const transip::Error &problem) {
       error->all(FLERR, "pair_style transip: {}", transip::printable(problem.what()));
     }
@@ -350,7 +405,9 @@ void PairTransIP::init_local()
     return;
   }
   neighbor->add_request(this, NeighConst::REQ_FULL | NeighConst::REQ_GHOST);
-  const double halo = *impl->model->metadata().interaction_range + neighbor->skin;
+  double halo = *impl->model->metadata().interaction_range + neighbor->skin;
+  for (const transip::Model &model : impl->committee.others)
+    halo = MAX(halo, *model.metadata().interaction_range + neighbor->skin);
   if (comm->mode != Comm::SINGLE)
     error->all(FLERR,
                "pair_style transip needs one ghost cutoff for all atoms. Type `comm_modify mode "
@@ -364,9 +421,21 @@ void PairTransIP::init_local()
 double PairTransIP::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "pair_style transip: pair_coeff * * was not given");
-  const double cutoff = impl->model->metadata().cutoff.value_or(NOMINAL_CUTOFF);
-  cutghost[i][j] = cutghost[j][i] = cutoff;
-  return cutoff;
+  const double widest = cutoff();
+  cutghost[i][j] = cutghost[j][i] = widest;
+  return widest;
+}
+
+/* ----------------------------------------------------------------------
+   the widest of all models
+------------------------------------------------------------------------- */
+
+double PairTransIP::cutoff() const
+{
+  double widest = impl->model->metadata().cutoff.value_or(NOMINAL_CUTOFF);
+  for (const transip::Model &model : impl->committee.others)
+    widest = MAX(widest, model.metadata().cutoff.value_or(NOMINAL_CUTOFF));
+  return widest;
 }
 
 /* ----------------------------------------------------------------------
@@ -425,11 +494,14 @@ void PairTransIP::compute_local()
   request.owner = rows.owner;
   request.owned = rows.owned;
   // native kernels pass over pairs beyond the cutoff as they go
-  const bool native = impl->model->is_native();
-  if (!native) rows.filter(*impl->model->metadata().cutoff);
-  request.first = native ? rows.first : rows.first_within;
-  request.neighbours = native ? rows.neighbours : rows.within;
-  evaluate(request, [&rows, this](std::size_t row) { return atom->tag[rows.atom_of_row[row]]; });
+  const auto give_neighbours = [&rows, &request](const transip::Model &model) {
+    const bool native = model.is_native();
+    if (!native) rows.filter(*model.metadata().cutoff);
+    request.first = native ? rows.first : rows.first_within;
+    request.neighbours = native ? rows.neighbours : rows.within;
+  };
+  evaluate(request, give_neighbours,
+           [&rows, this](std::size_t row) { return atom->tag[rows.atom_of_row[row]]; });
 
   const double unit = impl->energy_unit;
   const std::vector<double> &forces = impl->result.forces;
@@ -442,6 +514,7 @@ void PairTransIP::compute_local()
   if (eflag_atom)
     for (std::size_t t = 0; t < rows.species.size(); t++)
       if (rows.owned[t]) eatom[rows.atom_of_row[t]] += unit * impl->result.energies[t];
+  if (impl->committee.is_judged()) impl->committee.judge_rows(rows, impl->element_of_type, unit);
 }
 
 /* ----------------------------------------------------------------------
@@ -459,7 +532,8 @@ void PairTransIP::compute_molecule()
     request.species = molecule.species;
     request.positions = molecule.positions;
     if (impl->model->needs_reference()) take_reference(molecule);
-    evaluate(request, [&molecule](std::size_t place) { return molecule.tags[place]; });
+    evaluate(request, [](const transip::Model &) {},
+             [&molecule](std::size_t place) { return molecule.tags[place]; });
   }
   molecule.share(result.energies, 1);
   molecule.share(result.forces, 3);
@@ -474,6 +548,8 @@ void PairTransIP::compute_molecule()
     if (eflag_atom) eatom[i] += unit * result.energies[place];
     if (wants_virials()) add_virial(i, &result.virials[9 * place]);
   }
+  if (impl->committee.is_judged())
+    impl->committee.judge_molecule(molecule, impl->element_of_type, unit);
 }
 
 /* ----------------------------------------------------------------------
@@ -487,10 +563,14 @@ void PairTransIP::take_reference(const TransIPMolecule &molecule)
     if (!file.empty() && platform::file_is_readable(file)) {
       const transip::Structure kept = transip::read_xyz(file);
       impl->model->set_reference(kept.species, kept.positions);
+      for (transip::Model &model : impl->committee.others)
+        model.set_reference(kept.species, kept.positions);
       utils::logmesg(lmp, "TransIP frame: the reference is that of {}\n", file);
       return;
     }
     impl->model->set_reference(molecule.species, molecule.positions);
+    for (transip::Model &model : impl->committee.others)
+      model.set_reference(molecule.species, molecule.positions);
     const std::string origin = fmt::format("the structure of step {}", update->ntimestep);
     if (!file.empty())
       transip::write_xyz(file, molecule.species, molecule.positions, "reference: " + origin);
@@ -563,19 +643,41 @@ void PairTransIP::warn_if_close(const Closest &closest)
 }
 
 /* ----------------------------------------------------------------------
-   one call of the model; tag_of_row names the atom of a number that is not finite
+   the first model, and where they are wanted the others; `prepare` gives the request what a model
+   needs, `tag_of_row` names the atom of a number that is not finite
 ------------------------------------------------------------------------- */
 
-template <typename TagOfRow>
-void PairTransIP::evaluate(transip::Request &request, const TagOfRow &tag_of_row)
+template <typename Prepare, typename TagOfRow>
+void PairTransIP::evaluate(transip::Request &request, const Prepare &prepare,
+                           const TagOfRow &tag_of_row)
 {
+  TransIPCommittee &committee = impl->committee;
   request.charge = impl->charge;
   request.multiplicity = impl->multiplicity;
   request.step = update->ntimestep;
   request.virials = wants_virials();
+  prepare(*impl->model);
+  evaluate_one(*impl->model, request, impl->result, tag_of_row);
+  if (!committee.is_evaluated()) return;
+  committee.results.resize(committee.count());
+  committee.results[0] = impl->result;
+  request.virials = committee.mean && wants_virials();
+  for (std::size_t k = 0; k < committee.others.size(); k++) {
+    prepare(committee.others[k]);
+    evaluate_one(committee.others[k], request, committee.results[k + 1], tag_of_row);
+  }
+  if (committee.mean) committee.average(impl->result);
+}
+
+/* ---------------------------------------------------------------------- */
+
+template <typename TagOfRow>
+void PairTransIP::evaluate_one(transip::Model &model, const transip::Request &request,
+                               transip::Result &result, const TagOfRow &tag_of_row)
+{
   const double start = platform::walltime();
   try {
-    impl->model->evaluate(request, impl->result);
+    model.evaluate(request, result);
     impl->in_model += platform::walltime() - start;
   } catch (const transip::NotFinite &problem) {
     const double *x = request.positions.data() + 3 * problem.row();
@@ -603,11 +705,39 @@ void PairTransIP::unpack_forward_comm(int n, int first, double *buf)
 
 /* ---------------------------------------------------------------------- */
 
+int PairTransIP::pack_reverse_comm(int n, int first, double *buf)
+{
+  return impl->committee.pack_reverse(n, first, buf);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairTransIP::unpack_reverse_comm(int n, int *list, double *buf)
+{
+  impl->committee.unpack_reverse(n, list, buf);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void *PairTransIP::extract(const char *name, int &dim)
+{
+  return impl->committee.extract(name, dim);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void *PairTransIP::extract_peratom(const char *name, int &columns)
+{
+  return impl->committee.extract_peratom(name, columns);
+}
+
+/* ---------------------------------------------------------------------- */
+
 double PairTransIP::memory_usage()
 {
   const double in_model = impl->model ? static_cast<double>(impl->model->memory()) : 0.0;
   return in_model + impl->molecule.memory_usage() + impl->exchange.memory_usage() +
-      impl->rows.memory_usage() +
+      impl->rows.memory_usage() + impl->committee.memory_usage() +
       static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +
                                             impl->result.forces.capacity() +
                                             impl->result.virials.capacity()));

@@ -8,9 +8,10 @@
    directory.
 ------------------------------------------------------------------------- */
 
-// pair_style transip model.pt [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]
+// pair_style transip model.pt [more.pt ...] [device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M]
 //   [check yes|no] [threads N] [symmetry none|average N [inversion]|frame|random SEED [forced]]
 //   [kernels auto|native|torch] [reference FILE]
+//   [deviation FILE every N] [stop above X] [dump FILE above Y] [force first|mean]
 // pair_coeff * * El1 El2 ...
 
 #ifndef LMP_PAIR_TRANSIP_H
@@ -19,10 +20,13 @@
 #include "pair.h"
 
 #include <memory>
+#include <string>
 
 namespace transip {
+class Model;
 struct Request;
-}
+struct Result;
+}    // namespace transip
 
 namespace LAMMPS_NS {
 
@@ -41,6 +45,10 @@ class PairTransIP : public Pair {
   double memory_usage() override;
   int pack_forward_comm(int, int *, double *, int, int *) override;
   void unpack_forward_comm(int, int, double *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+  void *extract(const char *, int &) override;
+  void *extract_peratom(const char *, int &) override;
 
  private:
   struct Impl;    // holds everything of libtransip
@@ -58,7 +66,13 @@ class PairTransIP : public Pair {
   void add_virial(int, const double *);
   bool wants_virials() const;
   void warn_if_close(const struct Closest &);
-  template <typename TagOfRow> void evaluate(transip::Request &, const TagOfRow &);
+  void log_model(const transip::Model &, const std::string &, bool);
+  void check_alike(const transip::Model &, const std::string &) const;
+  double cutoff() const;
+  template <typename Prepare, typename TagOfRow>
+  void evaluate(transip::Request &, const Prepare &, const TagOfRow &);
+  template <typename TagOfRow>
+  void evaluate_one(transip::Model &, const transip::Request &, transip::Result &, const TagOfRow &);
 };
 
 }    // namespace LAMMPS_NS

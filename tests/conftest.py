@@ -168,6 +168,22 @@ def molecule_file(tmp_path_factory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def local_committee(tmp_path_factory) -> list[Path]:
+    """Four small models with a cutoff of 3 Angstrom."""
+    from committees import make_committee
+
+    return make_committee(tmp_path_factory.mktemp("local_committee"), cutoff=3.0)
+
+
+@pytest.fixture(scope="session")
+def molecule_committee(tmp_path_factory) -> list[Path]:
+    """Four small all-to-all models."""
+    from committees import make_committee
+
+    return make_committee(tmp_path_factory.mktemp("molecule_committee"))
+
+
 def _built(name: str) -> Path:
     from transip_md.plugins.build import build
 

@@ -279,7 +279,13 @@ def archives(source: Path, folder: Path) -> dict[str, Path]:
     bomb = [(name, b" " * 2**28 if name.endswith(METADATA_NAME) else content) for name, content in good]
     write("bomb", bomb, zipfile.ZIP_DEFLATED)
     content = source.read_bytes()
+    with Archive(source) as archive:
+        code = next(info for info in archive.entries.values() if info.compress_type == zipfile.ZIP_DEFLATED)
+    begin = code.header_offset
     for name, changed in (
+        ("local-method", content[: begin + 9] + b"\x80" + content[begin + 10 :]),
+        ("local-crc", content[: begin + 14] + bytes([content[begin + 14] ^ 1]) + content[begin + 15 :]),
+        ("local-name", content[: begin + 31] + b"x" + content[begin + 32 :]),
         ("comment", content[:-2] + b"\x03\x00abc"),
         ("two-archives", content + content[:4] + content),
         ("prefix-only", content[:1000]),

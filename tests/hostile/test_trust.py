@@ -123,7 +123,7 @@ def test_two_builds_at_once(tmp_path):
     cache = tmp_path / "cache"
     code = (
         "import transip_md.plugins.build as b; from pathlib import Path; from transip_md.plugins.kinds import KINDS\n"
-        "def compile(kinds, folder, log, say):\n"
+        "def compile(kinds, folder, log, force, say):\n"
         "    for kind in kinds:\n"
         "        (folder / kind.name).mkdir(); (folder / kind.name / kind.library).write_bytes(b'x' * 1000)\n"
         "b._compile, b.smoke_test, b._check_environment = compile, lambda *a: None, lambda *a: None\n"

@@ -367,7 +367,7 @@ def test_dynamics_stops_at_dissociation(tmp_path):
     )
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
-    list(sample(structure, tmp_path / "whole/d.extxyz", 12, recipe))
+    list(sample(structure, tmp_path / "whole/d.extxyz", 6, recipe))
     frames = ase.io.read(tmp_path / "whole/d.extxyz", index=":")
     assert max(frame.get_distance(0, 1) for frame in frames) < 1.5 * covalent_length(8, 8)
     refused = (tmp_path / "whole/d.extxyz.dropped").read_text().splitlines()
@@ -375,7 +375,7 @@ def test_dynamics_stops_at_dissociation(tmp_path):
     assert counts["dissociated"] and counts.total() == len(refused)
     broken = tmp_path / "broken/d.extxyz"
     last = int(refused[-1].split("\t")[0])
-    for frames in (1, max(1, last), 12):
+    for frames in (1, max(1, last), 6):
         list(sample(structure, broken, frames, recipe))
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
     with pytest.raises(FewerFramesError, match="dynamics at 100000 K stops each of 20 times"):

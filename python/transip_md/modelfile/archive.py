@@ -21,6 +21,8 @@ FOLDER = "model"
 MOST_CODE = 2**24
 #: Bytes of a local header before the name.
 _LOCAL_HEADER = 30
+#: Flag of an entry whose CRC-32 stands behind its contents and not in its local header.
+_HAS_DESCRIPTOR = 8
 
 
 def damaged(path: Path | str, what: str) -> UsageError:
@@ -88,6 +90,7 @@ class Archive:
                 raise _no_archive(self.path, "an entry is encrypted or compressed in a way that torch does not use")
             if stored and info.compress_size != info.file_size:
                 raise _no_archive(self.path, "an entry's sizes contradict one another")
+            self._check_header(info)
             entries[inside] = info
         order = sorted(entries.values(), key=lambda info: info.header_offset)
         if not order or order[0].header_offset != 0:
@@ -96,6 +99,25 @@ class Archive:
             if before.header_offset + before.compress_size > after.header_offset:
                 raise _no_archive(self.path, "two entries overlap")
         return entries
+
+    def _check_header(self, info: zipfile.ZipInfo) -> None:
+        """Compare a local header with the directory, which it repeats: readers differ in which they believe."""
+        source = self._zip.fp
+        assert source is not None
+        source.seek(info.header_offset)
+        header = source.read(_LOCAL_HEADER)
+        agrees = len(header) == _LOCAL_HEADER and header[:4] == b"PK\x03\x04"
+        if agrees:
+            flags, method = struct.unpack("<HH", header[6:10])
+            (crc,) = struct.unpack("<L", header[14:18])
+            (name_size,) = struct.unpack("<H", header[26:28])
+            agrees = (
+                method == info.compress_type
+                and source.read(name_size) == info.orig_filename.encode()
+                and (flags & _HAS_DESCRIPTOR or crc == info.CRC)
+            )
+        if not agrees:
+            raise _no_archive(self.path, "its directory contradicts its contents")
 
     def __contains__(self, name: str) -> bool:
         return name in self.entries
@@ -129,15 +151,9 @@ class Archive:
     def _stored(self, name: str, info: zipfile.ZipInfo) -> bytes:
         """Contents of an entry in memory; ZipFile.read takes ten times as long for many small ones."""
         assert self._content is not None
-        header = self._content[info.header_offset : info.header_offset + _LOCAL_HEADER]
-        if len(header) < _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
-            raise _no_archive(self.path, "its directory contradicts its contents")
-        name_size, extra_size = struct.unpack("<HH", header[26:30])
-        begin = info.header_offset + _LOCAL_HEADER + name_size
-        method = struct.unpack("<H", header[8:10])[0]
-        if method != info.compress_type or self._content[begin - name_size : begin] != info.orig_filename.encode():
-            raise _no_archive(self.path, "its directory contradicts its contents")
-        content = self._content[begin + extra_size : begin + extra_size + info.file_size]
+        sizes = self._content[info.header_offset + 26 : info.header_offset + _LOCAL_HEADER]
+        begin = info.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", sizes))
+        content = self._content[begin : begin + info.file_size]
         if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
             raise damaged(self.path, name)
         return bytes(content)

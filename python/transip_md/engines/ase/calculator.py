@@ -13,7 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from transip_md.data.electronic_state import NEUTRAL_SINGLET, ElectronicState, Statement, state_of, statement_of
 from transip_md.evaluators.choose import load_evaluator
-from transip_md.evaluators.evaluation import Model, Symmetrised
+from transip_md.evaluators.evaluation import Evaluation, Model, Symmetrised
 from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 from transip_md.symmetry.request import SymmetryRequest
 
@@ -27,7 +27,12 @@ class TransIPCalculator(Calculator):
     Examples:
         >>> atoms.calc = TransIPCalculator("model.pt")
         >>> atoms.get_potential_energy()
+
+    Attributes:
+        evaluation: what the model gave last, `transip_md.evaluators.evaluation.Evaluation`.
     """
+
+    evaluation: Evaluation
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
         "energy",
@@ -155,6 +160,7 @@ class TransIPCalculator(Calculator):
             periodic=atoms.pbc,
             virials="stresses" in properties,
         )
+        self.evaluation = result
         total = float(result.energies.sum())
         self.results = {"energy": total, "free_energy": total, "energies": result.energies, "forces": result.forces}
         if atoms.pbc.all() and result.virial is not None:
