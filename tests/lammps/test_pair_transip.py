@@ -252,18 +252,34 @@ def water_file(tmp_path_factory) -> Path:
 EXAMPLES = sorted(path.name for path in (Path(__file__).resolve().parents[2] / "examples/lammps").glob("in.*"))
 
 
+@pytest.fixture(scope="module")
+def organic_files(tmp_path_factory):
+    import transip_md
+    from transip_md.exporting.export import export
+
+    folder = tmp_path_factory.mktemp("organic")
+    files = [folder / f"{name}.pt" for name in ("organic", "organic_broad")]
+    for file in files:
+        export(transip_md.pretrained(file.stem), file)
+    return files
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example_decks(repository, ethanol_file, water_file, tmp_path, name):
+def test_example_decks(repository, ethanol_file, water_file, organic_files, tmp_path, name):
     for file in (repository / "examples/lammps").iterdir():
         shutil.copy(file, tmp_path)
     shutil.copy(ethanol_file, tmp_path / "ethanol.pt")
     shutil.copy(water_file, tmp_path / "water.pt")
+    for file in organic_files:
+        shutil.copy(file, tmp_path)
     text = (tmp_path / name).read_text()
     if "water" in name:
         assert "run         100\n" in text
         (tmp_path / name).write_text(text.replace("run         100\n", "run 5\nrun 0\n"))
     result = subprocess.run([str(LMP), "-in", name, "-log", "log.lammps"], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
+    if "committee" in name:
+        assert len(np.loadtxt(tmp_path / "deviation.out")) == 101
     assert "TransIP model" in result.stdout and "WARNING: pair_style transip" not in result.stdout
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from transip_md.cli import (
     bench_commands,
+    deviation_commands,
     engine_commands,
     evaluation_commands,
     import_commands,
@@ -69,6 +70,7 @@ bench_commands.register(app)
 sampling_commands.register(app)
 training_commands.register(app)
 evaluation_commands.register(app)
+deviation_commands.register(app)
 import_commands.register(app)
 nve_commands.register(app)
 validation_commands.register(app)

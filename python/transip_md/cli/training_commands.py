@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
+from transip_md.common.errors import UsageError
 from transip_md.common.outputs import require_folder_of
+
+if TYPE_CHECKING:
+    from transip_md.training.config import TrainConfig
 
 
 def _print_schema(wanted: bool) -> None:
@@ -31,6 +35,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key, such as objective.force_weight=5; repeats."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
+    committee: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train so many models, by seed and bootstrap: OUTPUT with .1, .2, ... in its name."),
+    ] = None,
     schema: Annotated[
         bool,
         typer.Option("--schema", callback=_print_schema, is_eager=True, help="Print the JSON schema of recipes."),
@@ -46,10 +54,27 @@ def train(
     require_lightning()
     import torch
 
+    torch.set_num_threads(threads)
+    if committee is None:
+        _train(recipe, output)
+        return
+    if recipe.devices * recipe.nodes > 1:
+        raise UsageError("The models of a committee are trained by one process each: take devices and nodes out.")
+    from transip_md.training.committee import is_trained, member
+
+    for number in range(1, committee + 1):
+        own, file = member(recipe, output, number)
+        if is_trained(own, file):
+            console.print(f"{file}: is there, by this recipe", soft_wrap=True)
+        else:
+            console.print(f"{file}: model {number} of {committee}, seed {own.seed}", soft_wrap=True)
+            _train(own, file)
+
+
+def _train(recipe: TrainConfig, output: Path) -> None:
     from transip_md.training.callbacks import Progress
     from transip_md.training.run import TrainingRun
 
-    torch.set_num_threads(threads)
     run = TrainingRun(recipe, output)
     if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
         # One of several processes that Lightning started: the first one speaks for all.

@@ -35,6 +35,9 @@ class DataConfig(Strict):
         500, ge=1, description="frames of the training data, drawn by the seed, kept to watch progress"
     )
     frames: int | None = Field(None, ge=1, description="train on so many frames, drawn by the seed; null: on all")
+    bootstrap: bool = Field(
+        False, description="draw the frames to train on with replacement, as for the members of a committee"
+    )
     charge: int = Field(0, description="total charge, e, of frames that do not give theirs")
     multiplicity: int = Field(1, ge=1, description="spin multiplicity of frames that do not give theirs")
     references: dict[str, float] | None = Field(

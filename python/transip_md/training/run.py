@@ -66,7 +66,7 @@ class TrainingRun:
         self.folder = output.with_name(output.name + ".run")
         self._module: TrainingModule | None = None
         self.state_file = self.folder / "state.ckpt"
-        self.recipe = config.model_dump(mode="json")
+        self.recipe = _recipe(config)
         self.step = 0
         if self.state_file.exists():
             saved = torch.load(self.state_file, weights_only=True, map_location="cpu")
@@ -104,8 +104,10 @@ class TrainingRun:
                 "lower data.validation or data.frames."
             )
         drawn = np.random.default_rng([self.config.seed, 1]).permutation(total)
-        rest = drawn[data.validation :]
-        return np.sort(rest[: data.frames]), np.sort(drawn[: data.validation])
+        chosen = drawn[data.validation :][: data.frames]
+        if data.bootstrap:
+            chosen = np.random.default_rng([self.config.seed, 2]).choice(chosen, len(chosen))
+        return np.sort(chosen), np.sort(drawn[: data.validation])
 
     def _new_model(self) -> TransIP:
         found: Survey = self.survey
@@ -268,11 +270,6 @@ class TrainingRun:
 
     def _record(self, test: Report, steps: int, state: State) -> dict[str, Any]:
         data = self.config.data
-        recipe = {**self.recipe, "data": dict(self.recipe["data"])}
-        for name in ("train", "test"):
-            recipe["data"][name] = [Path(file).name for file in recipe["data"][name]]
-        if recipe["start_from"] is not None:
-            recipe["start_from"] = Path(recipe["start_from"]).name
         return {
             "data": data.description,
             "level_of_theory": data.level_of_theory,
@@ -282,10 +279,28 @@ class TrainingRun:
             "held_out": test.summary(),
             "steps": steps,
             "seconds": round(state.elapsed()),
-            "recipe": recipe,
+            "recipe": recorded_recipe(self.config),
             # Parts of the run that were planned for another number of steps.
             "planned": state.planned,
         }
+
+
+def _recipe(config: TrainConfig) -> dict[str, Any]:
+    """The recipe as it stands in a state; states of before there was a bootstrap do not name it."""
+    recipe = config.model_dump(mode="json")
+    if not config.data.bootstrap:
+        del recipe["data"]["bootstrap"]
+    return recipe
+
+
+def recorded_recipe(config: TrainConfig) -> dict[str, Any]:
+    """The recipe as it stands in a checkpoint: files by their names, without folders."""
+    recipe = _recipe(config)
+    for name in ("train", "test"):
+        recipe["data"][name] = [Path(file).name for file in recipe["data"][name]]
+    if recipe["start_from"] is not None:
+        recipe["start_from"] = Path(recipe["start_from"]).name
+    return recipe
 
 
 @contextlib.contextmanager
