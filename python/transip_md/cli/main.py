@@ -17,6 +17,7 @@ from transip_md.cli import (
     evaluation_commands,
     import_commands,
     installation_commands,
+    learning_commands,
     model_commands,
     nve_commands,
     progress,
@@ -69,6 +70,7 @@ engine_commands.register(app)
 bench_commands.register(app)
 sampling_commands.register(app)
 training_commands.register(app)
+learning_commands.register(app)
 evaluation_commands.register(app)
 deviation_commands.register(app)
 import_commands.register(app)
