@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from transip_md.learning.label import label
 from transip_md.learning.project import Project
 from transip_md.learning.select import most_diverse
 from transip_md.model.checkpoint import load_checkpoint, load_named
+from transip_md.training.config import TrainConfig
 
 PROJECT, SUMMARY, SELECTED, LABELLED = "project.json", "summary.json", "selected.extxyz", "labelled.extxyz"
 FEWEST_LABELS = 5
@@ -156,7 +159,8 @@ def _iterate(
     if frames:
         with replacing(folder / LABELLED) as partial:
             ase.io.write(partial, frames, format="extxyz")
-        errors = _train(project, output, folder, before, len(labelled) + len(frames), jobs)
+        tasks = _tasks(project, output, folder, before, len(labelled) + len(frames))
+        errors = _train(tasks, jobs, steps.say)
     found = Iteration(number, met.judged, met.flagged, len(frames), failed, len(labelled) + len(frames), errors)
     write_whole(folder / SUMMARY, json.dumps(asdict(found), indent=1) + "\n")
     return found
@@ -188,10 +192,10 @@ def _select(
     return ase.io.read(path, index=":", format="extxyz") if path.stat().st_size else []
 
 
-def _train(
-    project: Project, output: Path, folder: Path, before: list[Iteration], frames: int, jobs: int
-) -> list[float]:
-    """Train every member on all labels; returns the force MAE of each, meV/Angstrom."""
+def _tasks(
+    project: Project, output: Path, folder: Path, before: list[Iteration], frames: int
+) -> list[tuple[TrainConfig, Path]]:
+    """Recipe and checkpoint of every member, which learns from all labels and starts from where it stands."""
     data = folder / "training.extxyz"
     with replacing(data) as partial, partial.open("w") as target:
         for number in range(len(before) + 1):
@@ -207,21 +211,30 @@ def _train(
             start = str(output / f"iteration_{learned[-1]:02d}" / f"model.{member}.ckpt")
         seed = project.seed * 1009 + len(before) * 101 + member
         tasks.append((project.recipe(data, frames, start, seed), folder / f"model.{member}.ckpt"))
-    if jobs > 1:
-        # Threads of torch do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(tasks)), context) as pool:
-            return list(pool.map(_train_one, *zip(*tasks, strict=True)))
-    return [_train_one(*task) for task in tasks]
+    return tasks
 
 
-def _train_one(recipe: object, checkpoint: Path) -> float:
+def _train(tasks: list[tuple[TrainConfig, Path]], jobs: int, say: Callable[[str], None]) -> list[float]:
+    """Train every member; returns the force MAE of each, meV/Angstrom."""
+    errors: list[float] = []
+    with contextlib.ExitStack() as stack:
+        found: Iterable[float] = itertools.starmap(_train_one, tasks)
+        if jobs > 1:
+            # Threads of torch do not survive a fork.
+            context = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(min(jobs, len(tasks)), context))
+            found = pool.map(_train_one, *zip(*tasks, strict=True))
+        for error in found:
+            errors.append(error)
+            say(f"  trained {len(errors)} of {len(tasks)} models: force MAE {error:.1f} meV/Angstrom")
+    return errors
+
+
+def _train_one(recipe: TrainConfig, checkpoint: Path) -> float:
     """Train one model unless it is there, and export it; the force MAE on the held-out files, meV/Angstrom."""
     from transip_md.exporting.export import export
-    from transip_md.training.config import TrainConfig
     from transip_md.training.run import TrainingRun
 
-    assert isinstance(recipe, TrainConfig)
     torch.set_num_threads(1)
     if not checkpoint.is_file():
         TrainingRun(recipe, checkpoint).train()
