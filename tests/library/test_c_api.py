@@ -26,7 +26,7 @@ def installed(cpp_build, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def program(installed, repository, tmp_path_factory):
-    """The example in C, built by its own CMakeLists.txt through the CMake package."""
+    """The example in C, and beside it that in Fortran, built by their CMakeLists.txt through the CMake package."""
     build = tmp_path_factory.mktemp("example")
     cmake = str(find_tool("cmake"))
     source = repository / "examples" / "library"
@@ -40,11 +40,32 @@ def program(installed, repository, tmp_path_factory):
 
 
 def test_the_c_example_gives_the_reference_numbers(program, ethanol_file, ethanol, repository):
+    check_numbers(program, "by native kernels", ethanol_file, ethanol, repository)
+
+
+@pytest.fixture
+def fortran_program(program):
+    if shutil.which("gfortran") is None:
+        pytest.skip("gfortran is not installed (apt install gfortran)")
+    return program.with_name("energy_fortran")
+
+
+def test_the_fortran_example_gives_the_reference_numbers(fortran_program, ethanol_file, ethanol, repository):
+    check_numbers(fortran_program, " eV", ethanol_file, ethanol, repository)
+
+
+def test_the_fortran_example_says_what_is_wrong(fortran_program, tmp_path, repository):
+    structure = repository / "examples" / "ethanol.xyz"
+    result = subprocess.run([fortran_program, tmp_path / "none.pt", structure], capture_output=True, text=True)
+    assert result.returncode == 2 and "No such model file" in result.stderr
+
+
+def check_numbers(program, line, ethanol_file, ethanol, repository):
     structure = repository / "examples" / "ethanol.xyz"
     said = subprocess.run([program, ethanol_file, structure], capture_output=True, text=True, check=True).stdout
     wanted = ExportedModel(ethanol_file, "cpu").evaluate(ethanol.numbers, ethanol.positions)
     lines = said.splitlines()
-    assert "by native kernels" in lines[0]
+    assert line in lines[0]
     assert float(lines[0].split()[1]) == pytest.approx(wanted.energies.sum(), abs=1e-9)
     forces = np.array([[float(value) for value in line.split()[2:5]] for line in lines[1:]])
     assert forces == pytest.approx(wanted.forces, abs=1e-8)
