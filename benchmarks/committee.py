@@ -2,8 +2,8 @@
 
     python benchmarks/committee.py [--rounds 7] [--steps 100] [-o committee.json]
 
-Water of 192 atoms, float32, one thread. Each round runs one model and both committees, one after the other, and gives two
-ratios; what is printed is the median of the ratios. The four files are copies: what is evaluated does not depend on that.
+Water of 192 atoms, float32, one thread. Each round runs one model and both committees, one after the other, and gives
+two ratios; what is printed is the median of the ratios. The four files are copies, which costs what four models cost.
 """
 
 from __future__ import annotations
