@@ -138,7 +138,8 @@ train-organic-broad: $(INSTALLED)
 	$(BIN)/python $(BROAD)/select_frames.py $(BROAD)/data/train.extxyz $(BROAD)/data/selected.extxyz \
 	  --most-atoms 64 --largest-force 40
 	$(BIN)/transip-md train $(BROAD)/train.yaml -o $(BROAD)/data/first.ckpt
-	$(BIN)/transip-md train $(BROAD)/second.yaml -o python/transip_md/shipped/organic_broad.ckpt
+	$(BIN)/transip-md train $(BROAD)/second.yaml -o $(BROAD)/data/second.ckpt
+	$(BIN)/transip-md train $(BROAD)/third.yaml -o python/transip_md/shipped/organic_broad.ckpt
 
 # The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
 organic-molecules: $(INSTALLED)

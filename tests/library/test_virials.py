@@ -62,6 +62,42 @@ def test_they_sum_to_the_virial(local_file, box, threads):
     assert np.abs(plain.forces - found.forces).max() <= 1e-12 * np.abs(plain.forces).max()
 
 
+@pytest.fixture
+def layers() -> ase.Atoms:
+    """A buckled layer of oxygen and one of carbon, farther from each other than the model sees through two layers."""
+    random = np.random.default_rng(3)
+    grid = np.array([[x, y, 0.0] for x in (0.0, 2.0) for y in (0.0, 2.0)])
+    both = np.concatenate([grid, np.add(grid, (0.3, 0.1, 12.0))]) + random.normal(scale=0.25, size=(8, 3))
+    return ase.Atoms("O4C4", both, cell=[4.0, 4.0, 24.0], pbc=True)
+
+
+@pytest.mark.parametrize("direction", [0, 1, 2])
+def test_a_layer_under_strain(local_file, layers, direction):
+    """Atoms of one layer move by strain x height: dE/dstrain is -sum of W_z,direction over that layer alone."""
+    model, layer = LibraryModel(local_file), layers.numbers == 8
+    height = np.where(layer, layers.positions[:, 2] - layers.positions[layer, 2].mean(), 0.0)
+
+    def strained(strain: float) -> ase.Atoms:
+        atoms = layers.copy()
+        atoms.positions[:, direction] += strain * height
+        return atoms
+
+    def energy(strain: float) -> float:
+        atoms = strained(strain)
+        return model.evaluate(atoms.numbers, atoms.positions, **arguments(atoms)).energies.sum()
+
+    step = 1e-4
+    # Error of fourth order in the step.
+    slope = (8.0 * (energy(step) - energy(-step)) - (energy(2 * step) - energy(-2 * step))) / (12.0 * step)
+    found = model.evaluate(layers.numbers, layers.positions, virials=True, **arguments(layers)).virials
+    assert abs(slope) > 1e-3
+    assert abs(-found[layer, 2, direction].sum() - slope) <= 1e-8 * max(1.0, abs(slope))
+    moved = strained(0.05)
+    after = model.evaluate(moved.numbers, moved.positions, virials=True, **arguments(moved)).virials
+    assert np.abs(after[~layer] - found[~layer]).max() <= 1e-12
+    assert np.abs(after[layer] - found[layer]).max() > 1e-4
+
+
 def test_of_a_molecule(molecule_file, bent):
     found = LibraryModel(molecule_file).evaluate(bent.numbers, bent.positions, virials=True)
     assert np.abs(found.virials.sum(axis=0) - found.virial).max() <= 1e-10 * np.abs(found.virial).max()
