@@ -150,13 +150,18 @@ def test_a_project(lammps_plugin, library, folder):
 
 
 def test_a_committee_that_agrees_ends_it(lammps_plugin, library, folder):
-    (folder / "project.yaml").write_text(PROJECT.replace("lower: 1.0e-9", "lower: 1.0e5"))
+    (folder / "project.yaml").write_text(PROJECT.replace("lower: 1.0e-9", "lower: 1.0e5") + "selection: random\n")
     output = folder / "run"
     result = CliRunner().invoke(app, ["learn", str(folder / "project.yaml"), "-o", str(output)])
     assert result.exit_code == 0 and "converged: a share of 0.000" in result.output
     summary = json.loads((output / "iteration_01/summary.json").read_text())
     assert summary["labelled"] == 0 and summary["flagged"] == 0 and summary["force_mae"] == []
     assert "iteration_00/model.1.pt" in result.output.replace("\n", "")
+    met = ase.io.read(output / "iteration_00/run_1/met.xyz", index=":")
+    picked = ase.io.read(output / "iteration_00/selected.extxyz", index=":")
+    fingerprints = [fingerprint(atoms) for atoms in met]
+    found = [int(np.argmin([np.abs(fingerprint(atoms) - one).max() for one in fingerprints])) for atoms in picked]
+    assert len(set(found)) == 10 and found != most_diverse(met, [], 10)
 
 
 #: Ends the process, as SIGKILL would, before the file of a number is moved to where it belongs.
@@ -198,6 +203,11 @@ def test_killed_and_resumed_it_ends_with_the_same_labels(lammps_plugin, library,
     assert labels(folder / "killed") == labels(whole)
     # Of the frame at hand when it was killed, the label is computed anew.
     assert evaluations <= calls(folder) <= evaluations + kills
+
+
+def test_the_example_is_a_project(repository):
+    project = read_project(repository / "examples/learning/paracetamol.yaml")
+    assert len(ase.io.read(project.structures[0])) == 20 and project.members == 4
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ase
 import ase.io
+import numpy as np
 import torch
 
 from transip_md.common.errors import UsageError
@@ -186,7 +187,12 @@ def _select(
 ) -> list[ase.Atoms]:
     path = folder / SELECTED
     if not path.is_file():
-        picked = [candidates[index] for index in most_diverse(candidates, labelled, count)]
+        if project.selection == "random":
+            number = int(folder.name.rpartition("_")[2])
+            chosen = np.random.default_rng([project.seed, number]).permutation(len(candidates))[:count].tolist()
+        else:
+            chosen = most_diverse(candidates, labelled, count)
+        picked = [candidates[index] for index in chosen]
         with replacing(path) as partial:
             ase.io.write(partial, picked, format="extxyz")
     return ase.io.read(path, index=":", format="extxyz") if path.stat().st_size else []

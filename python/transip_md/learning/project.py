@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pydantic
 from pydantic import Field, model_validator
@@ -53,6 +53,9 @@ class Project(Strict):
     trust: Trust
     first: int = Field(50, ge=10, description="structures labelled before there is a committee")
     each: int = Field(30, ge=1, description="structures labelled in each iteration, at most")
+    selection: Literal["diverse", "random"] = Field(
+        "diverse", description="which candidates are labelled: those farthest apart, or any, for comparison"
+    )
     converged: float = Field(0.05, ge=0, lt=1, description="share of judged structures above trust.lower that ends it")
     iterations: int = Field(8, ge=1, description="at most, the first without a committee not counted")
     test: list[Path] = Field([], description="labelled files, never learned from, on which errors are reported")
