@@ -31,7 +31,7 @@ read_data water.data
 replicate {replicas}
 neighbor 2.0 bin
 pair_style transip water.pt check no
-pair_coeff * * O H
+pair_coeff * * H O
 velocity all create 300 1 loop geom
 fix 1 all nve
 timestep 0.0005

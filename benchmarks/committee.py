@@ -35,7 +35,7 @@ boundary p p p
 read_data water.data
 neighbor 2.0 bin
 pair_style transip {style} check no
-pair_coeff * * O H
+pair_coeff * * H O
 velocity all create 300 1 loop geom
 fix 1 all nve
 timestep 0.0005

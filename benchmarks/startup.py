@@ -29,7 +29,7 @@ pair_style zero 4.5
 pair_coeff * *
 run 0
 """
-OURS = BARE.replace("pair_style zero 4.5\npair_coeff * *", "pair_style transip water.pt check no\npair_coeff * * O H")
+OURS = BARE.replace("pair_style zero 4.5\npair_coeff * *", "pair_style transip water.pt check no\npair_coeff * * H O")
 
 
 #: Runs a command and prints its seconds and its largest resident memory, kB. A process of its own, which is small: a

@@ -27,7 +27,7 @@ from transip_md.symmetry.request import SymmetryRequest
 @pytest.fixture
 def box(repository):
     """Water in a triclinic box, with atoms outside of it."""
-    atoms = ase.io.read(repository / "examples" / "lammps" / "water.data", format="lammps-data", Z_of_type={1: 8, 2: 1})
+    atoms = ase.io.read(repository / "examples" / "lammps" / "water.data", format="lammps-data", Z_of_type={1: 1, 2: 8})
     atoms = atoms[:24]
     atoms.cell = [[6.1, 0, 0], [1.4, 6.3, 0], [-0.9, 1.1, 5.9]]
     atoms.pbc = True

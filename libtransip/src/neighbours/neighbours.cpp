@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -51,14 +50,27 @@ Shift shift_of(const VesinNeighborList &list, std::size_t pair)
 }
 
 /// Pairs by atom, neighbour and shift, so that sums over neighbours do not depend on when the list was made.
-std::vector<std::size_t> ordered(const VesinNeighborList &list)
+std::vector<std::size_t> ordered(const VesinNeighborList &list, std::size_t count)
 {
-  std::vector<std::size_t> order(list.length);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  const auto key = [&list](std::size_t pair) {
-    return std::tuple(list.pairs[pair][0], list.pairs[pair][1], shift_of(list, pair));
+  struct Pair {
+    std::size_t neighbour, pair;
+    Shift shift;
   };
-  std::sort(order.begin(), order.end(), [&key](std::size_t a, std::size_t b) { return key(a) < key(b); });
+  std::vector<std::size_t> first(count + 1, 0);
+  for (std::size_t pair = 0; pair < list.length; pair++) first[list.pairs[pair][0] + 1]++;
+  for (std::size_t i = 0; i < count; i++) first[i + 1] += first[i];
+  std::vector<Pair> by_atom(list.length);
+  std::vector<std::size_t> next(first.begin(), first.end() - 1);
+  for (std::size_t pair = 0; pair < list.length; pair++)
+    by_atom[next[list.pairs[pair][0]]++] = {list.pairs[pair][1], pair, shift_of(list, pair)};
+  // Each atom's pairs by themselves, for they stay in the nearest cache.
+  for (std::size_t i = 0; i < count; i++)
+    std::sort(by_atom.begin() + static_cast<std::ptrdiff_t>(first[i]),
+              by_atom.begin() + static_cast<std::ptrdiff_t>(first[i + 1]), [](const Pair &a, const Pair &b) {
+                return std::tie(a.neighbour, a.shift) < std::tie(b.neighbour, b.shift);
+              });
+  std::vector<std::size_t> order(list.length);
+  std::transform(by_atom.begin(), by_atom.end(), order.begin(), [](const Pair &one) { return one.pair; });
   return order;
 }
 
@@ -117,7 +129,7 @@ void Neighbours::Impl::search(std::span<const double> atoms, const std::array<do
   first.assign(count + 1, 0);
   candidates.resize(list.length);
   std::vector<std::vector<std::pair<Shift, std::int64_t>>> images(count);
-  const std::vector<std::size_t> order = ordered(list);
+  const std::vector<std::size_t> order = ordered(list, count);
   for (std::size_t pair = 0; pair < list.length; pair++) {
     const std::size_t from = order[pair], i = list.pairs[from][0], j = list.pairs[from][1];
     const Shift shift = shift_of(list, from);

@@ -121,14 +121,15 @@ class TransIPCalculator(Calculator):
         before = self.atoms
         if before is None or len(before) != len(atoms):
             return super().check_state(atoms, tol)
-        pairs = {
-            "positions": (atoms.positions, before.positions),
-            "numbers": (atoms.numbers, before.numbers),
-            "cell": (atoms.cell.array, before.cell.array),
-            "pbc": (atoms.pbc, before.pbc),
-        }
-        changes = [name for name, (now, then) in pairs.items() if not np.array_equal(now, then)]
-        if statement_of(atoms) != statement_of(before):
+        pairs = (
+            ("positions", atoms.positions, before.positions),
+            ("numbers", atoms.numbers, before.numbers),
+            ("cell", atoms.cell.array, before.cell.array),
+            ("pbc", atoms.pbc, before.pbc),
+        )
+        # numpy's comparison of small arrays takes ten times as long.
+        changes = [name for name, now, then in pairs if now.tobytes() != then.tobytes()]
+        if statement_of(atoms) != self._statement:
             changes.append("info")
         return changes
 
