@@ -170,6 +170,6 @@ def _read(run: Path, structure: Path, upper: float) -> Met:
         atoms.arrays = {name: atoms.arrays[name] for name in ("numbers", "positions")}
     lines = run / "deviation.out"
     if not lines.is_file():
-        return Met(len(met), len(met), met)
+        return Met(len(met), 0, met)
     judged = len(np.loadtxt(lines, ndmin=2))
     return Met(judged, len(met), [atoms for atoms in met if atoms.info["max_devi_f"] <= upper])

@@ -99,9 +99,12 @@ def learn(project: Project, output: Path, *, jobs: int = 1, steps: Steps | None 
             folder = output / f"iteration_{number:02d}"
             done.append(_iterate(project, output, folder, done, jobs, steps))
             last = done[-1]
+            judged = (
+                f"{last.flagged} of {last.judged} structures flagged" if number else f"{last.judged} structures met"
+            )
             steps.say(
-                f"iteration {number}: {last.flagged} of {last.judged} structures flagged, {last.labelled} labelled, "
-                f"{last.failed} failed, {last.frames} frames" + _errors(last)
+                f"iteration {number}: {judged}, {last.labelled} labelled, {last.failed} failed, {last.frames} frames"
+                + _errors(last)
             )
             if number and last.share <= project.converged:
                 break
