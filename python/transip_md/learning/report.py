@@ -25,7 +25,7 @@ def write_report(path: Path, project: Project, iterations: list[Iteration]) -> N
     headings += [("failed", True), ("frames", True), ("force MAE of the models (meV/Å)", False)]
     rows = [
         [
-            str(one.number), str(one.judged), str(one.flagged) if one.number else "", f"{one.share:.3f}" if one.number else "",
+            str(one.number), str(one.judged), *((str(one.flagged), f"{one.share:.3f}") if one.number else ("", "")),
             str(one.labelled), str(one.failed), str(one.frames), ", ".join(f"{error:.1f}" for error in one.force_mae),
         ]
         for one in iterations
