@@ -54,6 +54,7 @@ exploration: {temperatures: [300.0], time: 0.02, every: 2}
 trust: {lower: 1.0e-9, upper: 1.0e6}
 first: 10
 each: 4
+selection: diverse
 iterations: 1
 training: {steps: 3, batch_size: 4, warmup: 1, optimizer: adamw}
 level_of_theory: Lennard-Jones
@@ -150,7 +151,8 @@ def test_a_project(lammps_plugin, library, folder):
 
 
 def test_a_committee_that_agrees_ends_it(lammps_plugin, library, folder):
-    (folder / "project.yaml").write_text(PROJECT.replace("lower: 1.0e-9", "lower: 1.0e5") + "selection: random\n")
+    text = PROJECT.replace("lower: 1.0e-9", "lower: 1.0e5").replace("selection: diverse", "selection: random")
+    (folder / "project.yaml").write_text(text)
     output = folder / "run"
     result = CliRunner().invoke(app, ["learn", str(folder / "project.yaml"), "-o", str(output)])
     assert result.exit_code == 0 and "converged: a share of 0.000" in result.output

@@ -67,7 +67,13 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
 
 @pytest.mark.parametrize(
     ("recipe", "part"),
-    [("organic", "second"), ("organic", "third"), ("organic", "fourth"), ("organic_broad", "second")],
+    [
+        ("organic", "second"),
+        ("organic", "third"),
+        ("organic", "fourth"),
+        ("organic_broad", "second"),
+        ("organic_broad", "third"),
+    ],
 )
 def test_later_parts_continue_from_the_one_before(recipe, part, repository, tmp_path):
     yaml = pytest.importorskip("yaml")

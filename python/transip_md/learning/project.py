@@ -53,8 +53,8 @@ class Project(Strict):
     trust: Trust
     first: int = Field(50, ge=10, description="structures labelled before there is a committee")
     each: int = Field(30, ge=1, description="structures labelled in each iteration, at most")
-    selection: Literal["diverse", "random"] = Field(
-        "diverse", description="which candidates are labelled: those farthest apart, or any, for comparison"
+    selection: Literal["random", "diverse"] = Field(
+        "random", description="which candidates are labelled: any, or those farthest apart"
     )
     converged: float = Field(0.05, ge=0, lt=1, description="share of judged structures above trust.lower that ends it")
     iterations: int = Field(8, ge=1, description="at most, the first without a committee not counted")
