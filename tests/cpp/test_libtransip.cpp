@@ -7,6 +7,7 @@
 #include "transip/metadata.h"
 #include "transip/model.h"
 #include "transip/symmetry.h"
+#include "transip/text.h"
 #include "transip/units.h"
 #include "transip/xyz.h"
 
@@ -62,6 +63,25 @@ void test_elements()
   check(transip::symbol(6) == "C", "6 is C");
   check(transip::symbol(0) == "Z=0" && transip::symbol(119) == "Z=119", "outside the table");
   check(transip::symbols({1, 6, 8}) == "H C O", "several symbols");
+}
+
+void test_text()
+{
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"H2O: \xe6\xb0\xb4 \xf0\x9f\x92\xa7", "H2O: \xe6\xb0\xb4 \xf0\x9f\x92\xa7"},
+      {"a\nb\x1b[2J", "a?b?[2J"},
+      {"\xe2\x80\xae" "abc", "?abc"},
+      {"\xf9" "abc", "?abc"},                 // no lead byte
+      {"\xc3(", "?("},                       // a lead byte without the rest
+      {"\xe6\xb0", "??"},                    // the end is missing
+      {"\xc0\xaf", "??"},                    // longer than it need be
+      {"\xed\xa0\x80", "???"},               // half of a pair of UTF-16
+      {"\xf4\x90\x80\x80", "????"},          // beyond Unicode
+  };
+  for (const auto &[text, shown] : cases) {
+    check(transip::printable(text) == shown, "printable text " + shown);
+    check(transip::Error(text).what() == shown, "text of an error " + shown);
+  }
 }
 
 void test_metadata()
@@ -306,6 +326,7 @@ int main(int argc, char **argv)
 {
   if (argc != 7) return 2;
   test_elements();
+  test_text();
   test_metadata();
   test_evaluation(argv[1]);
   test_refused_files(argv[2], argv[1]);

@@ -1,17 +1,19 @@
 // The one exception that leaves libtransip.
 #pragma once
 
+#include "transip/text.h"
+
 #include <cstddef>
 #include <stdexcept>
 #include <string>
 
 namespace transip {
 
-/// What was expected, what came, what to do next, in one paragraph without line breaks. Engines hand it on in the
-/// form that their users know (LAMMPS `ERROR:`, OpenMMException).
+/// What was expected, what came, what to do next, in one paragraph of UTF-8 without line breaks, whatever a damaged file
+/// brought into it. Engines hand it on in the form that their users know (LAMMPS `ERROR:`, OpenMMException).
 class Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit Error(const std::string &message) : std::runtime_error(printable(message)) {}
 };
 
 /// A model does not give the numbers here that it gave where it was exported.

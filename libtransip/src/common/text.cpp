@@ -1,6 +1,7 @@
 #include "transip/text.h"
 
 #include <cstdint>
+#include <utility>
 
 namespace transip {
 
@@ -13,26 +14,36 @@ bool steers_lines(std::uint32_t code)
          (code >= 0x2066 && code <= 0x2069);
 }
 
+/// Bytes of the character that begins a text and its code point; 0 bytes if there is no character (RFC 3629).
+std::pair<std::size_t, std::uint32_t> first_character(std::string_view text)
+{
+  const auto lead = static_cast<unsigned char>(text[0]);
+  const std::size_t length = lead < 0x80 ? 1 : lead < 0xc0 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf8 ? 4 : 0;
+  if (length == 0 || length > text.size()) return {0, 0};
+  std::uint32_t code = length == 1 ? lead : lead & (0xffu >> (length + 1));
+  for (std::size_t k = 1; k < length; k++) {
+    const auto byte = static_cast<unsigned char>(text[k]);
+    if ((byte & 0xc0u) != 0x80u) return {0, 0};
+    code = code << 6 | (byte & 0x3fu);
+  }
+  constexpr std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+  if (code < least[length] || code > 0x10ffff || surrogate) return {0, 0};
+  return {length, code};
+}
+
 }  // namespace
 
 std::string printable(std::string_view text)
 {
   std::string shown;
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 0;
-    if (length == 0 || i + length > text.size()) {
-      shown += '?';
-      i++;
-      continue;
-    }
-    std::uint32_t code = length == 1 ? lead : lead & (0xffu >> (length + 1));
-    for (std::size_t k = 1; k < length; k++) code = code << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3fu);
-    if (code < 0x20 || (code >= 0x7f && code < 0xa0) || steers_lines(code))
+  while (!text.empty()) {
+    const auto [length, code] = first_character(text);
+    if (length == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0) || steers_lines(code))
       shown += '?';
     else
-      shown += text.substr(i, length);
-    i += length;
+      shown += text.substr(0, length);
+    text.remove_prefix(length ? length : 1);
   }
   return shown;
 }
