@@ -223,7 +223,7 @@ void TransIPCommittee::judge_molecule(TransIPMolecule &molecule,
 }
 
 /* ----------------------------------------------------------------------
-   standard deviation of the models' values, `stride` apart
+   variance of the models' values, `stride` apart
 ------------------------------------------------------------------------- */
 
 static double variance(const double *values, int models, int stride)

