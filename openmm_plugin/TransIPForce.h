@@ -8,68 +8,182 @@
 #include <utility>
 #include <vector>
 
+// What programs may use of the plugin's library; its other symbols are hidden.
+#define OPENMM_EXPORT_TRANSIP __attribute__((visibility("default")))
+
 namespace TransIPPlugin {
 
-/// The energy of a set of particles, given by an exported TransIP model.
-///
-/// In OpenMM's units at the border (nm, kJ/mol, kJ/mol/nm); the model file itself is in Angstrom and eV.
-///
-/// Made in Python without bindings of its own, by transip_md.engines.openmm.create_force, which deserializes the XML that
-/// TransIPForceProxy describes.
-class __attribute__((visibility("default"))) TransIPForce : public OpenMM::Force {
+/**
+ * This class computes the energy of a set of particles with an exported TransIP model.
+ *
+ * Create a TransIPForce with the path of a file made by `transip-md export`, call addParticle() for each particle that
+ * the model describes, and add the force to a System. Particles that are not added do not feel the force. The file is
+ * read when a Context is created: what it does not allow (an element, a charge, a device that is not there) is an
+ * OpenMMException then.
+ *
+ * Lengths are in nm and energies in kJ/mol, as everywhere in OpenMM; the model file itself is in Angstrom and eV.
+ *
+ * Python scripts make a TransIPForce by transip_md.engines.openmm.create_force, without bindings of its own.
+ */
+class OPENMM_EXPORT_TRANSIP TransIPForce : public OpenMM::Force {
  public:
-  /// file: path of a file made by `transip-md export`; read when a Context is created.
+  /**
+   * Create a TransIPForce.
+   *
+   * @param file    the path of a model file made by `transip-md export`
+   */
   explicit TransIPForce(const std::string &file);
-
-  const std::string &file() const { return file_; }
-
-  /// SHA-256 of the file in hexadecimal digits; a file with another one is not loaded. Empty: not compared.
-  void set_sha256(const std::string &sha256);
-  const std::string &sha256() const { return sha256_; }
-
-  /// Add a particle: its index in the System and its atomic number. Particles not added do not feel the force.
-  void add_particle(int index, int atomic_number);
-  const std::vector<int> &particles() const { return particles_; }
-  const std::vector<int> &atomic_numbers() const { return atomic_numbers_; }
-
-  /// Say that two particles belong to one molecule, which barostats then move as a whole.
-  void add_bond(int first, int second);
-  const std::vector<std::pair<int, int>> &bonds() const { return bonds_; }
-
-  /// Total charge of the particles (e) and their spin multiplicity.
-  void set_charge(int charge, int multiplicity);
-  int charge() const { return charge_; }
-  int multiplicity() const { return multiplicity_; }
-
-  /// "auto", "cpu", "cuda" or "cuda:N": where the model runs, whatever OpenMM's platform is.
-  void set_device(const std::string &device);
-  const std::string &device() const { return device_; }
-
-  /// CPU threads of one evaluation. 0: of native kernels as many as OpenMM's CPU platform takes (all cores, or what
-  /// OPENMM_CPU_THREADS states), of torch its own setting. torch's number is the whole process's.
-  void set_threads(int threads);
-  int threads() const { return threads_; }
-
-  /// "none", "average N", "average N inversion", "frame" or "random SEED"; docs/symmetry.md.
-  void set_symmetry(const std::string &symmetry);
-  const std::string &symmetry() const { return symmetry_; }
-
-  /// Position of the next particle in the structure that "frame" superposes on, nm; in the order of add_particle.
-  void add_reference(const OpenMM::Vec3 &place);
-  const std::vector<OpenMM::Vec3> &reference() const { return reference_; }
-
-  /// True if the particles see each other through the Context's periodic box; for models with a cutoff only.
-  void set_periodic(bool periodic);
+  /**
+   * Get the path of the model file.
+   */
+  const std::string &getFile() const { return file_; }
+  /**
+   * Set the path of the model file.
+   */
+  void setFile(const std::string &file);
+  /**
+   * Get the SHA-256 that the model file must have, in hexadecimal digits. If this is empty (the default), any file at
+   * the path is taken.
+   */
+  const std::string &getSha256() const { return sha256_; }
+  /**
+   * Set the SHA-256 that the model file must have, 64 hexadecimal digits, or empty to take any file at the path. With
+   * it, a file that has moved is looked for by its name in the folders of the environment variable TRANSIP_MD_MODELS
+   * and in the current folder.
+   */
+  void setSha256(const std::string &sha256);
+  /**
+   * Get the number of particles that the model describes.
+   */
+  int getNumParticles() const { return static_cast<int>(particles_.size()); }
+  /**
+   * Add a particle to the ones that the model describes.
+   *
+   * @param particle        the index of the particle in the System
+   * @param atomicNumber    its atomic number
+   * @return the index of the particle within this force
+   */
+  int addParticle(int particle, int atomicNumber);
+  /**
+   * Get a particle that the model describes.
+   *
+   * @param index                the index of the particle within this force
+   * @param[out] particle        the index of the particle in the System
+   * @param[out] atomicNumber    its atomic number
+   */
+  void getParticleParameters(int index, int &particle, int &atomicNumber) const;
+  /**
+   * Set a particle that the model describes. A Context that exists already keeps the particles it was created with.
+   *
+   * @param index           the index of the particle within this force
+   * @param particle        the index of the particle in the System
+   * @param atomicNumber    its atomic number
+   */
+  void setParticleParameters(int index, int particle, int atomicNumber);
+  /**
+   * Get the number of bonds.
+   */
+  int getNumBonds() const { return static_cast<int>(bonds_.size()); }
+  /**
+   * Add a bond. It has no energy: it states that two particles belong to one molecule, which barostats then move as a
+   * whole.
+   *
+   * @param particle1    the index in the System of one particle of this force
+   * @param particle2    the index in the System of another
+   * @return the index of the bond
+   */
+  int addBond(int particle1, int particle2);
+  /**
+   * Get the particles of a bond.
+   *
+   * @param index             the index of the bond
+   * @param[out] particle1    the index in the System of the one particle
+   * @param[out] particle2    the index in the System of the other
+   */
+  void getBondParameters(int index, int &particle1, int &particle2) const;
+  /**
+   * Set the particles of a bond.
+   *
+   * @param index        the index of the bond
+   * @param particle1    the index in the System of one particle of this force
+   * @param particle2    the index in the System of another
+   */
+  void setBondParameters(int index, int particle1, int particle2);
+  /**
+   * Get the total charge of the particles, measured in units of the proton charge. The default is 0.
+   */
+  int getCharge() const { return charge_; }
+  /**
+   * Set the total charge of the particles, measured in units of the proton charge.
+   */
+  void setCharge(int charge);
+  /**
+   * Get the spin multiplicity of the particles. The default is 1.
+   */
+  int getMultiplicity() const { return multiplicity_; }
+  /**
+   * Set the spin multiplicity of the particles.
+   */
+  void setMultiplicity(int multiplicity);
+  /**
+   * Get where the model runs, whatever the Platform is. The default is "auto".
+   */
+  const std::string &getDevice() const { return device_; }
+  /**
+   * Set where the model runs, whatever the Platform is: "auto" (CUDA if torch sees a device), "cpu", "cuda" or
+   * "cuda:N".
+   */
+  void setDevice(const std::string &device);
+  /**
+   * Get the number of CPU threads of one evaluation. The default is 1.
+   */
+  int getNumThreads() const { return threads_; }
+  /**
+   * Set the number of CPU threads of one evaluation. With 0, native kernels take as many as OpenMM's CPU Platform (all
+   * cores, or what OPENMM_CPU_THREADS states), and torch its own setting. torch's number is the whole process's.
+   */
+  void setNumThreads(int threads);
+  /**
+   * Get the symmetry that is imposed on the model. The default is "none".
+   */
+  const std::string &getSymmetry() const { return symmetry_; }
+  /**
+   * Set the symmetry that is imposed on the model: "none", "average N", "average N inversion", "frame" (which needs
+   * setReferencePositions()) or "random SEED" (which needs a thermostat); docs/symmetry.md.
+   */
+  void setSymmetry(const std::string &symmetry);
+  /**
+   * Get the structure that the symmetry "frame" superposes the particles on, measured in nm, one position for each
+   * particle of this force in the order of addParticle().
+   */
+  const std::vector<OpenMM::Vec3> &getReferencePositions() const { return reference_; }
+  /**
+   * Set the structure that the symmetry "frame" superposes the particles on.
+   *
+   * @param positions    one position for each particle of this force, in the order of addParticle(), measured in nm
+   */
+  void setReferencePositions(const std::vector<OpenMM::Vec3> &positions);
+  /**
+   * Set whether the particles see each other through the Context's periodic box. Only models with a cutoff can. The
+   * default is false.
+   */
+  void setUsesPeriodicBoundaryConditions(bool periodic);
+  /**
+   * Get whether the particles see each other through the Context's periodic box.
+   */
   bool usesPeriodicBoundaryConditions() const override { return periodic_; }
 
  protected:
   OpenMM::ForceImpl *createImpl() const override;
 
  private:
+  struct Particle {
+    int particle, atomicNumber;
+  };
+
   std::string file_;
   std::string sha256_;
-  std::vector<int> particles_;
-  std::vector<int> atomic_numbers_;
+  std::vector<Particle> particles_;
   std::vector<std::pair<int, int>> bonds_;
   int charge_ = 0;
   int multiplicity_ = 1;

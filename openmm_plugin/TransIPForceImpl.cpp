@@ -36,17 +36,24 @@ constexpr double angstrom = transip::units::angstrom_per_nm;
 constexpr double skin = 1.0;
 constexpr double bonded = 3.0;  // Angstrom: two atoms this close belong to one molecule
 
-void check_particles(const TransIPForce &force, const OpenMM::System &system)
+std::vector<std::pair<int, int>> bonds_of(const TransIPForce &force)
+{
+  std::vector<std::pair<int, int>> bonds(force.getNumBonds());
+  for (int i = 0; i < force.getNumBonds(); i++) force.getBondParameters(i, bonds[i].first, bonds[i].second);
+  return bonds;
+}
+
+void check_particles(const TransIPForce &force, const std::vector<int> &particles, const OpenMM::System &system)
 {
   std::set<int> seen;
-  for (int index : force.particles()) {
+  for (int index : particles) {
     if (index < 0 || index >= system.getNumParticles())
       throw OpenMMException("TransIPForce: particle index " + std::to_string(index) + " is not in the System, which has " +
                             std::to_string(system.getNumParticles()) + " particles.");
     if (!seen.insert(index).second)
       throw OpenMMException("TransIPForce: particle " + std::to_string(index) + " was added twice.");
   }
-  for (const auto &[first, second] : force.bonds())
+  for (const auto &[first, second] : bonds_of(force))
     for (int index : {first, second})
       if (!seen.contains(index))
         throw OpenMMException("TransIPForce: a bond has particle " + std::to_string(index) +
@@ -56,7 +63,7 @@ void check_particles(const TransIPForce &force, const OpenMM::System &system)
 /// A molecule in a periodic surrounding of other particles is isolated; a whole periodic System is not.
 void check_isolated(const TransIPForce &force, const OpenMM::System &system)
 {
-  const bool everything = static_cast<int>(force.particles().size()) == system.getNumParticles();
+  const bool everything = force.getNumParticles() == system.getNumParticles();
   if (force.usesPeriodicBoundaryConditions() || (system.usesPeriodicBoundaryConditions() && everything))
     throw OpenMMException(
         "TransIPForce: the System is periodic, and this model attends all-to-all: it describes isolated molecules only. "
@@ -105,20 +112,26 @@ TransIPForceImpl::TransIPForceImpl(const TransIPForce &owner) : CustomCPPForceIm
 void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
 {
   CustomCPPForceImpl::initialize(context);
-  check_particles(owner_, context.getSystem());
-  species_.assign(owner_.atomic_numbers().begin(), owner_.atomic_numbers().end());
+  particles_.resize(owner_.getNumParticles());
+  species_.resize(particles_.size());
+  for (std::size_t i = 0; i < particles_.size(); i++) {
+    int number;
+    owner_.getParticleParameters(static_cast<int>(i), particles_[i], number);
+    species_[i] = number;
+  }
+  check_particles(owner_, particles_, context.getSystem());
   try {
-    model_.emplace(find_model(owner_.file(), owner_.sha256()), owner_.device());
-    if (owner_.threads() > 0 || model_->is_native())
-      model_->set_threads(owner_.threads() > 0 ? owner_.threads() : cpu_threads());
+    model_.emplace(find_model(owner_.getFile(), owner_.getSha256()), owner_.getDevice());
+    if (owner_.getNumThreads() > 0 || model_->is_native())
+      model_->set_threads(owner_.getNumThreads() > 0 ? owner_.getNumThreads() : cpu_threads());
     if (const auto cutoff = model_->metadata().cutoff)
       neighbours_.emplace(*cutoff, skin);
     else {
       check_isolated(owner_, context.getSystem());
       among_images_ = context.getSystem().usesPeriodicBoundaryConditions();
     }
-    model_->check_charge(owner_.charge(), owner_.multiplicity());
-    for (int number : owner_.atomic_numbers()) model_->check_species(number);
+    model_->check_charge(owner_.getCharge(), owner_.getMultiplicity());
+    for (const std::int64_t number : species_) model_->check_species(static_cast<int>(number));
     prepare_symmetry(context);
   } catch (const transip::Error &problem) {
     throw OpenMMException(std::string("TransIPForce: ") + problem.what());
@@ -128,20 +141,20 @@ void TransIPForceImpl::initialize(OpenMM::ContextImpl &context)
 
 void TransIPForceImpl::prepare_symmetry(OpenMM::ContextImpl &context)
 {
-  const auto symmetry = transip::Symmetry::parse(owner_.symmetry());
+  const auto symmetry = transip::Symmetry::parse(owner_.getSymmetry());
   if (symmetry.mode == transip::Symmetry::Mode::random && !symmetry.forced && !has_thermostat(context))
     throw transip::Error("symmetry random brings energy at every step, and neither the integrator nor an "
                          "AndersenThermostat is there to take it up. Use LangevinMiddleIntegrator, symmetry average "
                          "N, or symmetry '" + symmetry.text() + " forced'.");
   model_->set_symmetry(symmetry);
   if (!model_->needs_reference()) return;
-  const std::vector<Vec3> &places = owner_.reference();
-  if (places.size() != species_.size())
+  const std::vector<Vec3> &positions = owner_.getReferencePositions();
+  if (positions.size() != species_.size())
     throw transip::Error("symmetry frame wants a position of each of the " + std::to_string(species_.size()) +
-                         " particles in its reference structure; got " + std::to_string(places.size()) + ".");
+                         " particles in its reference structure; got " + std::to_string(positions.size()) + ".");
   std::vector<double> reference;
-  for (const Vec3 &place : places)
-    for (int d = 0; d < 3; d++) reference.push_back(angstrom * place[d]);
+  for (const Vec3 &position : positions)
+    for (int d = 0; d < 3; d++) reference.push_back(angstrom * position[d]);
   model_->set_reference(species_, reference);
 }
 
@@ -169,12 +182,17 @@ void TransIPForceImpl::check_whole(OpenMM::ContextImpl &context) const
       const double here = std::hypot(apart[0], apart[1], apart[2]);
       const double nearest = std::hypot(image[0], image[1], image[2]);
       if (nearest < bonded && nearest < here - 1e-6)
-        throw OpenMMException("TransIPForce: particles " + std::to_string(owner_.particles()[j]) + " and " +
-                              std::to_string(owner_.particles()[i]) + " are " + std::to_string(nearest) +
+        throw OpenMMException("TransIPForce: particles " + std::to_string(particles_[j]) + " and " +
+                              std::to_string(particles_[i]) + " are " + std::to_string(nearest) +
                               " Angstrom apart through the periodic box but " + std::to_string(here) +
                               " in the Context, and this model attends all-to-all: it sees no periodic images. Give "
                               "positions in which the molecule is in one piece, or a larger box.");
     }
+}
+
+std::vector<std::pair<int, int>> TransIPForceImpl::getBondedParticles() const
+{
+  return bonds_of(owner_);
 }
 
 double TransIPForceImpl::calcForcesAndEnergy(OpenMM::ContextImpl &context, bool includeForces, bool includeEnergy,
@@ -187,16 +205,15 @@ double TransIPForceImpl::calcForcesAndEnergy(OpenMM::ContextImpl &context, bool 
 double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::vector<Vec3> &positions,
                                       std::vector<Vec3> &forces)
 {
-  const std::vector<int> &particles = owner_.particles();
-  for (std::size_t row = 0; row < particles.size(); row++)
-    for (int d = 0; d < 3; d++) positions_[3 * row + d] = angstrom * positions[particles[row]][d];
+  for (std::size_t row = 0; row < particles_.size(); row++)
+    for (int d = 0; d < 3; d++) positions_[3 * row + d] = angstrom * positions[particles_[row]][d];
   if (among_images_) check_whole(context);
 
   transip::Request request;
   request.species = species_;
   request.positions = positions_;
-  request.charge = owner_.charge();
-  request.multiplicity = owner_.multiplicity();
+  request.charge = owner_.getCharge();
+  request.multiplicity = owner_.getMultiplicity();
   request.step = static_cast<std::uint64_t>(context.getStepCount());
   try {
     // Not where the model is loaded: Python holds its lock there, and then torch does not differentiate.
@@ -213,7 +230,7 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::v
     model_->evaluate(request, result_, forces_wanted_);
   } catch (const transip::NotFinite &problem) {
     throw OpenMMException(std::string("TransIPForce: ") + problem.what() + ", for particle " +
-                          std::to_string(particles[owner_of(problem.row())]) + ".");
+                          std::to_string(particles_[owner_of(problem.row())]) + ".");
   } catch (const transip::Error &problem) {
     throw OpenMMException(std::string("TransIPForce: ") + problem.what());
   }
@@ -221,7 +238,7 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::v
   std::fill(forces.begin(), forces.end(), Vec3());
   for (std::size_t row = 0; row < result_.forces.size() / 3; row++)
     for (int d = 0; d < 3; d++)
-      forces[particles[owner_of(row)]][d] += kj_per_mol * angstrom * result_.forces[3 * row + d];
+      forces[particles_[owner_of(row)]][d] += kj_per_mol * angstrom * result_.forces[3 * row + d];
   return kj_per_mol * result_.energy;
 }
 

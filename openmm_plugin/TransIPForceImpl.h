@@ -22,7 +22,7 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   /// An energy alone is cheaper than an energy with forces; CustomCPPForceImpl does not pass on to computeForce which is asked.
   double calcForcesAndEnergy(OpenMM::ContextImpl &context, bool includeForces, bool includeEnergy, int groups) override;
 
-  std::vector<std::pair<int, int>> getBondedParticles() const override { return owner_.bonds(); }
+  std::vector<std::pair<int, int>> getBondedParticles() const override;
 
   /// positions in nm, forces in kJ/mol/nm, the returned energy in kJ/mol.
   double computeForce(OpenMM::ContextImpl &context, const std::vector<OpenMM::Vec3> &positions,
@@ -36,6 +36,7 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   void check_whole(OpenMM::ContextImpl &context) const;
 
   const TransIPForce &owner_;
+  std::vector<int> particles_;  // indices in the System, as the owner had them when the Context was created
   std::optional<transip::Model> model_;
   bool checked_ = false;        // against the file's reference numbers
   bool forces_wanted_ = true;   // by the evaluation at hand

@@ -20,6 +20,7 @@
 #include <openmm/serialization/SerializationProxy.h>
 
 #include <memory>
+#include <vector>
 
 namespace TransIPPlugin {
 
@@ -36,35 +37,41 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
   void serialize(const void *object, SerializationNode &node) const override
   {
     const auto &force = *static_cast<const TransIPForce *>(object);
-    const bool plain = force.symmetry() == "none";
+    const bool plain = force.getSymmetry() == "none";
     // Plugins that know no symmetry must not read what has one.
     node.setIntProperty("version", plain ? plain_version : symmetric_version);
     if (!plain) {
-      node.setStringProperty("symmetry", force.symmetry());
-      SerializationNode &places = node.createChildNode("Reference");
-      for (const OpenMM::Vec3 &place : force.reference())
-        places.createChildNode("Place")
-            .setDoubleProperty("x", place[0])
-            .setDoubleProperty("y", place[1])
-            .setDoubleProperty("z", place[2]);
+      node.setStringProperty("symmetry", force.getSymmetry());
+      SerializationNode &reference = node.createChildNode("Reference");
+      for (const OpenMM::Vec3 &position : force.getReferencePositions())
+        reference.createChildNode("Place")
+            .setDoubleProperty("x", position[0])
+            .setDoubleProperty("y", position[1])
+            .setDoubleProperty("z", position[2]);
     }
-    node.setStringProperty("file", force.file());
-    node.setStringProperty("sha256", force.sha256());
-    node.setIntProperty("charge", force.charge());
-    node.setIntProperty("multiplicity", force.multiplicity());
-    node.setStringProperty("device", force.device());
-    node.setIntProperty("threads", force.threads());
+    node.setStringProperty("file", force.getFile());
+    node.setStringProperty("sha256", force.getSha256());
+    node.setIntProperty("charge", force.getCharge());
+    node.setIntProperty("multiplicity", force.getMultiplicity());
+    node.setStringProperty("device", force.getDevice());
+    node.setIntProperty("threads", force.getNumThreads());
     node.setBoolProperty("periodic", force.usesPeriodicBoundaryConditions());
     node.setIntProperty("forceGroup", force.getForceGroup());
     node.setStringProperty("name", force.getName());
     SerializationNode &particles = node.createChildNode("Particles");
-    for (std::size_t i = 0; i < force.particles().size(); i++)
+    for (int i = 0; i < force.getNumParticles(); i++) {
+      int particle, atomicNumber;
+      force.getParticleParameters(i, particle, atomicNumber);
       particles.createChildNode("Particle")
-          .setIntProperty("index", force.particles()[i])
-          .setIntProperty("atomicNumber", force.atomic_numbers()[i]);
+          .setIntProperty("index", particle)
+          .setIntProperty("atomicNumber", atomicNumber);
+    }
     SerializationNode &bonds = node.createChildNode("Bonds");
-    for (const auto &[first, second] : force.bonds())
+    for (int i = 0; i < force.getNumBonds(); i++) {
+      int first, second;
+      force.getBondParameters(i, first, second);
       bonds.createChildNode("Bond").setIntProperty("first", first).setIntProperty("second", second);
+    }
   }
 
   void *deserialize(const SerializationNode &node) const override
@@ -75,25 +82,28 @@ class TransIPForceProxy : public OpenMM::SerializationProxy {
                                     " is not known; this plugin reads versions " + std::to_string(plain_version) +
                                     " and " + std::to_string(symmetric_version) + ".");
     auto force = std::make_unique<TransIPForce>(node.getStringProperty("file"));
-    force->set_sha256(node.getStringProperty("sha256", ""));
-    force->set_charge(node.getIntProperty("charge", 0), node.getIntProperty("multiplicity", 1));
-    force->set_device(node.getStringProperty("device", "auto"));
-    force->set_threads(node.getIntProperty("threads", force->threads()));
-    force->set_symmetry(node.getStringProperty("symmetry", "none"));
-    force->set_periodic(node.getBoolProperty("periodic", false));
+    force->setSha256(node.getStringProperty("sha256", ""));
+    force->setCharge(node.getIntProperty("charge", 0));
+    force->setMultiplicity(node.getIntProperty("multiplicity", 1));
+    force->setDevice(node.getStringProperty("device", "auto"));
+    force->setNumThreads(node.getIntProperty("threads", force->getNumThreads()));
+    force->setSymmetry(node.getStringProperty("symmetry", "none"));
+    force->setUsesPeriodicBoundaryConditions(node.getBoolProperty("periodic", false));
     force->setForceGroup(node.getIntProperty("forceGroup", 0));
     force->setName(node.getStringProperty("name", force->getName()));
     for (const SerializationNode &particle : node.getChildNode("Particles").getChildren())
-      force->add_particle(particle.getIntProperty("index"), particle.getIntProperty("atomicNumber"));
+      force->addParticle(particle.getIntProperty("index"), particle.getIntProperty("atomicNumber"));
+    std::vector<OpenMM::Vec3> reference;
     for (const SerializationNode &child : node.getChildren()) {
       if (child.getName() == "Bonds")
         for (const SerializationNode &bond : child.getChildren())
-          force->add_bond(bond.getIntProperty("first"), bond.getIntProperty("second"));
+          force->addBond(bond.getIntProperty("first"), bond.getIntProperty("second"));
       if (child.getName() == "Reference")
-        for (const SerializationNode &place : child.getChildren())
-          force->add_reference(
-              {place.getDoubleProperty("x"), place.getDoubleProperty("y"), place.getDoubleProperty("z")});
+        for (const SerializationNode &position : child.getChildren())
+          reference.emplace_back(position.getDoubleProperty("x"), position.getDoubleProperty("y"),
+                                 position.getDoubleProperty("z"));
     }
+    force->setReferencePositions(reference);
     return force.release();
   }
 };

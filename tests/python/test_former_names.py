@@ -19,6 +19,7 @@ import pytest
 from transip_md.common import units
 from transip_md.common.former_names import FORMER_NAMES
 from transip_md.common.tolerances import PARITY
+from transip_md.engines.openmm.native import load_plugin
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 MODEL = DATA / "format1" / "molecule.pt"
@@ -76,9 +77,35 @@ def test_a_pickled_calculator():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_saved_system_with_a_python_force(monkeypatch):
+    check_saved_system("python.xml", monkeypatch)
+
+
+@pytest.mark.usefixtures("openmm_plugin")
+def test_a_saved_system_with_a_native_force(monkeypatch):
+    load_plugin()
+    check_saved_system("native.xml", monkeypatch)
+
+
+@pytest.mark.usefixtures("openmm_plugin")
+@pytest.mark.parametrize("file", ["native.xml", "native_frame.xml"])
+def test_a_native_force_is_saved_as_before(file):
+    openmm = pytest.importorskip("openmm")
+    load_plugin()
+    saved = (DATA / "former_names" / file).read_text()
+    system = openmm.XmlSerializer.deserialize(saved)
+    assert forces_in(openmm.XmlSerializer.serialize(system)) == forces_in(saved)
+
+
+def forces_in(system: str) -> str:
+    """The part of a System's XML that does not depend on OpenMM's version."""
+    return system[system.index("<Forces>") :]
+
+
+def check_saved_system(file: str, monkeypatch):
+    """A saved System gives the numbers that its model file was exported with."""
     openmm = pytest.importorskip("openmm")
     monkeypatch.setenv("TRANSIP_MD_MODELS", str(MODEL.parent))
-    system = openmm.XmlSerializer.deserialize((DATA / "former_names" / "python.xml").read_text())
+    system = openmm.XmlSerializer.deserialize((DATA / "former_names" / file).read_text())
     platform = openmm.Platform.getPlatformByName("Reference")
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
     context.setPositions(np.array(NUMBERS["positions"]) / units.ANGSTROM_PER_NM)
