@@ -29,7 +29,7 @@ Beside the keys above, under names of their own, without rounding.
 
 #: Further keys by command.
 KEYS = {
-    "bench": "`machine`, `lines` (time of a step by structure and layout), `flop`, `rate`, `exponent`, `baselines`, `gaps`",
+    "bench": "`machine`, `lines` (times by structure and layout), `flop`, `rate`, `exponent`, `baselines`, `gaps`",
     "deviation": "`models`, `frames` (the deviations of each), `calibration`",
     "doctor": "`parts`: name, state, detail",
     "eval": "`model`, `sha256`, `units`, `files` (errors on each file), `whole` (on all, by element and by size)",

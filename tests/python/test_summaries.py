@@ -8,6 +8,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import typer
 import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 from typer.testing import CliRunner
@@ -155,6 +156,34 @@ def test_what_could_not_be_done(folder, ethanol_file, monkeypatch):
     assert (found.verdict, found.exit_code) == ("ERROR", 3) and "transip-md build lammps" in found.error
     result = CliRunner().invoke(app, ["presets", "--json", "no/summary.json"])
     assert isinstance(result.exception, UsageError) and "There is no folder" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "code"),
+    [
+        (CheckFailedError("no"), "FAIL", 1),
+        (UsageError("no"), "ERROR", 2),
+        (OSError(28, "no"), "ERROR", 3),
+        (typer.Exit(130), "ERROR", 130),
+        (typer.Exit(0), "PASS", 0),
+        (KeyboardInterrupt(), "ERROR", 130),
+        (RuntimeError("no"), "ERROR", 1),
+    ],
+)
+def test_however_a_command_ends(folder, monkeypatch, error, verdict, code):
+    from transip_md.cli import summary
+
+    def end() -> None:
+        """End by an error."""
+        summary.record().numbers["before"] = 1.0
+        raise error
+
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    summary.add_command(app, end)
+    CliRunner().invoke(app, ["end", "--json", "summary.json"])
+    found = Summary.model_validate_json(Path("summary.json").read_text())
+    assert (found.verdict, found.exit_code, found.numbers) == (verdict, code, {"before": 1.0})
+    assert (found.error is None) == isinstance(error, typer.Exit)
 
 
 def test_numbers_that_are_not_finite_are_null(folder, monkeypatch):
