@@ -21,7 +21,7 @@ def distance(
         list[Path], typer.Option("--frames", "-f", help="Structures in any format that ase reads; repeats.")
     ],
     above: Annotated[
-        list[float] | None, typer.Option(help="Error of an atom's force, eV/Angstrom, to be told by distance; repeats.")
+        list[float] | None, typer.Option(help="Error of an atom's force, eV/Angstrom, to be found by distance; repeats.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: OMP_NUM_THREADS, or all cores.")] = 0,
