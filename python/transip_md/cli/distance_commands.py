@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
-from transip_md.common.outputs import require_folder_of
-from transip_md.common.whole_files import write_whole
+from transip_md.cli.summary import add_command, record
 
 
 def distance(
@@ -21,14 +19,12 @@ def distance(
         list[Path], typer.Option("--frames", "-f", help="Structures in any format that ase reads; repeats.")
     ],
     above: Annotated[
-        list[float] | None, typer.Option(help="Error of an atom's force, eV/Angstrom, to be found by distance; repeats.")
+        list[float] | None,
+        typer.Option(help="Error of an atom's force, eV/Angstrom, to be found by distance; repeats."),
     ] = None,
-    report: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: OMP_NUM_THREADS, or all cores.")] = 0,
 ) -> None:
     """How far structures are from what a model was trained on, and how well that tells wrong forces from right ones."""
-    if report is not None:
-        require_folder_of(report)
     from transip_md.data.structures import read_frames
     from transip_md.evaluators.choose import load_evaluator
     from transip_md.validation import distances
@@ -55,19 +51,23 @@ def distance(
                 f"{one.beyond:.1%} of them beyond 1",
                 soft_wrap=True,
             )
-    if report is not None:
-        values: dict[str, Any] = {
-            "model": str(model),
-            "frames": [
-                {"name": name, "distances": one.tolist()}
-                for (name, _), one in zip(structures, measured.distances, strict=True)
-            ],
-            "ranking": None if ranking is None else ranking.to_dict(),
-        }
-        write_whole(report, json.dumps(values, indent=1) + "\n")
-        console.print(f"{report}: written", soft_wrap=True)
+    noted = record()
+    noted.numbers |= {
+        "structures": len(structures),
+        "highest_distance": float(highest.max()),
+        "share_of_atoms_beyond_1": float(np.mean(of_atoms > 1.0)),
+    }
+    if ranking is not None:
+        noted.numbers["spearman"] = ranking.spearman
+    noted.details |= {
+        "frames": [
+            {"name": name, "distances": one.tolist()}
+            for (name, _), one in zip(structures, measured.distances, strict=True)
+        ],
+        "ranking": None if ranking is None else ranking.to_dict(),
+    }
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(distance)
+    add_command(app, distance)

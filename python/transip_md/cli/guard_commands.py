@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from transip_md.cli.console import console
+from transip_md.cli.summary import add_command, record
 from transip_md.common.outputs import require_folder_of
 
 #: Share of the frames that the sample is not drawn from.
@@ -47,6 +48,9 @@ def guard(
     sample = latent_sample(loaded.model, frames, drawn[held_out:], drawn[:held_out], seed)
     training = {**loaded.training, "largest": int(frames.atom_counts().max())}
     save_checkpoint(output, loaded.model, training, loaded.transport, sample)
+    noted = record()
+    noted.files.append(output)
+    noted.numbers |= {"frames": len(frames), "held_out": held_out, "atoms_of_each_element": sample.atoms.shape[1]}
     elements = ", ".join(chemical_symbols[z] for z in loaded.config.species)
     console.print(
         f"{output}: {sample.atoms.shape[1]} atoms of each of {elements}, from {len(frames)} frames, {held_out} held "
@@ -57,4 +61,4 @@ def guard(
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(guard)
+    add_command(app, guard)
