@@ -379,5 +379,5 @@ class ExportedModel:
         neighbourhood = self.neighbourhood(atoms.positions, atoms.cell, atoms.periodic)
         check_apart(atoms.positions, neighbourhood)
         inputs = self.inputs(atoms.numbers, atoms.positions, neighbourhood, charge, multiplicity)
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        with torch.no_grad(), optimized_execution(False):
             return self.scripted.distances(*inputs).cpu().numpy()
