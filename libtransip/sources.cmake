@@ -9,8 +9,9 @@ set(model_file_sources common/text.cpp common/trusted_path.cpp modelfile/archive
 set(cpu_sources cpu/native_model.cpp cpu/network_reader.cpp cpu/radial.cpp cpu/store.cpp cpu/threads.cpp)
 # The library but for what reads a model file.
 set(library_sources ${cpu_sources} common/elements.cpp common/xyz.cpp
-  evaluate/cuda_evaluator.cpp evaluate/evaluator.cpp evaluate/model.cpp evaluate/native_evaluator.cpp
-  evaluate/short_range.cpp evaluate/symmetrised.cpp evaluate/torch_evaluator.cpp evaluate/torch_library.cpp
+  evaluate/cuda_evaluator.cpp evaluate/evaluator.cpp evaluate/latent_sample.cpp evaluate/model.cpp
+  evaluate/native_evaluator.cpp evaluate/short_range.cpp evaluate/symmetrised.cpp evaluate/torch_evaluator.cpp
+  evaluate/torch_library.cpp
   neighbours/neighbours.cpp neighbours/same_place.cpp symmetry/frame.cpp symmetry/symmetry.cpp
   symmetry/symmetry_tables.cpp)
 foreach(list IN ITEMS model_file_sources cpu_sources library_sources)

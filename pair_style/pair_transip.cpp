@@ -11,6 +11,7 @@
 #include "pair_transip.h"
 
 #include "transip_committee.h"
+#include "transip_guard.h"
 #include "transip_halo_exchange.h"
 #include "transip_molecule.h"
 #include "transip_path.h"
@@ -71,7 +72,7 @@ static bool is_model_file(const std::string &argument)
 
 struct PairTransIP::Impl {
   Impl(LAMMPS *lmp, Pair *pair) :
-      molecule(lmp), rows(lmp), exchange(lmp, pair), committee(lmp, pair)
+      molecule(lmp), rows(lmp), exchange(lmp, pair), committee(lmp, pair), guard(lmp)
   {
   }
 
@@ -84,6 +85,7 @@ struct PairTransIP::Impl {
   TransIPRows rows;                             // of a local model, since the last neighbor list
   TransIPHaloExchange exchange;                 // of a local model on several ranks
   TransIPCommittee committee;                   // models beside the first
+  TransIPGuard guard;                           // distances from the training set
   transip::Result result;
   double energy_unit = 1.0;    // eV in LAMMPS's energy unit
   std::string reference;       // file of the frame's reference, may be empty
@@ -140,10 +142,12 @@ void PairTransIP::settings(int narg, char **arg)
                "[device auto|cpu|cuda|cuda:N] [charge Q] [multiplicity M] [check yes|no] "
                "[threads N] [kernels auto|native|torch] "
                "[symmetry none|average N [inversion]|frame|random SEED] [reference FILE] "
-               "[deviation FILE every N] [stop above X] [dump FILE above Y] [force first|mean]");
+               "[deviation FILE every N] [stop above X] [dump FILE above Y] [force first|mean] "
+               "[guard every N warn|stop above X]");
 
   TransIPCommittee &committee = impl->committee;
   committee.clear();
+  impl->guard.clear();
   int files = 1;
   while (files < narg && is_model_file(arg[files])) files++;
 
@@ -156,7 +160,9 @@ void PairTransIP::settings(int narg, char **arg)
   impl->reference.clear();
   transip::Symmetry symmetry;
   for (int iarg = files; iarg < narg; iarg += 2) {
-    if (const int taken = committee.keyword(narg, arg, iarg)) {
+    int taken = committee.keyword(narg, arg, iarg);
+    if (taken == 0) taken = impl->guard.keyword(narg, arg, iarg);
+    if (taken > 0) {
       iarg += taken - 2;
       continue;
     }
@@ -190,7 +196,7 @@ void PairTransIP::settings(int narg, char **arg)
     } else
       error->all(FLERR,
                  "pair_style transip: unknown keyword {}; known are device, charge, multiplicity, "
-                 "check, threads, kernels, symmetry, reference, deviation, stop, dump, force",
+                 "check, threads, kernels, symmetry, reference, deviation, stop, dump, force, guard",
                  arg[iarg]);
   }
 
@@ -217,6 +223,7 @@ void PairTransIP::settings(int narg, char **arg)
       else
         impl->model.emplace(std::move(model));
     }
+    if (impl->guard.is_set()) impl->model->check_distances();
   } catch (const transip::Error &problem) {
     error->all(FLERR, "pair_style transip: {}", transip::printable(problem.what()));
   }
@@ -323,6 +330,7 @@ void PairTransIP::coeff(int narg, char **arg)
 void PairTransIP::init_style()
 {
   impl->warned = false;
+  impl->guard.begin_run();
   const std::string units = update->unit_style;
   if (units == "metal")
     impl->energy_unit = 1.0;
@@ -514,6 +522,12 @@ void PairTransIP::compute_local()
     for (std::size_t t = 0; t < rows.species.size(); t++)
       if (rows.owned[t]) eatom[rows.atom_of_row[t]] += unit * impl->result.energies[t];
   if (impl->committee.is_judged()) impl->committee.judge_rows(rows, impl->element_of_type, unit);
+  if (!impl->guard.is_measured()) return;
+  // tokens are the first rows; those of other ranks do not count
+  std::vector<int> atoms(rows.atom_of_row.begin(), rows.atom_of_row.begin() + rows.species.size());
+  for (std::size_t t = 0; t < atoms.size(); t++)
+    if (!rows.owned[t]) atoms[t] = -1;
+  impl->guard.judge(impl->result.distances, atoms);
 }
 
 /* ----------------------------------------------------------------------
@@ -549,6 +563,9 @@ void PairTransIP::compute_molecule()
   }
   if (impl->committee.is_judged())
     impl->committee.judge_molecule(molecule, impl->element_of_type, unit);
+  if (!impl->guard.is_measured()) return;
+  molecule.share(result.distances, 1);
+  impl->guard.judge(result.distances, molecule.atom_of_place);
 }
 
 /* ----------------------------------------------------------------------
@@ -655,12 +672,14 @@ void PairTransIP::evaluate(transip::Request &request, const Prepare &prepare,
   request.multiplicity = impl->multiplicity;
   request.step = update->ntimestep;
   request.virials = wants_virials();
+  request.distances = impl->guard.is_measured();
   prepare(*impl->model);
   evaluate_one(*impl->model, request, impl->result, tag_of_row);
   if (!committee.is_evaluated()) return;
   committee.results.resize(committee.count());
   committee.results[0] = impl->result;
   request.virials = committee.mean && wants_virials();
+  request.distances = false;
   for (std::size_t k = 0; k < committee.others.size(); k++) {
     prepare(committee.others[k]);
     evaluate_one(committee.others[k], request, committee.results[k + 1], tag_of_row);
@@ -720,6 +739,7 @@ void PairTransIP::unpack_reverse_comm(int n, int *list, double *buf)
 
 void *PairTransIP::extract(const char *name, int &dim)
 {
+  if (void *found = impl->guard.extract(name, dim)) return found;
   return impl->committee.extract(name, dim);
 }
 
@@ -727,6 +747,7 @@ void *PairTransIP::extract(const char *name, int &dim)
 
 void *PairTransIP::extract_peratom(const char *name, int &columns)
 {
+  if (void *found = impl->guard.extract_peratom(name, columns)) return found;
   return impl->committee.extract_peratom(name, columns);
 }
 
@@ -737,6 +758,7 @@ double PairTransIP::memory_usage()
   const double in_model = impl->model ? static_cast<double>(impl->model->memory()) : 0.0;
   return in_model + impl->molecule.memory_usage() + impl->exchange.memory_usage() +
       impl->rows.memory_usage() + impl->committee.memory_usage() +
+      impl->guard.memory_usage() +
       static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +
                                             impl->result.forces.capacity() +
                                             impl->result.virials.capacity()));

@@ -12,6 +12,7 @@
 //   [check yes|no] [threads N] [symmetry none|average N [inversion]|frame|random SEED [forced]]
 //   [kernels auto|native|torch] [reference FILE]
 //   [deviation FILE every N] [stop above X] [dump FILE above Y] [force first|mean]
+//   [guard every N warn|stop above X]
 // pair_coeff * * El1 El2 ...
 
 #ifndef LMP_PAIR_TRANSIP_H

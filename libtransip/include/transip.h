@@ -137,6 +137,11 @@ TRANSIP_API transip_status transip_evaluate(transip_model *model, const transip_
 TRANSIP_API transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows,
                                                  const transip_result *result);
 
+/* How far each atom of a structure is from the sample of the training set that the file brings, in the latent space:
+ * distances [N]. 1 is the 99th percentile of held-out atoms; beyond it the model has seen nothing like the atom's
+ * environment (docs/uncertainty.md). Costs an evaluation of energies. Native kernels on the CPU only. */
+TRANSIP_API transip_status transip_distances(transip_model *model, const transip_structure *structure, double *distances);
+
 /* Bytes that the model keeps from one evaluation to the next, without what torch keeps. */
 TRANSIP_API int64_t transip_memory(const transip_model *model);
 

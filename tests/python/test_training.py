@@ -20,6 +20,7 @@ from transip_md.data.frames import open_frames
 from transip_md.model.checkpoint import load_checkpoint
 from transip_md.training.config import read_config
 from transip_md.training.evaluation import measure_errors
+from transip_md.training.latent_sample import latent_sample
 from transip_md.training.run import TrainingRun
 
 
@@ -239,7 +240,10 @@ def test_periodic_local_model(config_file, tmp_path):
     run = TrainingRun(read_config(config_file, ["model.cutoff=4.0", "steps=300"]), tmp_path / "m.ckpt")
     before = measure_errors(copy.deepcopy(run.model), run.test_frames)
     assert run.train().force_mae < 0.5 * before.force_mae
-    assert load_checkpoint(tmp_path / "m.ckpt").config.cutoff == 4.0
+    trained = load_checkpoint(tmp_path / "m.ckpt")
+    assert trained.config.cutoff == 4.0 and trained.training["largest"] == 4
+    sample = latent_sample(trained.model, run.frames, run.train_rows, run.validation_rows)
+    assert all(torch.equal(one, two) for one, two in zip(sample.buffers(), trained.sample.buffers(), strict=True))
 
 
 def test_direct_forces_are_learned(config_file, tmp_path):

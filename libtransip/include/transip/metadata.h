@@ -59,6 +59,9 @@ struct Metadata {
   std::optional<Architecture> architecture;  ///< of a TransIP network, the only one that native kernels know
 
   bool knows(int atomic_number) const;
+
+  /// Whether the file brings a sample of its training set, from which distances are measured.
+  bool has_sample() const;
 };
 
 /// Read the text of a `transip.json`. Throws Error, naming `path`, for another format than 1 and 2, for unknown, missing

@@ -28,6 +28,7 @@ struct Request {
   int charge = 0;                            ///< total charge, e
   int multiplicity = 1;                      ///< spin multiplicity
   bool virials = false;                      ///< virials of atoms are wanted; of native kernels, with the forces
+  bool distances = false;                    ///< distances from the training set are wanted; see Model::check_distances
   std::uint64_t step = 0;                    ///< random rotations are numbered by it
   HaloExchange *exchange = nullptr;          ///< where rows have their tokens on other ranks: the halo atoms
 };
@@ -37,6 +38,7 @@ struct Result {
   std::vector<double> energies;  ///< [T] eV, zero where not owned
   std::vector<double> forces;    ///< [I*3] eV/Angstrom, -dE/d(row); empty where only energies were asked for
   std::vector<double> virials;   ///< [T*9] eV if they were asked for: W_t = -sum over edges t -> j of r_tj (x) dE/dr_tj
+  std::vector<double> distances;  ///< [T] if they were asked for: 1 is the 99th percentile of held-out atoms
   double energy = 0.0;           ///< sum of energies, eV
 };
 
@@ -81,6 +83,10 @@ class Model {
 
   /// Throws Error unless the model knows this total charge (e) and spin multiplicity.
   void check_charge(int charge, int multiplicity) const;
+
+  /// Throws Error unless distances from the training set can be asked for: the file has a sample of it, and native kernels
+  /// on the CPU evaluate.
+  void check_distances() const;
 
   /// Throws Error unless the model knows this element.
   void check_species(int atomic_number) const;

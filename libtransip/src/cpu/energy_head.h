@@ -22,13 +22,18 @@ template <typename Real, int lanes> class EnergyHead {
   }
 
   /// Energies [T] of tokens from `start` on, zero where not owned [T], and gradient() if it is wanted.
+  ///
+  /// normalised: if not null, n of all tokens, [T, dim].
   void run(std::int64_t start, std::int64_t count, const std::uint8_t *owned, double *energies, bool gradient,
-           const Scratch<Real> &scratch) const
+           double *normalised, const Scratch<Real> &scratch) const
   {
-    const int wide = weights_.shape.wide;
+    const int dim = weights_.shape.dim, wide = weights_.shape.wide;
     Real *normal = scratch.one, *hidden = scratch.two, *deviation = scratch.logits;
     for (std::int64_t t = 0; t < count; t++)
       deviation[t] = norm_.forward(state_.token(start + t), normal + t * wide);
+    if (normalised)
+      for (std::int64_t t = 0; t < count; t++)
+        for (int i = 0; i < dim; i++) normalised[(start + t) * dim + i] = normal[t * wide + i];
     weights_.energy_hidden.forward.apply(count, normal, wide, hidden, wide);
     for (std::int64_t t = 0; t < count; t++) {
       const bool counts = owned[start + t] != 0;

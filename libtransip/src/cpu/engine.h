@@ -350,7 +350,7 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
   }
   each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
     attend(last, start, count, scratch);
-    head_.run(start, count, input.owned, output.energies, gradient, scratch);
+    head_.run(start, count, input.owned, output.energies, gradient, output.normalised, scratch);
     if (gradient) back_to_attention(last, start, count, scratch);
   });
   if (!gradient) return {Fault::Kind::none, 0};

@@ -204,7 +204,7 @@ void NativeModel::Impl::embed(const Request &request, std::span<const double> po
 }
 
 void NativeModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces,
-                           std::vector<double> *virials)
+                           std::vector<double> *virials, std::vector<double> *normalised)
 {
   Impl &impl = *impl_;
   if (virials && impl.coordinates)
@@ -234,6 +234,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   result.forces.resize(forces ? 3 * rows : 0);
   impl.token_gradient.resize(impl.coordinates ? tokens * impl.dim : 0);
   if (virials) virials->resize(9 * tokens);
+  if (normalised) normalised->resize(tokens * impl.dim);
 
   native::Input input{};
   input.tokens = static_cast<std::int64_t>(tokens);
@@ -251,7 +252,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   double *gradient = rows ? result.forces.data() : &of_no_row;
   const native::Output output{result.energies.data(), forces ? gradient : nullptr,
                               impl.coordinates ? impl.token_gradient.data() : nullptr,
-                              virials ? virials->data() : nullptr};
+                              virials ? virials->data() : nullptr, normalised ? normalised->data() : nullptr};
   const native::Fault fault = impl.kernel->run(input, output);
   if (fault.kind != native::Fault::Kind::none) throw_fault(fault, rows);
 

@@ -85,6 +85,7 @@ struct Output {
   double *gradient;   ///< [I, 3], of their sum by the positions; null: only energies are wanted
   double *embedding;  ///< [T, dim], gradient by each token's embedding; may be null
   double *virials;    ///< [T, 9], -sum over a token's edges of r_ij (x) gradient by r_ij; may be null
+  double *normalised; ///< [T, dim], input of the energy head before scale and shift of its norm; may be null
 };
 
 /// What is wrong with an input: found while its edges are made.

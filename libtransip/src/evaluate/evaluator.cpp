@@ -31,11 +31,13 @@ void Evaluator::average(const Request &request, const RotationSet &set, Result &
 {
   std::vector<double> energies(request.species.size()), sum(forces ? request.positions.size() : 0);
   std::vector<double> virials(request.virials ? 9 * request.species.size() : 0);
+  std::vector<double> distances(request.distances ? request.species.size() : 0);
   for (std::size_t n = 0; n < set.weights.size(); n++) {
     const std::span<const double> rotation = std::span(set.rotations).subspan(9 * n, 9);
     const double weight = set.weights[n];
     evaluate(request, rotated(request.positions, rotation), result, forces);
     for (std::size_t t = 0; t < energies.size(); t++) energies[t] += weight * result.energies[t];
+    for (std::size_t t = 0; t < distances.size(); t++) distances[t] += weight * result.distances[t];
     const std::vector<double> back = rotated_back(result.forces, rotation);
     for (std::size_t i = 0; i < back.size(); i++) sum[i] += weight * back[i];
     for (std::size_t t = 0; t < virials.size(); t += 9) {
@@ -49,6 +51,7 @@ void Evaluator::average(const Request &request, const RotationSet &set, Result &
   result.energies = std::move(energies);
   result.forces = std::move(sum);
   result.virials = std::move(virials);
+  result.distances = std::move(distances);
 }
 
 }  // namespace transip

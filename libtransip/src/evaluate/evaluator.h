@@ -33,6 +33,9 @@ class Evaluator {
   /// Whether a request may have a HaloExchange.
   virtual bool exchanges_halo() const { return false; }
 
+  /// Whether a request may ask for distances from the training set.
+  virtual bool gives_distances() const { return false; }
+
   /// CPU threads of one evaluation.
   virtual void set_threads(int threads) = 0;
 

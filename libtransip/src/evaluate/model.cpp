@@ -275,6 +275,17 @@ void Model::check_charge(int charge, int multiplicity) const
                 std::to_string(multiplicity) + ".");
 }
 
+void Model::check_distances() const
+{
+  const std::string &path = impl_->archive.path();
+  if (!impl_->card.metadata.has_sample())
+    throw Error(path + " has no sample of its training set, from which distances are measured. Add one to its checkpoint, "
+                "`transip-md guard CHECKPOINT --data FRAMES -o guarded.ckpt`, and export that.");
+  if (!impl_->evaluator->gives_distances())
+    throw Error("Distances from the training set are measured by native kernels on the CPU, and " + path + " is evaluated by " +
+                impl_->evaluator->name() + ".");
+}
+
 void Model::check_species(int atomic_number) const
 {
   if (!impl_->card.metadata.knows(atomic_number))
@@ -371,6 +382,7 @@ std::int64_t Model::memory() const
 
 void Model::evaluate(const Request &request, Result &result, bool forces)
 {
+  if (request.distances) check_distances();
   impl_->evaluate(*impl_->symmetrised, request, result, forces);
 }
 
@@ -379,6 +391,7 @@ void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &resu
   try {
     check_shapes(request);
     result.virials.clear();
+    result.distances.clear();
     by.evaluate(request, result, forces);
   } catch (const Error &) {
     throw;
@@ -388,6 +401,7 @@ void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &resu
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");
   require_finite(result.virials, 9, "a virial");
+  require_finite(result.distances, 1, "a distance from the training set");
   result.energy = std::accumulate(result.energies.begin(), result.energies.end(), 0.0);
 }
 

@@ -4,24 +4,28 @@
 
 namespace transip {
 
-NativeEvaluator::NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion, bool exchanges_halo)
-    : model_(std::move(model)), repulsion_(std::move(repulsion)), exchanges_halo_(exchanges_halo)
+NativeEvaluator::NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion,
+                                 std::optional<LatentSample> sample, bool exchanges_halo)
+    : model_(std::move(model)), repulsion_(std::move(repulsion)), sample_(std::move(sample)), exchanges_halo_(exchanges_halo)
 {
 }
 
 std::unique_ptr<NativeEvaluator> NativeEvaluator::make(Weights weights, const Metadata &metadata)
 {
   std::optional<ShortRange> repulsion = ShortRange::make(weights, metadata);
+  std::optional<LatentSample> sample = LatentSample::make(weights, metadata);
   std::unique_ptr<NativeModel> model = NativeModel::make(std::move(weights), metadata);
   if (!model) return nullptr;
   return std::unique_ptr<NativeEvaluator>(
-      new NativeEvaluator(std::move(model), std::move(repulsion), metadata.cutoff.has_value()));
+      new NativeEvaluator(std::move(model), std::move(repulsion), std::move(sample), metadata.cutoff.has_value()));
 }
 
 void NativeEvaluator::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces)
 {
-  model_->evaluate(request, positions, result, forces, request.virials ? &result.virials : nullptr);
+  model_->evaluate(request, positions, result, forces, request.virials ? &result.virials : nullptr,
+                   request.distances ? &embedding_ : nullptr);
   if (repulsion_) repulsion_->add(request, positions, result, forces);
+  if (request.distances) sample_->measure(request, embedding_, result);
 }
 
 std::string NativeEvaluator::name() const

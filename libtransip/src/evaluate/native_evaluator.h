@@ -3,6 +3,7 @@
 
 #include "cpu/native_model.h"
 #include "evaluator.h"
+#include "latent_sample.h"
 #include "short_range.h"
 
 #include <memory>
@@ -21,15 +22,19 @@ class NativeEvaluator : public Evaluator {
   std::string name() const override;
   std::string device() const override { return "cpu"; }
   bool exchanges_halo() const override { return exchanges_halo_; }
+  bool gives_distances() const override { return sample_.has_value(); }
   void set_threads(int threads) override;
   std::int64_t memory() const override;
 
  private:
-  NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion, bool exchanges_halo);
+  NativeEvaluator(std::unique_ptr<NativeModel> model, std::optional<ShortRange> repulsion,
+                  std::optional<LatentSample> sample, bool exchanges_halo);
 
   std::unique_ptr<NativeModel> model_;
   std::optional<ShortRange> repulsion_;
+  std::optional<LatentSample> sample_;
   bool exchanges_halo_;
+  std::vector<double> embedding_{};  // [T*dim], of the evaluation at hand
 };
 
 }  // namespace transip

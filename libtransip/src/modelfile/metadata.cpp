@@ -183,6 +183,12 @@ bool Metadata::knows(int atomic_number) const
   return std::find(species.begin(), species.end(), atomic_number) != species.end();
 }
 
+bool Metadata::has_sample() const
+{
+  return std::any_of(weights.begin(), weights.end(),
+                     [](const WeightEntry &one) { return one.name == "latent_sample.atoms"; });
+}
+
 Metadata parse_metadata(std::string_view text, const std::string &path)
 {
   const Json json = parse_json({reinterpret_cast<const unsigned char *>(text.data()), text.size()}, path, "transip.json");

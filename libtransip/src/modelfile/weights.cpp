@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <set>
 
 namespace transip {
@@ -53,6 +54,20 @@ std::vector<double> as_float64(std::span<const unsigned char> bytes)
   return values;
 }
 
+/// Numbers of binary16 (IEEE 754), which the C++ of today has no type for.
+std::vector<double> of_float16(std::span<const unsigned char> bytes)
+{
+  std::vector<double> values(bytes.size() / 2);
+  for (std::size_t i = 0; i < values.size(); i++) {
+    const unsigned bits = bytes[2 * i] | static_cast<unsigned>(bytes[2 * i + 1]) << 8;
+    const int exponent = static_cast<int>(bits >> 10 & 31u), fraction = static_cast<int>(bits & 1023u);
+    double value = exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24);
+    if (exponent == 31) value = fraction ? std::numeric_limits<double>::quiet_NaN() : std::numeric_limits<double>::infinity();
+    values[i] = bits >> 15 ? -value : value;
+  }
+  return values;
+}
+
 std::string text(std::span<const std::int64_t> shape)
 {
   std::string list;
@@ -83,12 +98,20 @@ Weights::Weights(const Archive &archive, const Metadata &metadata)
       add(weight.name, weight.shape, as_float64<double>(contents(archive, weight)));
     else if (weight.dtype == "float32")
       add(weight.name, weight.shape, as_float64<float>(contents(archive, weight)));
+    else if (weight.dtype == "float16")
+      add(weight.name, weight.shape, of_float16(contents(archive, weight)));
   }
 }
 
 void Weights::add(const std::string &name, std::vector<std::int64_t> shape, std::vector<double> values)
 {
   values_[name] = {std::move(shape), std::move(values)};
+}
+
+std::int64_t Weights::extent(const std::string &name, std::size_t axis) const
+{
+  const auto found = values_.find(name);
+  return found != values_.end() && axis < found->second.shape.size() ? found->second.shape[axis] : 0;
 }
 
 const std::vector<double> &Weights::get(const std::string &name, std::initializer_list<std::int64_t> shape) const

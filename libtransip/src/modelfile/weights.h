@@ -23,6 +23,9 @@ class Weights {
 
   void add(const std::string &name, std::vector<std::int64_t> shape, std::vector<double> values);
 
+  /// Size of a tensor along one of its axes, 0 if there is no such tensor or axis.
+  std::int64_t extent(const std::string &name, std::size_t axis) const;
+
   bool has(const std::string &name) const { return values_.contains(name); }
 
   /// Values of a tensor, row-major. Throws Error unless it is there, has this shape and is finite.

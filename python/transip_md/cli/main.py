@@ -13,8 +13,10 @@ from rich.text import Text
 from transip_md.cli import (
     bench_commands,
     deviation_commands,
+    distance_commands,
     engine_commands,
     evaluation_commands,
+    guard_commands,
     import_commands,
     installation_commands,
     learning_commands,
@@ -72,7 +74,9 @@ sampling_commands.register(app)
 training_commands.register(app)
 learning_commands.register(app)
 evaluation_commands.register(app)
+guard_commands.register(app)
 deviation_commands.register(app)
+distance_commands.register(app)
 import_commands.register(app)
 nve_commands.register(app)
 validation_commands.register(app)

@@ -109,8 +109,7 @@ def _table(result: Validation) -> Table:
         if finding.verdict == "SKIP":
             continue
         value = "-" if finding.value is None else f"{finding.value:.3g}"
-        judged = finding.good is not None and finding.bad is not None
-        levels = f"{finding.good:.2g} / {finding.bad:.2g}" if judged else ""
+        levels = " / ".join(f"{level:.2g}" for level in (finding.good, finding.bad) if level is not None)
         verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
         where = "" if len(result.structures) == 1 else f" {finding.structure}"
         engine = f" {finding.note}" if finding.check == "engines" else ""

@@ -135,6 +135,7 @@ class Survey:
         force_scale: root mean square of a force component, eV/Angstrom.
         closest_pair: shortest distance between two atoms, periodic images included, Angstrom; infinite if no frame
             has two.
+        largest: number of atoms of the largest.
         charge: smallest and largest, e.
         multiplicity: smallest and largest.
     """
@@ -143,6 +144,7 @@ class Survey:
     species: tuple[int, ...]
     force_scale: float
     closest_pair: float
+    largest: int
     charge: tuple[int, int]
     multiplicity: tuple[int, int]
 
@@ -195,7 +197,7 @@ def survey(frames: Frames, rows: np.ndarray | None = None, limit: int = 50_000, 
     species: set[int] = set()
     charges: set[int] = set()
     multiplicities: set[int] = set()
-    squares, components, closest = 0.0, 0, float("inf")
+    squares, components, closest, largest = 0.0, 0, float("inf"), 0
     for row in rows:
         frame = frames[row]
         species.update(frame.numbers.tolist())
@@ -203,12 +205,14 @@ def survey(frames: Frames, rows: np.ndarray | None = None, limit: int = 50_000, 
         multiplicities.add(frame.multiplicity)
         squares += float(np.square(frame.forces).sum())
         components += frame.forces.size
-        closest = min(closest, _closest_pair(frame))
+        closest = min(closest, closest_pair(frame.positions, frame.cell, frame.periodic))
+        largest = max(largest, len(frame.numbers))
     return Survey(
         frames=len(rows),
         species=tuple(sorted(species)),
         force_scale=float(np.sqrt(squares / components)),
         closest_pair=closest,
+        largest=largest,
         charge=(min(charges), max(charges)),
         multiplicity=(min(multiplicities), max(multiplicities)),
     )
@@ -383,20 +387,29 @@ def _sample(frames: Frames, rows: np.ndarray | None, limit: int, seed: int) -> n
     return np.sort(rows)
 
 
-def _closest_pair(frame: Frame) -> float:
-    """Shortest distance between two atoms of one frame or their images, Angstrom; infinite if there is no pair."""
-    if not frame.periodic.any():
-        return float(pdist(frame.positions).min(initial=np.inf))
+def closest_pair(positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray) -> float:
+    """Shortest distance between two atoms of a structure or their images, Angstrom; infinite if there is no pair.
+
+    Args:
+        positions: Angstrom, [N, 3].
+        cell: rows are cell vectors, Angstrom, [3, 3].
+        periodic: bool [3], along which of them.
+
+    Raises:
+        EnvironmentFaultError: the structure is periodic and vesin is not installed.
+    """
+    if not periodic.any():
+        return float(pdist(positions).min(initial=np.inf))
     try:
         from vesin import NeighborList
     except ImportError as error:
         raise EnvironmentFaultError(
-            "Periodic training data need vesin. Type `pip install 'transip-md[train]'`."
+            "Periodic structures need vesin. Type `pip install 'transip-md[train]'`."
         ) from error
     cutoff = 3.0
     while True:  # ends: every atom has images of its own
         (distances,) = NeighborList(cutoff=cutoff, full_list=False).compute(
-            points=frame.positions, box=frame.cell, periodic=frame.periodic, quantities="d"
+            points=positions, box=cell, periodic=periodic, quantities="d"
         )
         if len(distances):
             return float(distances.min())

@@ -89,6 +89,7 @@ def library() -> ctypes.CDLL:
         "transip_set_symmetry": (ctypes.c_int, (handle, text)),
         "transip_set_reference": (ctypes.c_int, (handle, ctypes.c_int64, handle, handle)),
         "transip_evaluate": (ctypes.c_int, (handle, ctypes.POINTER(Atoms), ctypes.POINTER(Result))),
+        "transip_distances": (ctypes.c_int, (handle, ctypes.POINTER(Atoms), ctypes.c_void_p)),
         "transip_memory": (ctypes.c_int64, (handle,)),
     }
     for name, (result, arguments) in declared.items():

@@ -136,6 +136,35 @@ class Model(Protocol):
         """
         ...
 
+    def distances(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """How far each atom is from the training set, in the latent space.
+
+        Args:
+            numbers: atomic numbers, [N].
+            positions: Angstrom, [N, 3].
+            charge: total charge, e.
+            multiplicity: spin multiplicity 2S + 1.
+            cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
+            periodic: bool [3]; None for an isolated structure.
+
+        Returns:
+            float64 [N]: distance from the nearest atom of the sample that the file brings; 1 is the 99th percentile of
+            held-out atoms.
+
+        Raises:
+            UsageError: the file has no sample, or what `evaluate` refuses.
+        """
+        ...
+
     def check_reference(self) -> bool:
         """Compare the structure that the file brings with its reference values.
 
@@ -172,6 +201,15 @@ def check_same_file(model: Model, sha256: str) -> None:
         raise UsageError(
             f"{model.path} is not the file that the pickled model was loaded from: its contents have changed. Bring "
             "the file back, or make the calculator anew."
+        )
+
+
+def check_distances(model: Model) -> None:
+    """Raise UsageError unless the file of a model has a sample of its training set."""
+    if not model.metadata.has_sample:
+        raise UsageError(
+            f"{model.path} has no sample of its training set, from which distances are measured. Add one to its "
+            "checkpoint, `transip-md guard CHECKPOINT --data FRAMES -o guarded.ckpt`, and export that."
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from transip_md.common.errors import UsageError
 from transip_md.evaluators import binding
-from transip_md.evaluators.evaluation import Evaluation, check_same_file, checked
+from transip_md.evaluators.evaluation import Evaluation, Structure, check_distances, check_same_file, checked
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.metadata import Metadata, metadata_of
 from transip_md.symmetry.request import SymmetryRequest
@@ -171,16 +171,7 @@ class LibraryModel:
         atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
         count = len(atoms.numbers)
         energies, forces, virial = np.empty(count), np.empty((count, 3)), np.empty((3, 3))
-        structure = binding.Atoms(
-            count,
-            atoms.numbers.ctypes.data,
-            atoms.positions.ctypes.data,
-            atoms.cell.ctypes.data,
-            (ctypes.c_int * 3)(*atoms.periodic.tolist()),
-            charge,
-            multiplicity,
-            self.step,
-        )
+        structure = self._structure(atoms, charge, multiplicity)
         of_atoms = np.empty((count, 3, 3)) if virials else None
         result = binding.Result(
             None,
@@ -196,3 +187,38 @@ class LibraryModel:
             self.step += 1
         binding.check(status)
         return Evaluation(energies, forces, virial, of_atoms)
+
+    def distances(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """How far each atom is from the training set, float64 [N]; see `Model.distances`."""
+        check_distances(self)
+        atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
+        found = np.empty(len(atoms.numbers))
+        structure = self._structure(atoms, charge, multiplicity)
+        with self._handle.lock:
+            status = binding.library().transip_distances(
+                self._handle.pointer, ctypes.byref(structure), found.ctypes.data
+            )
+        binding.check(status)
+        return found
+
+    def _structure(self, atoms: Structure, charge: int, multiplicity: int) -> binding.Atoms:
+        """The struct of a structure, whose arrays must live as long as it."""
+        return binding.Atoms(
+            len(atoms.numbers),
+            atoms.numbers.ctypes.data,
+            atoms.positions.ctypes.data,
+            atoms.cell.ctypes.data,
+            (ctypes.c_int * 3)(*atoms.periodic.tolist()),
+            charge,
+            multiplicity,
+            self.step,
+        )

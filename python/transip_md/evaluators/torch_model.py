@@ -17,7 +17,7 @@ from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.common.trusted_paths import why_untrusted
 from transip_md.data.neighbours import Neighbourhood, find_neighbours
 from transip_md.evaluators.compiled import CompiledForward, check_machine, device_of
-from transip_md.evaluators.evaluation import Evaluation, check_isolated, check_same_file, checked
+from transip_md.evaluators.evaluation import Evaluation, check_distances, check_isolated, check_same_file, checked
 from transip_md.evaluators.symmetrised import SymmetrisedForward, SymmetrisedModel
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.guard import load_script
@@ -361,3 +361,23 @@ class ExportedModel:
         np.add.at(forces, neighbourhood.owner, row_forces)
         virial = neighbourhood.rows(positions).T @ row_forces if self.metadata.conservative else None
         return Evaluation(energies, forces, virial)
+
+    def distances(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: np.ndarray | None = None,
+        periodic: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """How far each atom is from the training set, float64 [N]; see `transip_md.evaluators.evaluation.Model`."""
+        check_distances(self)
+        assert self.scripted is not None
+        atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
+        neighbourhood = self.neighbourhood(atoms.positions, atoms.cell, atoms.periodic)
+        check_apart(atoms.positions, neighbourhood)
+        inputs = self.inputs(atoms.numbers, atoms.positions, neighbourhood, charge, multiplicity)
+        with torch.no_grad(), optimized_execution(False):
+            return self.scripted.distances(*inputs).cpu().numpy()

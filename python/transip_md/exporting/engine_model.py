@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from transip_md.model.latent_sample import LatentSample
 from transip_md.model.network import TransIP
 from transip_md.symmetry.module import BATCH, CPU_BATCH, Symmetry, rotated_back
 
@@ -15,9 +16,10 @@ class EngineModel(nn.Module):
     # Constants of the script: branches that a model does not take are not compiled.
     __constants__ = ("conservative", "local")
 
-    def __init__(self, model: TransIP) -> None:
+    def __init__(self, model: TransIP, sample: LatentSample | None = None) -> None:
         super().__init__()
         self.model = model
+        self.latent_sample: LatentSample | None = sample
         self.local = model.config.cutoff is not None
         self.conservative = model.config.conservative
         self.symmetry = Symmetry()
@@ -78,6 +80,27 @@ class EngineModel(nn.Module):
         """The energies of `forward`, of the same arguments, without forces; the caller switches differentiation off."""
         embedding = self.embed(species, positions, owner, neighbours, charge, multiplicity)
         return self.owned_energies(embedding, species, positions, owner, owned, neighbours)
+
+    @torch.jit.export
+    def distances(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        owner: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
+        multiplicity: Tensor,
+    ) -> Tensor:
+        """How far each token is from the sample of the training set, float64 [T]; see `LatentSample.forward`.
+
+        Arguments as those of `forward`; the caller switches differentiation off.
+        """
+        embedding = self.embed(species, positions, owner, neighbours, charge, multiplicity)
+        if self.latent_sample is not None:
+            return self.latent_sample(embedding, self.model.species_index[species])
+        else:  # TorchScript follows this form only
+            raise RuntimeError("the file has no sample of its training set")
 
     @torch.jit.export
     def forward_frame(

@@ -20,6 +20,7 @@ from transip_md.exporting.engine_model import EngineModel
 from transip_md.exporting.examples import CHECK_STRUCTURES, example_inputs, random_structures
 from transip_md.exporting.reference_values import reference_of
 from transip_md.model.checkpoint import Checkpoint
+from transip_md.model.latent_sample import LatentSample
 from transip_md.model.network import TransIP
 from transip_md.modelfile.metadata import Metadata, Network
 from transip_md.modelfile.writing import write_script
@@ -111,10 +112,12 @@ def export(
             f"A compiled file is called *{COMPILED_SUFFIX}, and no other is; got --format {form} and {path.name}. Type "
             f"`-o {path.with_suffix(COMPILED_SUFFIX if form == 'aoti' else '.pt').name}`, or choose the other format."
         )
-    eager = EngineModel(copy.deepcopy(checkpoint.model)).eval().requires_grad_(False)
+    eager = EngineModel(*copy.deepcopy((checkpoint.model, checkpoint.sample))).eval().requires_grad_(False)
     for parameter in eager.parameters():
         parameter.data = parameter.data.to(DTYPES[dtype])
     for module in eager.modules():
+        if isinstance(module, LatentSample):
+            continue
         for name, buffer in module.named_buffers(recurse=False):
             # Reference energies stay float64 whatever the weights are.
             if buffer.dtype == torch.float32:

@@ -16,6 +16,9 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Buffers that stay float64 whatever the weights are.
 ALWAYS_FLOAT64 = ("energy_scale", "reference_energies", "nuclear_charges", "screening_powers", "covalent_radii")
 
+#: Start of the names of buffers that keep their dtype: the sample of the training set.
+SAMPLE = "latent_sample."
+
 
 def recast(exported: ExportedModel, dtype: str) -> torch.jit.ScriptModule | None:
     """A copy of a TorchScript model with weights of another dtype; None for compiled code, or without weights."""
@@ -26,6 +29,8 @@ def recast(exported: ExportedModel, dtype: str) -> torch.jit.ScriptModule | None
     for parameter in module.parameters():
         parameter.data = parameter.data.to(DTYPES[dtype])
     for name, buffer in module.named_buffers():
+        if name.startswith(SAMPLE):
+            continue
         if buffer.is_floating_point() and name.rsplit(".", 1)[-1] not in ALWAYS_FLOAT64:
             buffer.data = buffer.data.to(DTYPES[dtype])
     return module

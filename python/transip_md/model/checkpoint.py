@@ -15,6 +15,7 @@ from torch import Tensor
 from transip_md.common.errors import UsageError, validation_message
 from transip_md.common.whole_files import replacing
 from transip_md.model.config import ModelConfig
+from transip_md.model.latent_sample import LatentSample
 from transip_md.model.network import TransIP
 
 CHECKPOINT_FORMAT = 1
@@ -31,6 +32,7 @@ class Checkpoint:
         training: data, level of theory, licence, recipe and errors on held-out data.
         sha256: hash of the file that it was loaded from; empty before it is saved.
         transport: weights of the network T that moves embeddings between rotated views; None if there was none.
+        sample: atoms of the training set in the latent space; None if the checkpoint has none.
     """
 
     config: ModelConfig
@@ -38,10 +40,15 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
     transport: dict[str, Tensor] | None = None
+    sample: LatentSample | None = None
 
 
 def save_checkpoint(
-    path: Path | str, model: TransIP, training: dict[str, Any], transport: dict[str, Tensor] | None = None
+    path: Path | str,
+    model: TransIP,
+    training: dict[str, Any],
+    transport: dict[str, Tensor] | None = None,
+    sample: LatentSample | None = None,
 ) -> None:
     """Write a checkpoint; the file appears whole or not at all.
 
@@ -50,6 +57,7 @@ def save_checkpoint(
         model: the network.
         training: JSON-like record of data, level of theory, licence, recipe and held-out errors.
         transport: weights of the transport network T, if the model was trained with one.
+        sample: atoms of the training set in the latent space.
     """
     path = Path(path)
     payload = {
@@ -59,6 +67,8 @@ def save_checkpoint(
         "training": training,
         "transport": transport,
     }
+    if sample is not None:
+        payload["latent_sample"] = sample.state_dict()
     # Through memory: torch's own writer of files answers a full disk with fifty lines of C++.
     content = io.BytesIO()
     torch.save(payload, content)
@@ -103,14 +113,15 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         config = ModelConfig.model_validate(payload["config"])
         model = TransIP(config)
         model.load_state_dict(payload["weights"])
+        state = payload.get("latent_sample")
+        sample = None if state is None else LatentSample.from_state(state)
     except pydantic.ValidationError as error:
         raise UsageError(f"{path}: the checkpoint's configuration: {validation_message(error)}.") from error
     except (RuntimeError, KeyError) as error:
         raise UsageError(f"{path}: the checkpoint does not fit this version's model: {error}") from error
     model.eval()
-    return Checkpoint(
-        config, model, payload["training"], hashlib.sha256(path.read_bytes()).hexdigest(), payload.get("transport")
-    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Checkpoint(config, model, payload["training"], digest, payload.get("transport"), sample)
 
 
 def shipped_names() -> list[str]:

@@ -118,6 +118,11 @@ class Metadata(BaseModel):
         indexed = set() if self.format > 1 else {"weights", "network"}
         return json.dumps(self.model_dump(mode="json", exclude=indexed), indent=1)
 
+    @property
+    def has_sample(self) -> bool:
+        """Whether the file brings a sample of its training set, from which distances are measured."""
+        return "latent_sample.atoms" in (self.weights or {})
+
     def check_species(self, numbers: Iterable[int]) -> None:
         """Raise UsageError unless the model knows all of these atomic numbers."""
         unknown = sorted({int(z) for z in numbers} - set(self.species))

@@ -10,6 +10,7 @@ import torch
 
 from transip_md.common.errors import UsageError, validation_message
 from transip_md.model.config import ModelConfig
+from transip_md.model.latent_sample import LatentSample
 from transip_md.model.network import TransIP
 from transip_md.modelfile.metadata import Metadata
 
@@ -43,11 +44,17 @@ def check_shapes(metadata: Metadata, path: Path | str) -> None:
     shape = {"species": metadata.species, "charge": metadata.charge, "multiplicity": metadata.multiplicity}
     with torch.device("meta"):
         network = TransIP(config.model_copy(update=shape))
-    for name, tensor in network.state_dict().items():
-        weight = found.get(f"model.{name}")
+        tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+        if metadata.has_sample:
+            shape_of_atoms = found["latent_sample.atoms"].shape
+            atoms = shape_of_atoms[1] if len(shape_of_atoms) == 3 and shape_of_atoms[1] > 0 else 1
+            sample = LatentSample(len(metadata.species), config.dim, atoms)
+            tensors |= {f"latent_sample.{name}": tensor for name, tensor in sample.state_dict().items()}
+    for name, tensor in tensors.items():
+        weight = found.get(name)
         if weight is None or weight.shape != tuple(tensor.shape):
             has = "no such weights" if weight is None else f"shape {list(weight.shape)}"
             raise UsageError(
-                f"{path}: the weights model.{name} shall have shape {list(tensor.shape)} by its transip.json; the file "
+                f"{path}: the weights {name} shall have shape {list(tensor.shape)} by its transip.json; the file "
                 f"has {has}. Export the model again."
             )

@@ -28,6 +28,7 @@ from transip_md.training.batches import Collate, EndlessBatches, by_atoms
 from transip_md.training.callbacks import GracefulEnd, Progress, ReportProgress, State, check_recipe
 from transip_md.training.config import TrainConfig, atomic_number
 from transip_md.training.evaluation import EVALUATION_ATOMS, Report, measure_errors
+from transip_md.training.latent_sample import latent_sample
 from transip_md.training.module import LOG_EVERY, TrainingModule
 from transip_md.training.widening import widened
 
@@ -264,7 +265,8 @@ class TrainingRun:
         model = module.average.cpu().eval()
         test = measure_errors(model, self.test_frames)
         transport = None if module.transport is None else module.transport.cpu().state_dict()
-        save_checkpoint(self.output, model, self._record(test, trainer.global_step, state), transport)
+        sample = latent_sample(model, self.frames, self.train_rows, self.validation_rows, config.seed)
+        save_checkpoint(self.output, model, self._record(test, trainer.global_step, state), transport, sample)
         self.state_file.unlink(missing_ok=True)
         return test
 
@@ -276,6 +278,7 @@ class TrainingRun:
             "licence": data.licence,
             "frames": len(self.train_rows),
             "closest_pair": self.survey.closest_pair,
+            "largest": self.survey.largest,
             "held_out": test.summary(),
             "steps": steps,
             "seconds": round(state.elapsed()),

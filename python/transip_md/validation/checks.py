@@ -12,6 +12,7 @@ from transip_md.validation import (  # noqa: F401
     conservation,
     gradients,
     invariance,
+    known,
     labels,
     locality,
     scans,
@@ -23,9 +24,9 @@ from transip_md.validation.registry import Check, registered
 def all_checks() -> dict[str, Check]:
     """Every check, in the order of the report."""
     order = (
-        "forces", "virial", "translation", "far_from_origin", "permutation", "wrapping", "rotation", "embedding",
-        "net_force", "net_torque", "extensivity", "locality", "cutoff", "bonds", "torsions", "dimers", "precision",
-        "engines", "labels", "conservation",
+        "known", "forces", "virial", "translation", "far_from_origin", "permutation", "wrapping", "rotation",
+        "embedding", "net_force", "net_torque", "extensivity", "locality", "cutoff", "bonds", "torsions", "dimers",
+        "precision", "engines", "labels", "conservation",
     )  # fmt: skip
     return {name: registered[name] for name in order}
 

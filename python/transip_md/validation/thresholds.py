@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from importlib import resources
 from typing import Any
 
@@ -21,7 +22,7 @@ class Threshold(BaseModel):
         label: what is measured.
         unit: of good and bad.
         good: PASS up to here (or, if good > bad, from here on); None: the number is reported and not judged.
-        bad: FAIL beyond; between the two WARN.
+        bad: FAIL beyond; between the two WARN. None beside a good: what is not good is a WARN, however far off.
         source: where the numbers come from.
     """
 
@@ -41,12 +42,13 @@ class Threshold(BaseModel):
     def judge(self, value: float, dtype: str) -> str:
         """PASS, WARN, FAIL or, without levels, INFO; a value that is not a number fails."""
         good, bad = self.levels(dtype)
-        if good is None or bad is None:
+        if good is None:
             return "INFO"
-        sign = 1.0 if good <= bad else -1.0
+        sign = 1.0 if bad is None or good <= bad else -1.0
         if sign * value <= sign * good:
             return "PASS"
-        return "WARN" if sign * value <= sign * bad else "FAIL"
+        # No number is less than infinity if it is none.
+        return "WARN" if sign * value <= (math.inf if bad is None else sign * bad) else "FAIL"
 
 
 @functools.cache

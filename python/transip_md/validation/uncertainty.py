@@ -121,7 +121,7 @@ def judge(
         box = {"cell": atoms.cell.array, "periodic": atoms.pbc} if atoms.pbc.any() else {}
         found, deviation = committee.evaluate(atoms.numbers, atoms.positions, *state, **box)
         deviations.append(deviation)
-        if (labels := _forces(atoms)) is not None:
+        if (labels := labelled_forces(atoms)) is not None:
             given = np.mean([one.forces for one in found], axis=0) if mean else found[0].forces
             of_atoms.append(deviation.forces)
             errors.append(given - labels)
@@ -129,7 +129,8 @@ def judge(
     return Judged(deviations, np.concatenate(of_atoms), np.concatenate(errors))
 
 
-def _forces(atoms: ase.Atoms) -> np.ndarray | None:
+def labelled_forces(atoms: ase.Atoms) -> np.ndarray | None:
+    """Forces that a structure was read with, [N, 3], eV/Angstrom; None if it has none."""
     if atoms.calc is not None and "forces" in atoms.calc.results:
         return np.asarray(atoms.calc.results["forces"], dtype=float)
     return None

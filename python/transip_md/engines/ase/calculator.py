@@ -12,7 +12,8 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from transip_md.data.electronic_state import NEUTRAL_SINGLET, ElectronicState, Statement, state_of, statement_of
 from transip_md.evaluators.choose import load_evaluator
-from transip_md.evaluators.evaluation import Evaluation, Model, Symmetrised
+from transip_md.evaluators.distance import DistanceError, beyond
+from transip_md.evaluators.evaluation import Evaluation, Model, Symmetrised, check_distances
 from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 from transip_md.symmetry.request import SymmetryRequest
 
@@ -21,7 +22,8 @@ class TransIPCalculator(Calculator):
     """Energies (eV) and forces (eV/Angstrom), and for periodic structures stress (eV/Angstrom^3).
 
     A model without a cutoff takes isolated molecules only. Stress is -virial / volume, in ase's sign and order (xx, yy,
-    zz, yz, xz, xy). `stresses` are the atoms' shares of it (docs/conventions.md), by native kernels: they sum to it.
+    zz, yz, xz, xy). With `distances` the results have `training_distances`, how far each atom is from the training set.
+    `stresses` are the atoms' shares of it (docs/conventions.md), by native kernels: they sum to it.
 
     Examples:
         >>> atoms.calc = TransIPCalculator("model.pt")
@@ -35,6 +37,10 @@ class TransIPCalculator(Calculator):
     #: The copy of the last structure, if nothing but positions has changed since; ase forgets its own before an
     #: evaluation.
     _moved: ase.Atoms | None = None
+    # Pickles of earlier versions do not have them.
+    distances = False
+    distance_above: float | None = None
+    evaluations = 0
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
         "energy",
@@ -56,6 +62,8 @@ class TransIPCalculator(Calculator):
         multiplicity: int | None = None,
         symmetry: str = "none",
         reference: ase.Atoms | np.ndarray | None = None,
+        distances: bool = False,
+        distance_above: float | None = None,
         **kwargs: Any,
     ) -> None:
         """Load the model.
@@ -73,11 +81,14 @@ class TransIPCalculator(Calculator):
                 see docs/symmetry.md.
             reference: what "frame" superposes on: a structure or its positions, [N, 3] in Angstrom. None: the first
                 structure that is evaluated; a run that is taken up again must be given the same.
+            distances: put `training_distances` into the results, [N]: 1 is the 99th percentile of held-out atoms. Of
+                model files that have a sample of their training set; costs an evaluation of energies.
+            distance_above: bound of an atom's distance, above which a structure is refused; None: no bound.
             **kwargs: handed to ase's Calculator.
 
         Raises:
-            UsageError: the file cannot be used, or does not offer the symmetry, or the model does not know the charge
-                or multiplicity.
+            UsageError: the file cannot be used, does not offer the symmetry, or has no sample for the distances, or the
+                model does not know the charge or multiplicity.
             CheckFailedError: the file does not give the numbers here that it gave where it was exported.
         """
         super().__init__(**kwargs)
@@ -94,6 +105,10 @@ class TransIPCalculator(Calculator):
             )
         if not self.exported.metadata.conservative:
             warnings.warn(NOT_CONSERVATIVE, stacklevel=2)
+        self.distances = distances or distance_above is not None
+        self.distance_above = distance_above
+        if self.distances:
+            check_distances(self.exported)
         self.charge = charge
         self.multiplicity = multiplicity
         self.symmetry = SymmetryRequest.parse(symmetry)
@@ -147,6 +162,7 @@ class TransIPCalculator(Calculator):
         """Compute everything at once; called by ase.
 
         Raises:
+            DistanceError: an atom is farther from the training set than `distance_above`.
             UsageError: a periodic structure with an all-to-all model, an unknown element, positions not finite, a
                 charge or multiplicity that the model does not know, or that is not the one asked for.
         """
@@ -180,6 +196,19 @@ class TransIPCalculator(Calculator):
             self.results["stress"] = np.array(_stress(result.virial.tolist(), volume))
             if result.virials is not None:
                 self.results["stresses"] = np.array([_stress(virial, volume) for virial in result.virials.tolist()])
+        self.evaluations += 1
+        if self.distances:
+            self._measure(atoms, state)
+
+    def _measure(self, atoms: ase.Atoms, state: ElectronicState) -> None:
+        found = self.exported.distances(
+            atoms.numbers, atoms.positions, *state, cell=atoms.cell.array, periodic=atoms.pbc
+        )
+        self.results["training_distances"] = found
+        if self.distance_above is not None:
+            complaint = beyond(self.distance_above, found, self.evaluations - 1, atoms.numbers)
+            if complaint is not None:
+                raise DistanceError(complaint)
 
 
 # On plain numbers: numpy takes ten times as long for so few.

@@ -43,7 +43,7 @@ class CommitteeCalculator(TransIPCalculator):
             models: files made by ``transip-md export``, two or more.
             force: whose energies and forces are given.
             stop_above: bound of an atom's deviation sqrt(<|F_i - <F_i>|^2>), eV/Angstrom; None: no bound.
-            **options: of all models, as `TransIPCalculator` takes them.
+            **options: of all models, as `TransIPCalculator` takes them; distances are the first model's.
 
         Raises:
             UsageError: fewer than two models, or what `TransIPCalculator` refuses.
@@ -53,10 +53,10 @@ class CommitteeCalculator(TransIPCalculator):
         if force not in ("first", "mean"):
             raise UsageError(f"force must be first or mean; got {force!r}.")
         super().__init__(models[0], **options)
-        self.others = [TransIPCalculator(model, **options) for model in models[1:]]
+        of_others = {name: value for name, value in options.items() if not name.startswith("distance")}
+        self.others = [TransIPCalculator(model, **of_others) for model in models[1:]]
         self.force = force
         self.stop_above = stop_above
-        self.evaluations = 0
         self.deviation: Deviation | None = None
 
     def calculate(
@@ -80,10 +80,10 @@ class CommitteeCalculator(TransIPCalculator):
             found.append(other.results)
         self.deviation = Deviation.of([one.evaluation for one in (self, *self.others)])
         if self.force == "mean":
-            self.results = {name: np.mean([one[name] for one in found], axis=0) for name in self.results}
+            for name in self.others[0].results:
+                self.results[name] = np.mean([one[name] for one in found], axis=0)
             for name in ("energy", "free_energy"):
                 self.results[name] = float(self.results[name])
         self.results["forces_std"] = self.deviation.forces
         self.results["energy_std"] = self.deviation.energy * len(self.atoms)
-        self.evaluations += 1
         require_below(self.stop_above, self.deviation, self.evaluations - 1, self.atoms.numbers)

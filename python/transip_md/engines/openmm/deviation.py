@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import openmm
-from openmm import app, unit
+from openmm import app
 
-from transip_md.common.errors import UsageError
+from transip_md.engines.openmm.structure_reporter import StructureReporter
 from transip_md.evaluators.committee import Committee, DeviationFile, require_below
 
 
-class DeviationReporter:
+class DeviationReporter(StructureReporter):
     """Report how far the forces of several models lie apart, every so many steps.
 
     The columns are DeePMD-kit's, in eV and Angstrom: step, max, min and mean of the virial's and the forces' standard
@@ -62,28 +60,13 @@ class DeviationReporter:
             UsageError: fewer than two models, a file that cannot be used, an interval below 1, or an atom without an
                 element.
         """
-        if interval < 1:
-            raise UsageError(f"The interval of a reporter is one step or more; got {interval}.")
-        self._interval = interval
         self._committee = Committee(models, device="cpu", threads=threads)
-        atoms = list(topology.atoms())
-        self._particles = np.arange(len(atoms)) if particles is None else np.asarray(particles, dtype=int)
-        for index in self._particles:
-            if atoms[index].element is None:
-                raise UsageError(f"Atom {index} of the topology has no element, so the models cannot describe it.")
-        self._numbers = np.array([atoms[index].element.atomic_number for index in self._particles])
-        cutoff = self._committee.models[0].metadata.cutoff
-        self._periodic = cutoff is not None if periodic is None else periodic
+        super().__init__(interval, topology, self._committee.models[0].metadata.cutoff, particles, periodic)
         self._state = (charge, multiplicity)
         self._stop_above = stop_above
         self._dump = None if dump is None else Path(dump)
         self._dump_above = dump_above
         self._file = DeviationFile(file)
-
-    def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:  # noqa: N802
-        """When the next report is due, and what it needs; called by OpenMM."""
-        steps = self._interval - simulation.currentStep % self._interval
-        return {"steps": steps, "periodic": False, "include": ["positions"]}
 
     def report(self, simulation: app.Simulation, state: openmm.State) -> None:
         """Evaluate the models and write a line; called by OpenMM.
@@ -92,12 +75,8 @@ class DeviationReporter:
             DeviationError: an atom's deviation is above `stop_above`.
             OSError: a file cannot be written.
         """
-        positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)[self._particles]
-        box: dict[str, np.ndarray] = {}
-        if self._periodic:
-            cell = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.angstrom)
-            box = {"cell": np.asarray(cell), "periodic": np.ones(3, dtype=bool)}
-        found, deviation = self._committee.evaluate(self._numbers, np.asarray(positions), *self._state, **box)
+        positions, box = self._structure(state)
+        found, deviation = self._committee.evaluate(self._numbers, positions, *self._state, **box)
         step = simulation.currentStep
         self._file.write(step, deviation)
         highest = float(deviation.of_atoms.max())

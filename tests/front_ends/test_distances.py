@@ -1,0 +1,98 @@
+"""Distances from the training set in ASE and OpenMM."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import ase
+import numpy as np
+import pytest
+from ase.md.verlet import VelocityVerlet
+
+from sampled import checkpoint_with_sample
+from transip_md.common.errors import CheckFailedError, UsageError
+from transip_md.engines.ase import CommitteeCalculator, TransIPCalculator
+from transip_md.evaluators.distance import DistanceError
+from transip_md.evaluators.library_model import LibraryModel
+from transip_md.exporting.export import export
+
+pytestmark = pytest.mark.usefixtures("library")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    file = tmp_path_factory.mktemp("guarded") / "molecule.pt"
+    export(checkpoint_with_sample(), file)
+    return file
+
+
+@pytest.fixture
+def wanted(model, ethanol) -> np.ndarray:
+    return LibraryModel(model).distances(ethanol.numbers, ethanol.positions)
+
+
+@pytest.mark.parametrize("kernels", ["native", "torch"])
+def test_results(model, ethanol, wanted, kernels):
+    ethanol.calc = pickle.loads(pickle.dumps(TransIPCalculator(model, distances=True, kernels=kernels)))
+    ethanol.get_forces()
+    assert np.abs(ethanol.calc.results["training_distances"] - wanted).max() <= 1e-8
+    ethanol.calc = TransIPCalculator(model)
+    ethanol.get_forces()
+    assert "training_distances" not in ethanol.calc.results
+
+
+def test_dynamics_ends_above_the_bound(model, ethanol, wanted):
+    ethanol.calc = TransIPCalculator(model, distance_above=1.05 * wanted.max())
+    VelocityVerlet(ethanol, 0.001).run(2)
+    ethanol.calc = TransIPCalculator(model, distance_above=0.95 * wanted.max())
+    with pytest.raises(DistanceError, match=rf"Step 0: atom {wanted.argmax()} .* do not trust the forces"):
+        VelocityVerlet(ethanol, 0.001).run(2)
+    assert issubclass(DistanceError, CheckFailedError)
+
+
+@pytest.mark.parametrize("force", ["first", "mean"])
+def test_of_a_committee(model, molecule_committee, ethanol, wanted, force):
+    """Only the first model needs a sample."""
+    ethanol.calc = CommitteeCalculator([model, *molecule_committee[:1]], distances=True, force=force)
+    ethanol.get_forces()
+    assert np.abs(ethanol.calc.results["training_distances"] - wanted).max() <= 1e-8
+    assert ethanol.calc.results["forces_std"].max() > 0
+
+
+def test_a_file_without_a_sample(molecule_file):
+    with pytest.raises(UsageError, match="has no sample of its training set"):
+        TransIPCalculator(molecule_file, distances=True)
+
+
+def test_reporter(model, ethanol, tmp_path):
+    openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    from openmm import app
+
+    from transip_md.engines.openmm import DistanceReporter
+
+    topology, system = app.Topology(), openmm.System()
+    residue = topology.addResidue("ETH", topology.addChain())
+    for number in ethanol.numbers:
+        element = app.Element.getByAtomicNumber(int(number))
+        topology.addAtom(element.symbol, element, residue)
+        system.addParticle(element.mass)
+    platform = openmm.Platform.getPlatformByName("Reference")
+    simulation = app.Simulation(topology, system, openmm.VerletIntegrator(1e-3), platform)
+    simulation.context.setPositions(0.1 * ethanol.positions)
+    simulation.context.setVelocitiesToTemperature(300, 1)
+    simulation.reporters.append(DistanceReporter(tmp_path / "d.out", 2, model, topology, warn_above=1e-3))
+    with pytest.warns(UserWarning, match="Step 2: atom .* above the bound of 0.001"):
+        simulation.step(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        simulation.step(2)
+    lines = np.loadtxt(tmp_path / "d.out")
+    assert lines[:, 0].tolist() == [2, 4, 6]
+    state = simulation.context.getState(getPositions=True)
+    now = ase.Atoms(ethanol.numbers, 10.0 * state.getPositions(asNumpy=True)._value)
+    found = LibraryModel(model).distances(now.numbers, now.positions)
+    assert np.allclose(lines[2, 1:], [found.max(), found.mean(), np.sum(found > 1)], rtol=1e-5)
+    simulation.reporters[:] = [DistanceReporter(tmp_path / "d.out", 1, model, topology, stop_above=1e-3)]
+    with pytest.raises(DistanceError, match="Step 7: "):
+        simulation.step(1)

@@ -1,0 +1,24 @@
+"""Checkpoints of small networks with a sample of their training set."""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+import torch
+
+from networks import crystal, frame_of, random_molecule, small_checkpoint
+from transip_md.model.latent_sample import LatentSample
+from transip_md.training.batches import Collate
+
+
+def checkpoint_with_sample(**shape):
+    """An untrained network of H, C and O with a sample of random molecules, or of crystals if it has a cutoff."""
+    checkpoint = small_checkpoint(**shape)
+    periodic = checkpoint.config.cutoff is not None
+    frames = [crystal(seed) if periodic else ase.Atoms(*random_molecule(9, seed)) for seed in range(12)]
+    batch = Collate(checkpoint.config.cutoff)([frame_of(atoms) for atoms in frames])
+    with torch.no_grad():
+        embedding = batch.real(batch.encode(checkpoint.model, batch.positions)).double().numpy()
+    kinds = checkpoint.model.species_index[batch.real(batch.species)].numpy()
+    checkpoint.sample = LatentSample.of(embedding, kinds, np.arange(len(kinds)) % 2 == 0, 3)
+    return checkpoint
