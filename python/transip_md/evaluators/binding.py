@@ -85,6 +85,7 @@ def library() -> ctypes.CDLL:
         "transip_metadata": (text, (handle,)),
         "transip_device": (text, (handle,)),
         "transip_runs_by": (text, (handle,)),
+        "transip_notice": (text, (handle,)),
         "transip_set_threads": (ctypes.c_int, (handle, ctypes.c_int)),
         "transip_set_symmetry": (ctypes.c_int, (handle, text)),
         "transip_set_reference": (ctypes.c_int, (handle, ctypes.c_int64, handle, handle)),
