@@ -71,6 +71,17 @@ def test_symmetry(library, molecule_file, bent, text):
         )
 
 
+@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a GPU")
+def test_cuda_kernels_without_a_driver_are_those_of_the_cpu(library, ethanol_file, ethanol):
+    with pytest.warns(UserWarning, match="NVIDIA's driver is not here or sees no CUDA devices: .* evaluated on the CPU"):
+        model = transip_md.load_model(ethanol_file, device="cuda", kernels="native")
+    assert model.device == "cpu" and "native kernels" in model.runs_by
+    wanted = transip_md.load_model(ethanol_file, device="cpu").evaluate(ethanol.numbers, ethanol.positions)
+    assert_equal(model.evaluate(ethanol.numbers, ethanol.positions), wanted, "float64")
+    with pytest.raises(UsageError, match="device must be auto, cpu, cuda or cuda:N, got 'cuda:many'"):
+        transip_md.load_model(ethanol_file, device="cuda:many", kernels="native")
+
+
 def test_the_kernels_that_are_asked_for(library, ethanol_file, toy_file, monkeypatch):
     assert isinstance(transip_md.load_model(ethanol_file, device="cpu", kernels="torch"), ExportedModel)
     assert isinstance(transip_md.load_model(toy_file, device="cpu"), ExportedModel)
