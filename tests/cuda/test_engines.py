@@ -69,7 +69,9 @@ def _water() -> ase.Atoms:
     return atoms
 
 
-def _lammps(folder: Path, plugin: Path, model: Path, atoms: ase.Atoms, device: str, **changes: object) -> np.ndarray:
+def _lammps(
+    folder: Path, plugin: Path, model: Path, atoms: ase.Atoms, device: str, ranks: int = 1, **changes: object
+) -> np.ndarray:
     """The thermo output of a run, [steps + 1, columns], and its whole text in the file out of the folder."""
     folder.mkdir()
     elements = sorted(set(atoms.symbols))
@@ -79,14 +81,14 @@ def _lammps(folder: Path, plugin: Path, model: Path, atoms: ase.Atoms, device: s
     (folder / "in.run").write_text(deck)
     # Without the plugin that the environment has built.
     environment = os.environ | {"TRANSIP_MD_CACHE": str(folder)}
-    result = subprocess.run(
-        [str(LMP), "-in", "in.run", "-log", "log"], cwd=folder, capture_output=True, text=True, env=environment
-    )
+    start = [] if ranks == 1 else [str(LMP.parent / "mpiexec"), "-n", str(ranks)]
+    command = [*start, str(LMP), "-in", "in.run", "-log", "log"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     (folder / "out").write_text(result.stdout)
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Step"])
-    return np.array([line.split() for line in lines[start + 1 : start + 2 + settings["steps"]]], dtype=float)
+    head = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Step"])
+    return np.array([line.split() for line in lines[head + 1 : head + 2 + settings["steps"]]], dtype=float)
 
 
 def _compare(got: np.ndarray, wanted: np.ndarray, dtype: str) -> None:
@@ -104,6 +106,16 @@ def test_lammps_on_one_rank_asks_for_no_list(build, models, tmp_path):
     output = (tmp_path / "cuda" / "out").read_text()
     assert "weights on cuda:0, native CUDA kernels (emulated on the CPU)" in output
     assert "Total # of neighbors = 0" in output
+
+
+def test_lammps_on_two_ranks_exchanges_the_halo(build, models, tmp_path):
+    if not (LMP.parent / "mpiexec").exists():
+        pytest.skip("mpiexec of MPICH is not installed")
+    model = models["water", "float32"]
+    atoms = _water()
+    wanted = _lammps(tmp_path / "cpu", build / "lammps" / "transipplugin.so", model, atoms, "cpu", steps=1)
+    got = _lammps(tmp_path / "cuda", build / "emulated" / "transipplugin.so", model, atoms, "cuda", 2, steps=1)
+    _compare(got, wanted, "float32")
 
 
 def test_lammps_with_a_molecule(build, models, tmp_path):
