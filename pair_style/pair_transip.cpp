@@ -559,10 +559,18 @@ void PairTransIP::compute_whole()
   request.multiplicity = impl->multiplicity;
   request.virial = vflag_global != 0;
   request.energies = eflag_atom != 0;
+  request.nearest = !impl->warned && impl->model->metadata().closest_pair;
   transip::StructureResult result;
   timed(
       request.positions, [&] { impl->model->evaluate_structure(request, result); },
       [&](std::size_t place) { return atom->tag[whole.atom_of_place[place]]; });
+
+  if (request.nearest) {
+    const auto tag = [&](int place) { return atom->tag[whole.atom_of_place[place]]; };
+    Closest closest;
+    closest.look(result.nearest * result.nearest, tag(result.pair[0]), tag(result.pair[1]));
+    warn_if_close(closest);
+  }
 
   const double unit = impl->energy_unit;
   for (std::size_t place = 0; place < whole.atom_of_place.size(); place++)

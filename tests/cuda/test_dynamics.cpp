@@ -40,6 +40,7 @@ struct Truth {
   double energy = 0.0;
   std::vector<double> energies, forces;
   std::vector<double> virial = std::vector<double>(9);
+  double nearest = 1e300;
 
   Truth(const TestNetwork &network, const TestStructure &structure)
   {
@@ -52,6 +53,13 @@ struct Truth {
     transip::NativeModel::make(network.weights, exact)->evaluate(request, around.positions, found, true);
     if (auto repulsion = transip::ShortRange::make(network.weights, exact))
       repulsion->add(request, around.positions, found, true);
+    for (std::size_t t = 0; t < structure.species.size(); t++)
+      for (std::size_t row = 0; row < around.owner.size(); row++) {
+        double square = 0.0;
+        for (std::size_t x = 0; x < 3; x++) square += std::pow(around.positions[3 * row + x] - around.positions[3 * t + x], 2);
+        // Rows that another token sees may be beyond the cutoff of this one, but not the nearest of all.
+        if (row != t) nearest = std::min(nearest, std::sqrt(square));
+      }
     energies = found.energies;
     for (const double one : energies) energy += one;
     forces.resize(3 * structure.species.size());
@@ -87,6 +95,7 @@ double compare(const std::string &name, const std::string &dtype, const Truth &t
   const double off = std::max({difference(got.energies, truth.energies, 1.0), difference(got.forces, truth.forces, 1.0),
                                std::abs(got.energy - truth.energy) / (1.0 + static_cast<double>(truth.energies.size())),
                                difference(got.virial, truth.virial, 10.0 * extent)});
+  check(std::abs(got.nearest - truth.nearest) <= 1e-9 * truth.nearest, name + ": the nearest pair");
   check(off <= bar, name + ", " + dtype + ": differs by " + std::to_string(off / bar) + " of what is allowed: energies " +
                         std::to_string(difference(got.energies, truth.energies, 1.0) / bar) + ", forces " +
                         std::to_string(difference(got.forces, truth.forces, 1.0) / bar) + ", virial " +
@@ -94,7 +103,7 @@ double compare(const std::string &name, const std::string &dtype, const Truth &t
   return off;
 }
 
-constexpr transip::cuda::Wanted everything{true, true, true};
+constexpr transip::cuda::Wanted everything{true, true, true, true};
 
 Periodicity periodicity(const TestStructure &structure)
 {

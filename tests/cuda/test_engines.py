@@ -172,7 +172,7 @@ def test_python_of_a_molecule_and_errors(emulated_library, models):
     got = again.evaluate(atoms.numbers, atoms.positions)
     assert np.abs(got.forces - wanted.forces).max() <= TOLERANCE["float64"] * np.abs(wanted.forces).max()
     atoms.positions[3] = atoms.positions[5]
-    with pytest.raises(UsageError, match="Two atoms are at one position.* for atom [35] "):
+    with pytest.raises(UsageError, match=r"Two atoms are at one position.* for atom [35] "):
         again.evaluate(atoms.numbers, atoms.positions)
     with pytest.raises(UsageError, match="no virials of atoms"):
         model.evaluate(atoms.numbers, atoms.positions, virials=True)

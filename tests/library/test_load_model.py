@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -73,7 +74,9 @@ def test_symmetry(library, molecule_file, bent, text):
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a GPU")
 def test_cuda_kernels_without_a_driver_are_those_of_the_cpu(library, ethanol_file, ethanol):
-    with pytest.warns(UserWarning, match="NVIDIA's driver is not here or sees no CUDA devices: .* evaluated on the CPU"):
+    with pytest.warns(
+        UserWarning, match="NVIDIA's driver is not here or sees no CUDA devices: .* evaluated on the CPU"
+    ):
         model = transip_md.load_model(ethanol_file, device="cuda", kernels="native")
     assert model.device == "cpu" and "native kernels" in model.runs_by
     wanted = transip_md.load_model(ethanol_file, device="cpu").evaluate(ethanol.numbers, ethanol.positions)

@@ -6,7 +6,7 @@ import ctypes
 from functools import cache
 
 from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, TransIPError, UsageError
-from transip_md.plugins.kinds import KINDS, name_torch_library, plugin_library
+from transip_md.plugins.kinds import KINDS, name_nvrtc, name_torch_library, plugin_library
 
 #: TRANSIP_INTERFACE of the header that this module repeats.
 INTERFACE = 1
@@ -71,6 +71,7 @@ def library() -> ctypes.CDLL:
     """
     path = plugin_library(KINDS["library"])
     name_torch_library()
+    name_nvrtc()
     found = ctypes.CDLL(str(path))
     if found.transip_interface() != INTERFACE:
         raise EnvironmentFaultError(

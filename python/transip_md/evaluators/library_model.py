@@ -65,7 +65,7 @@ class LibraryModel:
         Args:
             path: the file.
             threads: CPU threads of one evaluation; the numbers do not depend on it. 0: see `default_threads`.
-            device: "cpu", "cuda" or "cuda:N"; without a driver a warning says that the CPU evaluates.
+            device: "cpu", "cuda" or "cuda:N"; without a driver a warning reports that the CPU evaluates.
 
         Raises:
             UsageError: the file cannot be used, there are no native kernels for it, or no such device.
