@@ -551,7 +551,8 @@ void PairTransIP::compute_local()
 void PairTransIP::compute_whole()
 {
   if (wants_virials())
-    error->all(FLERR, "pair_style transip: the CUDA kernels give no virials of atoms. Type device cpu");
+    error->all(FLERR,
+               "pair_style transip: the CUDA kernels give no virials of atoms. Type device cpu");
   TransIPWhole &whole = impl->whole;
   whole.gather(impl->element_of_type);
   transip::StructureRequest request = whole.request();
