@@ -351,7 +351,7 @@ void PairTransIP::init_style()
     error->all(FLERR,
                "pair_style transip needs atom IDs: take `atom_modify id no` out of the input");
 
-  if (impl->model->symmetry().mode == transip::Symmetry::Mode::random) check_thermostat();
+  if (impl->model->symmetry().needs_thermostat()) check_thermostat();
   if (impl->model->metadata().cutoff)
     init_local();
   else if (domain->xperiodic || domain->yperiodic || domain->zperiodic)
@@ -367,7 +367,6 @@ void PairTransIP::init_style()
 
 void PairTransIP::check_thermostat()
 {
-  if (impl->model->symmetry().forced) return;
   const std::string otherwise = fmt::format("Take symmetry average N, or type symmetry {} forced",
                                             impl->model->symmetry().text());
   if (update->whichflag == 2)

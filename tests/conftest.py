@@ -112,31 +112,29 @@ def toy_file(tmp_path_factory) -> Path:
     return write_toy(tmp_path_factory.mktemp("toys") / "springs.pt")
 
 
-def _both_forms(tmp_path_factory, name: str, **shape) -> dict[str, Path]:
+def _both_forms(tmp_path_factory, name: str, model: str) -> dict[str, Path]:
     from made_once import compiler_key, made_once
-    from networks import small_checkpoint
-    from transip_md.exporting.export import export
+    from model_files import BOTH_FORMS, write_both_forms
 
-    files = {"torchscript": "model.pt", "aoti": "model.pt2"}
+    shape = BOTH_FORMS[model]
 
     def make(folder: Path) -> None:
-        for form, file in files.items():
-            export(small_checkpoint(**shape), folder / file, form=form)
+        write_both_forms(folder, "model", shape)
 
     folder = made_once(tmp_path_factory, name, compiler_key(shape), make)
-    return {form: folder / file for form, file in files.items()}
+    return {"torchscript": folder / "model.pt", "aoti": folder / "model.pt2"}
 
 
 @pytest.fixture(scope="session")
 def all_to_all_files(tmp_path_factory) -> dict[str, Path]:
-    """A small untrained all-to-all model, scripted and compiled. One layer: each takes half a minute to compile."""
-    return _both_forms(tmp_path_factory, "all-to-all", layers=1)
+    """A small untrained all-to-all model, scripted and compiled."""
+    return _both_forms(tmp_path_factory, "all-to-all", "molecule")
 
 
 @pytest.fixture(scope="session")
 def local_files(tmp_path_factory) -> dict[str, Path]:
     """A small untrained model with a cutoff of 3 Angstrom, scripted and compiled."""
-    return _both_forms(tmp_path_factory, "local", layers=1, cutoff=3.0)
+    return _both_forms(tmp_path_factory, "local", "local")
 
 
 @pytest.fixture(scope="session")

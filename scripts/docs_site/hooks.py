@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "python")]
 
-from docs_site import reference  # noqa: E402 - MkDocs loads this file by its path
+from docs_site import notebooks, reference  # noqa: E402 - MkDocs loads this file by its path
 
 #: Pages outside of docs/ that the navigation names; others come in when a page links to them.
 OUTSIDE = ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
@@ -31,12 +31,19 @@ FOLDER = "repository"
 MERMAID = ROOT / "build" / "mermaid.min.js"
 
 LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+#: A link to a page of the site, in a notebook beside it.
+LINK_TO_PAGE = re.compile(r"(\]\((?!\w+:)[^)\s#]+)\.md((?:#[^)\s]*)?\))")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add generated pages, and files from outside of docs/ that pages link to, and those that these link to."""
     for name, text in reference.pages(ROOT).items():
         files.append(File.generated(config, f"reference/{name}", content=text))
+    for path in sorted((ROOT / "docs/tutorials").glob("*.md")):
+        if path.stem != "index":
+            name = f"tutorials/{path.stem}"
+            text = LINK_TO_PAGE.sub(r"\1.html\2", _with_links_of_the_site(path.read_text(), f"{name}.md"))
+            files.append(File.generated(config, f"{name}.ipynb", content=notebooks.as_text(text)))
     if MERMAID.is_file():
         files.append(File.generated(config, "javascripts/mermaid.min.js", abs_src_path=str(MERMAID)))
         config.extra_javascript.append("javascripts/mermaid.min.js")
@@ -65,6 +72,15 @@ def _outside(documents: Iterable[Path]) -> list[str]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point links between docs/ and the rest of the repository to where the files stand in the site."""
     source = page.file.src_uri
+    folder, _, name = source.rpartition("/")
+    if folder == "tutorials" and name != "index.md":
+        title, _, rest = markdown.partition("\n")
+        markdown = f"{title}\n\n[This page as a notebook]({name.removesuffix('.md')}.ipynb)\n{rest}"
+    return _with_links_of_the_site(markdown, source)
+
+
+def _with_links_of_the_site(markdown: str, source: str) -> str:
+    """The text of a page of the site, its links to files of the repository changed to where these stand in the site."""
     outside = source.startswith(f"{FOLDER}/")
     path = source.removeprefix(f"{FOLDER}/") if outside else f"docs/{source}"
 

@@ -2,6 +2,7 @@
 // The toy is the springs model of tests/toys.py; BAD_FOLDER holds files that must be refused;
 // SCRIPTED and COMPILED are one local model with a cutoff of 3 Angstrom in both forms, the last two one all-to-all model.
 
+#include "checks.h"
 #include "transip/elements.h"
 #include "transip/error.h"
 #include "transip/metadata.h"
@@ -13,42 +14,12 @@
 
 #include <array>
 #include <cmath>
-#include <functional>
-#include <iostream>
 #include <string>
 #include <vector>
 
 namespace {
 
-int failures = 0;
-int checks = 0;
-
-void check(bool good, const std::string &what)
-{
-  checks++;
-  if (good) return;
-  failures++;
-  std::cout << "FAILED: " << what << '\n';
-}
-
-void check_close(double value, double wanted, double tolerance, const std::string &what)
-{
-  check(std::abs(value - wanted) <= tolerance,
-        what + ": got " + std::to_string(value) + ", expected " + std::to_string(wanted));
-}
-
-void check_error(const std::function<void()> &call, const std::string &words, const std::string &what)
-{
-  try {
-    call();
-  } catch (const transip::Error &problem) {
-    const std::string message = problem.what();
-    check(message.find(words) != std::string::npos, what + ": the error says '" + message + "'");
-    check(message.find('\n') == std::string::npos, what + ": the error has more than one line");
-    return;
-  }
-  check(false, what + ": no error");
-}
+using checks::check, checks::check_close, checks::check_error;
 
 constexpr double stiffness = 2.5;
 constexpr double rest_length = 1.7;
@@ -325,18 +296,18 @@ void test_xyz(const std::string &folder)
 int main(int argc, char **argv)
 {
   if (argc != 7) return 2;
-  test_elements();
-  test_text();
-  test_metadata();
-  test_evaluation(argv[1]);
-  test_refused_files(argv[2], argv[1]);
-  test_compiled(argv[3], argv[4]);
-  test_symmetry_words();
-  test_symmetry(argv[5]);
-  test_symmetry(argv[6]);
-  test_symmetry_that_is_not_offered(argv[1], argv[3]);
-  test_xyz(argv[2]);
-  check_close(transip::units::kj_per_mol_per_ev, 96.48533212331, 1e-10, "eV in kJ/mol");
-  std::cout << checks - failures << " checks passed, " << failures << " failed\n";
-  return failures ? 1 : 0;
+  return checks::run([argv] {
+    test_elements();
+    test_text();
+    test_metadata();
+    test_evaluation(argv[1]);
+    test_refused_files(argv[2], argv[1]);
+    test_compiled(argv[3], argv[4]);
+    test_symmetry_words();
+    test_symmetry(argv[5]);
+    test_symmetry(argv[6]);
+    test_symmetry_that_is_not_offered(argv[1], argv[3]);
+    test_xyz(argv[2]);
+    check_close(transip::units::kj_per_mol_per_ev, 96.48533212331, 1e-10, "eV in kJ/mol");
+  });
 }

@@ -2,6 +2,7 @@
 // Each model is a TorchScript file of format 2, local or all-to-all, float64 or float32; "coordinates" in its name: it
 // sees coordinates. --short does little work, for ThreadSanitizer. TRANSIP_INSTRUCTIONS chooses the kernels.
 
+#include "checks.h"
 #include "modelfile/archive.h"
 #include "modelfile/weights.h"
 #include "cpu/native_model.h"
@@ -30,16 +31,9 @@ namespace {
 using transip::Metadata;
 using transip::NativeModel;
 
-int failures = 0, checks = 0;
-bool brief = false;
+using checks::check, checks::check_error;
 
-void check(bool good, const std::string &what)
-{
-  checks++;
-  if (good) return;
-  failures++;
-  std::printf("FAILED: %s\n", what.c_str());
-}
+bool brief = false;
 
 /// Largest difference of two lists, over the largest number of the second; 1 if they do not compare.
 double difference(const std::vector<double> &got, const std::vector<double> &wanted)
@@ -60,18 +54,6 @@ void check_close(const std::vector<double> &got, const std::vector<double> &want
 {
   const double here = difference(got, wanted);
   check(here <= allowed, what + ": differ by " + std::to_string(here / allowed) + " of what is allowed");
-}
-
-void check_error(const std::function<void()> &call, const std::string &words, const std::string &what)
-{
-  try {
-    call();
-  } catch (const transip::Error &problem) {
-    const std::string message = problem.what();
-    check(message.find(words) != std::string::npos, what + ": the error says '" + message + "'");
-    return;
-  }
-  check(false, what + ": no error");
 }
 
 /// Structure with its rows: what a request points at. Units: Angstrom.
@@ -569,7 +551,7 @@ void test_ranks(const File &file)
 
 int main(int argc, char **argv)
 {
-  try {
+  return checks::run([argc, argv] {
     for (int i = 1; i < argc; i++) {
       if (std::string(argv[i]) == "--short") {
         brief = true;
@@ -588,10 +570,5 @@ int main(int argc, char **argv)
         test_fork(file);
       }
     }
-  } catch (const std::exception &problem) {
-    std::printf("FAILED: %s\n", problem.what());
-    return 1;
-  }
-  std::printf("%d checks, %d failed\n", checks, failures);
-  return failures ? 1 : 0;
+  });
 }

@@ -9,34 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from networks import make_model
-
-#: Networks with 4, 8 and 16 heads a vector, in both precisions, with and without each part that a network may lack.
-NETWORKS = {
-    "local": ("float64", {"heads": 2, "layers": 3, "cutoff": 3.0}),
-    "local-float32": ("float32", {"dim": 64, "heads": 4, "feedforward": 48, "cutoff": 3.0}),
-    "local-plain-values": ("float64", {"dim": 96, "heads": 6, "rotary_values": False, "cutoff": 3.0}),
-    "molecule": ("float64", {"dim": 96, "heads": 12, "feedforward": 40, "radial_bias": False, "layers": 1}),
-    "molecule-float32": ("float32", {"dim": 96, "heads": 6, "feedforward": 40}),
-    "molecule-coordinates": ("float64", {"coordinates": True}),
-}
+from model_files import write_networks
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
-    from transip_md.exporting.export import export
-    from transip_md.model.checkpoint import Checkpoint
-
-    folder = tmp_path_factory.mktemp("networks")
-    made = {}
-    for name, (dtype, shape) in NETWORKS.items():
-        model = make_model(radial_functions=8, radial_hidden=8, **shape)
-        energies = (model.energy_scale, model.reference_energies)
-        model.float()
-        model.energy_scale, model.reference_energies = energies
-        made[name] = folder / f"{name}.pt"
-        export(Checkpoint(model.config, model), made[name], dtype)
-    return made
+    return write_networks(tmp_path_factory.mktemp("networks"))
 
 
 def run(program: Path, *arguments: object, **environment: str) -> str:

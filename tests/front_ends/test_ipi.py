@@ -62,7 +62,7 @@ def test_symmetry(molecule_file, bent, tmp_path):
     bent.cell = [30.0, 30.0, 30.0]
     energy = compute(molecule_file, bent, tmp_path, symmetry="frame")[0]
     assert energy != compute(molecule_file, bent, tmp_path)[0]
-    with pytest.raises(UsageError, match="random wants"):
+    with pytest.raises(UsageError, match="i-PI: symmetry random rotates anew"):
         compute(molecule_file, bent, tmp_path, symmetry="random 1")
 
 

@@ -120,7 +120,7 @@ def test_part_of_a_system(ethanol_file, ethanol, bent):
         ({"reference": np.zeros((9, 3))}, "goes with symmetry"),
         ({"symmetry": "average 5"}, "one of"),
         ({"symmetry": "mirror"}, "must be none"),
-        ({"symmetry": "random 1", "backend": "python"}, "does not see whether there is a thermostat"),
+        ({"symmetry": "random 1", "backend": "python"}, "whether there is a thermostat is not seen here"),
     ],
 )
 def test_refuses(ethanol_file, ethanol, options, words):

@@ -1,11 +1,14 @@
-"""``doctor``, ``models``, ``train --schema``, ``--quiet`` and the functions at the top of the package."""
+"""Commands about the installation, options of all commands, completion, and the functions at the top of the package."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import ase.io
 import pytest
@@ -85,6 +88,27 @@ def test_quiet(repository, tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, check=True)
         assert ("frames/s" in result.stderr) == expected, result.stderr
         assert "1 frames" in result.stdout
+
+
+def test_verbose_shows_what_the_package_logs():
+    code = (
+        "import logging, sys; from transip_md.cli.main import app; app(sys.argv[1:], standalone_mode=False); "
+        "logging.getLogger('transip_md.openmm').info('a backend')"
+    )
+    for flags, expected in ((["--verbose"], "transip_md.openmm: a backend\n"), ([], "")):
+        command = [sys.executable, "-c", code, *flags, "presets"]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"), [("transip-md par", {"parity"}), ("transip-md train --sch", {"--schema"})]
+)
+def test_completion_in_bash(typed, wanted):
+    """What the script of `transip-md --show-completion bash` asks for."""
+    variables = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_TRANSIP_MD_COMPLETE": "complete_bash"}
+    command = Path(sysconfig.get_path("scripts")) / "transip-md"
+    result = subprocess.run([command], capture_output=True, text=True, env=os.environ | variables)
+    assert set(result.stdout.split()) == wanted, result.stderr
 
 
 def test_functions_at_the_top(tmp_path, repository):

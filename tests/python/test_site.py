@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -152,4 +153,10 @@ def test_site_builds_without_warnings(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "<math" in (tmp_path / "site/theory/network.html").read_text()
+    notebook = json.loads((tmp_path / "site/tutorials/first_run.ipynb").read_text())
+    linked = re.findall(r"\]\((?!\w+:)([^)\s#]+)", "".join(cell["source"] for cell in notebook["cells"]))
+    assert len(linked) > 5
+    for target in linked:
+        assert (tmp_path / "site/tutorials" / target).exists(), target
+    assert 'href="first_run.ipynb"' in (tmp_path / "site/tutorials/first_run.html").read_text()
     assert "TransIPCalculator" in (tmp_path / "site/reference/python.html").read_text()

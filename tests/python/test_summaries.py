@@ -48,7 +48,7 @@ RUNS = {
     "learn": ("project.yaml -o learned", None, "waiting"),
     "models": ("", "models", "models"),
     "nve": (
-        "model ethanol.xyz --engine ase --time 0.2 --threshold 10 --out dynamics",
+        "MODEL ethanol.xyz --engine ase --time 0.2 --threshold 10 --out dynamics",
         "largest_drift_meV_per_atom_ps",
         "runs",
     ),

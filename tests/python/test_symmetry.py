@@ -119,6 +119,21 @@ def test_other_requests_are_refused(text):
         SymmetryRequest.parse(text)
 
 
+def test_what_random_rotations_need():
+    drawn, forced = SymmetryRequest.parse("random 3"), SymmetryRequest.parse("random 3 forced")
+    for present, words in ((False, "there is no thermostat. Type this, or"), (None, "is not seen here")):
+        with pytest.raises(UsageError, match=rf'{words}.*type symmetry "random 3 forced"\.$'):
+            drawn.check_thermostat(present, "Type this")
+        forced.check_thermostat(present, "Type this")
+    drawn.check_thermostat(True, "Type this")
+    for request in (drawn, forced):
+        with pytest.raises(UsageError, match=r"^i-PI: symmetry random rotates anew .* Type that\.$"):
+            request.check_repeatable("i-PI", "Type that.")
+    for text in ("none", "average 4", "frame"):
+        SymmetryRequest.parse(text).check_thermostat(False, "")
+        SymmetryRequest.parse(text).check_repeatable("", "")
+
+
 def test_a_number_of_rotations_that_is_not_there():
     with pytest.raises(UsageError, match=r"one of \[2, 4, 12, 24, 60, 208, 380\] rotations; got 5"):
         SymmetryRequest.parse("average 5")

@@ -1,17 +1,18 @@
-"""The tutorials run as they are written, in an empty folder, with shorter runs."""
+"""The tutorials run as they are written, as notebooks in an empty folder, with shorter runs."""
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-#: A fenced block of a tutorial, with its language and the file that it is, if any.
-BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', flags=re.DOTALL | re.MULTILINE)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from docs_site.notebooks import blocks, notebook
+
+sys.path.pop(0)
 
 #: What makes a tutorial short; each of these must be in it.
 SHORTER = {
@@ -49,29 +50,44 @@ NEEDS = {
 }
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", sorted(SHORTER))
+#: Tutorials that take less than a minute; the others run with the long tests.
+QUICK = {"first_run"}
+
+
 @pytest.mark.usefixtures("lammps_plugin", "openmm_plugin")
-def test_tutorial_runs(repository, tmp_path, name):
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in sorted(SHORTER)]
+)
+def test_tutorial_runs(repository, tmp_path, monkeypatch, name):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     for module in NEEDS.get(name, ()):
         pytest.importorskip(module)
     text = (repository / f"docs/tutorials/{name}.md").read_text()
     for written, shorter in SHORTER[name].items():
         assert written in text
         text = text.replace(written, shorter)
-    environment = os.environ | {
-        "TRANSIP": str(repository),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "MPLBACKEND": "Agg",
-    }
-    for language, file, block in BLOCK.findall(text):
-        if file:
-            (tmp_path / file).write_text(block)
-        elif language == "sh":
-            command = ["bash", "-euxo", "pipefail", "-c", block]
-            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
-            assert done.returncode == 0, f"{block}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    for variable, value in {"TRANSIP": str(repository), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}.items():
+        monkeypatch.setenv(variable, value)
+    cells = nbformat.from_dict(notebook(text))
+    nbformat.validate(cells)
+    # Raises the error of the first cell that fails.
+    nbclient.NotebookClient(cells, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+
+@pytest.mark.parametrize("name", sorted(SHORTER))
+def test_notebooks_have_all_of_the_tutorial(repository, name):
+    text = (repository / f"docs/tutorials/{name}.md").read_text()
+    cells = notebook(text)["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    sources = [cell["source"] for cell in cells]
+    for language, file, block in blocks(text):
+        head = f"%%writefile {file}\n" if file else "%%bash\nset -euxo pipefail\n" if language == "sh" else ""
+        assert any(source.startswith(head) and block.strip("\n") in source for source in sources), block
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    shown = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+    for line in filter(str.strip, prose.splitlines()):
+        assert line in shown
+    assert json.dumps(cells)
 
 
 def test_every_tutorial_is_run(repository):
@@ -88,5 +104,5 @@ def test_every_tutorial_is_run(repository):
     ],
 )
 def test_tutorials_show_the_examples(repository, tutorial, example):
-    blocks = BLOCK.findall((repository / f"docs/tutorials/{tutorial}.md").read_text())
-    assert (repository / "examples" / example).read_text() in [block for _, _, block in blocks]
+    found = blocks((repository / f"docs/tutorials/{tutorial}.md").read_text())
+    assert (repository / "examples" / example).read_text() in [block for _, _, block in found]

@@ -28,6 +28,9 @@ struct Symmetry {
   /// The same of a whole text. Throws Error: it is none of them, or has more words.
   static Symmetry parse(const std::string &text);
 
+  /// Random rotations bring energy at every step; unless they are forced, something must take it up.
+  bool needs_thermostat() const { return mode == Mode::random && !forced; }
+
   /// "none", "average", "frame" or "random", as model files name what they offer.
   std::string name() const;
 

@@ -71,12 +71,7 @@ class NveSettings:
                 raise UsageError(f"{name} must be positive and finite, got {getattr(self, name)}.")
         if self.ensemble not in ("nve", "nvt"):
             raise UsageError(f"ensemble must be nve or nvt, got {self.ensemble!r}.")
-        symmetry = SymmetryRequest.parse(self.symmetry)
-        if symmetry.mode == "random" and self.ensemble == "nve" and not symmetry.forced:
-            raise UsageError(
-                "symmetry random brings energy at every step, which is not conserved then. Type --ensemble nvt, or "
-                f'--symmetry "{symmetry.text} forced".'
-            )
+        SymmetryRequest.parse(self.symmetry).check_thermostat(self.ensemble == "nvt", "Type --ensemble nvt")
         every = max(1, round(self.interval / self.timestep))
         records = int(self.time * 1000.0 / self.timestep / every + 1e-9)
         if records < FEWEST_RECORDS:

@@ -61,8 +61,7 @@ class TransIPDriver(Dummy_driver):
                 f"{model} has a direct force head: there is no virial, which i-PI wants. Use another model."
             )
         request = SymmetryRequest.parse(symmetry)
-        if request.mode == "random":
-            raise UsageError("i-PI does not number its evaluations, which symmetry random wants. Use average N.")
+        request.check_repeatable("i-PI", "Use average N or frame.")
         self.numbers = atoms.numbers
         self.state = state_of(atoms, template)
         self.periodic = np.full(3, loaded.metadata.cutoff is not None)

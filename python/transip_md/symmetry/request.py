@@ -65,6 +65,30 @@ class SymmetryRequest:
             return f"random {self.seed}" + (" forced" if self.forced else "")
         return self.mode
 
+    def check_repeatable(self, use: str, instead: str) -> None:
+        """Raise UsageError for random rotations, where one structure must have one energy.
+
+        Args:
+            use: what needs that, the beginning of the error.
+            instead: what to type, its end.
+        """
+        if self.mode == "random":
+            raise UsageError(f"{use}: symmetry random rotates anew at every evaluation. {instead}")
+
+    def check_thermostat(self, present: bool | None, instead: str) -> None:
+        """Raise UsageError for random rotations that are not forced, unless something takes up the energy they bring.
+
+        Args:
+            present: whether there is a thermostat; None: the caller cannot see one.
+            instead: what to type instead of forcing it.
+        """
+        if self.mode == "random" and not self.forced and not present:
+            lacks = "whether there is a thermostat is not seen here" if present is None else "there is no thermostat"
+            raise UsageError(
+                f"symmetry random brings energy at every step, which something must take up, and {lacks}. {instead}, "
+                f'or type symmetry "{self.text} forced".'
+            )
+
     def check_offered(self, offered: tuple[str, ...], model: object) -> None:
         """Raise UsageError unless a model file offers the mode; `model` is named in the error."""
         if self.mode == "none" or self.mode in offered:

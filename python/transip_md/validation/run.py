@@ -49,11 +49,7 @@ def read_subjects(
             it does not offer, a structure that has no frame.
     """
     request = SymmetryRequest.parse(symmetry)
-    if request.mode == "random":
-        raise UsageError(
-            "symmetry random rotates anew at every evaluation: nothing can be compared with anything. Type --symmetry "
-            f'none, frame or "average N", got {symmetry!r}.'
-        )
+    request.check_repeatable("validate", 'Type --symmetry none, frame or "average N".')
     exported = ExportedModel(model, device)
     request.check_offered(exported.metadata.symmetry, model)
     names = [path.stem for path in structures]

@@ -124,11 +124,7 @@ def make_force(request: ForceRequest) -> openmm.Force:
         raise EnvironmentFaultError(
             f"OpenMM {openmm.version.version} has no PythonForce. Type `pip install 'openmm>=8.4'`."
         )
-    if request.symmetry.mode == "random" and not request.symmetry.forced:
-        raise UsageError(
-            "A PythonForce does not see whether there is a thermostat, which symmetry random needs. Use the backend "
-            f'native, or type symmetry="{request.symmetry.text} forced".'
-        )
+    request.symmetry.check_thermostat(None, "Use the backend native")
     computation = Computation(request)
     computation.load()
     force = openmm.PythonForce(computation)

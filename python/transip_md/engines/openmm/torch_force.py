@@ -181,8 +181,7 @@ def openmm_module(request: ForceRequest) -> torch.jit.ScriptModule:
             f"{request.model} is compiled, and TorchForce runs TorchScript only. Export the model with `--format "
             "torchscript`, or use the backend native or python."
         )
-    if request.symmetry.mode == "random":
-        raise UsageError("TorchForce has no symmetry random. Use the backend native, or symmetry average N or frame.")
+    request.symmetry.check_repeatable("TorchForce", "Use the backend native, or symmetry average N or frame.")
     if request.device != "auto":
         raise UsageError(
             f"TorchForce runs a model where OpenMM's platform runs; got device {request.device!r}. Leave `device` out."

@@ -1,0 +1,36 @@
+"""CTest knows every C++ program of the tests, and runs them all with the files that they take."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from made_once import built_by_cmake
+from transip_md.plugins.build import find_tool
+
+
+def ctest(folder, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(find_tool("ctest")), "--test-dir", str(folder), *arguments], capture_output=True, text=True
+    )
+
+
+def test_every_program_is_registered(cpp_build, repository):
+    listed = {test["name"] for test in json.loads(ctest(cpp_build, "--show-only=json-v1").stdout)["tests"]}
+    programs = {path.stem for path in (repository / "tests").rglob("*.cpp") if "int main(" in path.read_text()}
+    assert {"test_libtransip", "test_native", "test_kernels", "test_search", "fuzz_model_file"} <= programs
+    # Programs of tests/cuda that print instead of testing have other names.
+    assert {
+        name for name in programs if name.startswith("test_") or (repository / f"tests/cpp/{name}.cpp").exists()
+    } <= listed
+    assert {"test_native_threads", "test_kernels_undefined", "test_kernels_race"} <= listed
+
+
+@pytest.mark.long
+def test_all_pass(tmp_path_factory):
+    folder = built_by_cmake(tmp_path_factory)
+    result = ctest(folder, "--output-on-failure")
+    assert result.returncode == 0, result.stdout[-5000:]
+    assert "100% tests passed" in result.stdout
