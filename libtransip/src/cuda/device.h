@@ -44,6 +44,8 @@ class Device {
   virtual std::unique_ptr<Memory> allocate(std::size_t bytes) = 0;
   /// Memory of the host that copies to and from the device are fast with.
   virtual std::unique_ptr<Memory> allocate_host(std::size_t bytes) = 0;
+  /// The stream that copies and programs go into from now on, of a device whose context a host program has made.
+  virtual void set_stream(void *stream) = 0;
   virtual void upload(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
   /// Copy back, and wait until that and everything before is done. Throws Error: a kernel failed, the device is lost.
   virtual void download(std::byte *to, const std::byte *from, std::size_t bytes) = 0;

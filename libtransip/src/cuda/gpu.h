@@ -10,4 +10,10 @@ namespace transip::cuda {
 /// Throws Error: no driver, none that is new enough, no such GPU.
 std::unique_ptr<Device> open_gpu(int number);
 
+/// The GPU of a context (CUcontext) that a host program has made, and that must live longer; all copies and kernels go
+/// into the stream (CUstream) that `Device::set_stream` was given last.
+///
+/// Throws Error: no driver, a driver that does not take the context.
+std::unique_ptr<Device> borrow_gpu(void *context, void *stream);
+
 }  // namespace transip::cuda

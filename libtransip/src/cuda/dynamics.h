@@ -1,0 +1,97 @@
+// A structure whose energies and forces are asked for again and again while its atoms move: neighbours, network and
+// repulsion of whole steps on one device. Internal to libtransip; what engines evaluate by.
+//
+//   auto device = cuda::open_gpu(0);                          // or cuda::borrow_gpu(context, stream)
+//   auto dynamics = cuda::Dynamics::make(weights, metadata, *device);
+//   dynamics->set_atoms(species, charge, multiplicity);
+//   dynamics->set_box({box, {true, true, true}});
+//   const cuda::Evaluation &found = dynamics->evaluate(positions, {.forces = true, .virial = true});
+//
+// With positions that are on the device already, fill `device_positions()` in the device's stream and call
+// `evaluate_on_device`; forces are then in `device_forces()`.
+#pragma once
+
+#include "device.h"
+#include "modelfile/weights.h"
+#include "transip/metadata.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace transip::cuda {
+
+/// A box and along which of its vectors it is periodic.
+struct Periodicity {
+  std::array<double, 9> vectors{};  ///< three, one after another, Angstrom; not looked at where not periodic
+  std::array<bool, 3> periodic{};
+
+  bool any() const { return periodic[0] || periodic[1] || periodic[2]; }
+  bool operator==(const Periodicity &) const = default;
+};
+
+/// What an evaluation shall give beside the energy.
+struct Wanted {
+  bool forces = true;
+  bool virial = false;    ///< with the forces only
+  bool energies = false;  ///< of every atom
+};
+
+/// What an evaluation gave; the spans hold until the next call.
+struct Evaluation {
+  double energy = 0.0;                 ///< eV
+  std::array<double, 9> virial{};      ///< eV, row-major: sum of r_a f_b over atoms and images; zeros if not wanted
+  std::span<const double> forces{};    ///< [N*3] eV/Angstrom; empty if not wanted or left on the device
+  std::span<const double> energies{};  ///< [N] eV; likewise
+};
+
+class Dynamics {
+ public:
+  /// The kernels for a TransIP network on a device, which must live longer.
+  ///
+  /// Null: its forces are no gradient, or it has a shape that the kernels are not made for (kernels/tiles.h).
+  /// Throws Error: weights are missing or have other shapes than the metadata asks for, kernels that do not compile, not
+  /// enough memory.
+  static std::unique_ptr<Dynamics> make(Weights weights, const Metadata &metadata, Device &device);
+  virtual ~Dynamics() = default;
+
+  /// Atomic numbers [N], total charge (e) and spin multiplicity from now on; what is the same costs nothing. N may be 0.
+  ///
+  /// Throws Error: the model does not know them; not enough memory on the device.
+  virtual void set_atoms(std::span<const std::int64_t> species, int charge, int multiplicity) = 0;
+
+  /// The box from now on; before the first call there is none. It may change at every step, as barostats have it.
+  ///
+  /// Throws Error: a box without volume, so small against the cutoff that an atom would see a million images, or periodic
+  /// where the model attends all-to-all.
+  virtual void set_box(const Periodicity &box) = 0;
+
+  /// Evaluate atoms at these places, [N*3] Angstrom, which may lie outside the box; the results are copied to the host.
+  ///
+  /// Throws Error: other than 3N numbers, atoms in one place (NotFinite, whose row is the atom), a device that fails. What
+  /// is not finite is not looked for.
+  virtual const Evaluation &evaluate(std::span<const double> positions, const Wanted &wanted) = 0;
+
+  /// Where `evaluate_on_device` finds the positions, [N*3] Angstrom, on the device; until the next `set_atoms`.
+  virtual double *device_positions() = 0;
+
+  /// Evaluate what is in `device_positions` when the device's stream gets there; waits until it is done.
+  ///
+  /// Energy and virial are copied to the host, forces and energies of atoms are left on the device. Throws as `evaluate`.
+  virtual const Evaluation &evaluate_on_device(const Wanted &wanted) = 0;
+
+  /// Forces [N*3], eV/Angstrom, and energies of atoms [N], eV, of the last evaluation that gave them, on the device; until
+  /// the next `set_atoms`.
+  virtual const double *device_forces() const = 0;
+  virtual const double *device_energies() const = 0;
+
+  /// How often neighbours were sought, for logs and tests.
+  virtual std::int64_t searches() const = 0;
+
+  /// Bytes on the device.
+  virtual std::size_t memory() const = 0;
+};
+
+}  // namespace transip::cuda
