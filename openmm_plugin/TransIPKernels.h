@@ -6,9 +6,7 @@
 #include <openmm/System.h>
 
 #include <array>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace TransIPPlugin {
@@ -61,9 +59,9 @@ class __attribute__((visibility("default"))) CalcTransIPForceKernel : public Ope
    */
   virtual void startLookingForCut(const double *positions, const std::array<double, 9> &box, double bonded) = 0;
   /**
-   * Get what was found: two of the force's particles by their number within the force. Waits for it.
+   * Get whether there are such particles. Waits for it.
    */
-  virtual std::optional<std::pair<int, int>> getCut() = 0;
+  virtual bool getIsCut() = 0;
   /**
    * Add forces to those of the Context when the stream gets there.
    *

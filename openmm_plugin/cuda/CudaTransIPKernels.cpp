@@ -1,5 +1,6 @@
 #include "CudaTransIPKernels.h"
 
+#include "particles.h"
 #include "particles_source.h"
 #include "transip/units.h"
 
@@ -51,7 +52,7 @@ void CudaCalcTransIPForceKernel::initialize(const OpenMM::System &system, const 
     row_of_atom[static_cast<std::size_t>(particles[static_cast<std::size_t>(row)])] = row;
   row_of_atom_.initialize<int>(cu_, row_of_atom.size(), "transipRowOfAtom");
   row_of_atom_.upload(row_of_atom);
-  cut_.initialize<transip::openmm::Pair>(cu_, 1, "transipCut");
+  cut_.initialize<int>(cu_, 1, "transipCut");
   CUmodule module = cu_.createModule(particles_source);
   take_positions_ = cu_.getKernel(module, "transip_take_positions");
   add_forces_ = cu_.getKernel(module, "transip_add_forces");
@@ -74,21 +75,19 @@ void CudaCalcTransIPForceKernel::startLookingForCut(const double *positions, con
                                                     double bonded)
 {
   ContextSelector selector(cu_);
-  const transip::openmm::Pair none = transip::openmm::no_pair;
-  cut_.upload(&none);
+  cu_.clearBuffer(cut_);
   transip::openmm::Box vectors;
   for (std::size_t i = 0; i < box.size(); i++) vectors.vectors[i] = box[i];
   void *arguments[] = {&positions, &rows_, &vectors, &bonded, &cut_.getDevicePointer()};
   cu_.executeKernel(find_cut_, arguments, rows_);
 }
 
-std::optional<std::pair<int, int>> CudaCalcTransIPForceKernel::getCut()
+bool CudaCalcTransIPForceKernel::getIsCut()
 {
   ContextSelector selector(cu_);
-  transip::openmm::Pair found = transip::openmm::no_pair;
+  int found = 0;
   cut_.download(&found);
-  if (found == transip::openmm::no_pair) return std::nullopt;
-  return std::pair(static_cast<int>(found & 0xffffffffu), static_cast<int>(found >> 32));
+  return found != 0;
 }
 
 void CudaCalcTransIPForceKernel::addForces(const double *forces)

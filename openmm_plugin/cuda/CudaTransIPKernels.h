@@ -2,7 +2,6 @@
 #pragma once
 
 #include "TransIPKernels.h"
-#include "particles.h"
 
 #include <openmm/cuda/CudaArray.h>
 #include <openmm/cuda/CudaContext.h>
@@ -23,7 +22,7 @@ class CudaCalcTransIPForceKernel : public CalcTransIPForceKernel {
   void *getStream() override { return cu_.getCurrentStream(); }
   void takePositions(double *positions) override;
   void startLookingForCut(const double *positions, const std::array<double, 9> &box, double bonded) override;
-  std::optional<std::pair<int, int>> getCut() override;
+  bool getIsCut() override;
   void addForces(const double *forces) override;
 
  private:

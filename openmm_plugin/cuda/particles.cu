@@ -14,7 +14,7 @@ extern "C" __global__ void transip_add_forces(const double *forces, const int *a
 }
 
 extern "C" __global__ void transip_find_cut(const double *positions, int rows, transip::openmm::Box box, double bonded,
-                                            unsigned long long *cut)
+                                            int *cut)
 {
   transip::openmm::find_cut(positions, rows, box, bonded, cut);
 }

@@ -62,13 +62,12 @@ __device__ __forceinline__ void add_forces(const double *forces, const int *atom
   }
 }
 
-/// Find two particles of an isolated molecule that are bonded through the box, but not where they are: the box cuts the
+/// Whether two particles of an isolated molecule are bonded through the box but not where they are: the box cuts the
 /// molecule in two.
 ///
-/// positions: [rows, 3] Angstrom. bonded: Angstrom, two atoms this close belong to one molecule. cut: the pair with the
-/// smallest rows, first row times 2^32 + second row with first > second; `no_pair` before the launch, and still if there
-/// is none.
-__device__ __forceinline__ void find_cut(const double *positions, int rows, const Box &box, double bonded, Pair *cut)
+/// positions: [rows, 3] Angstrom. bonded: Angstrom, two atoms this close belong to one molecule. cut: 0 before the launch,
+/// then 1 if there are such particles.
+__device__ __forceinline__ void find_cut(const double *positions, int rows, const Box &box, double bonded, int *cut)
 {
   for (int first = first_index(); first < rows; first += stride())
     for (int second = 0; second < first; second++) {
@@ -83,7 +82,7 @@ __device__ __forceinline__ void find_cut(const double *positions, int rows, cons
       }
       for (int x = 0; x < 3; x++) nearest += image[x] * image[x];
       if (nearest < bonded * bonded && sqrt(nearest) < sqrt(here) - 1e-6) {
-        atomicMin(cut, (static_cast<Pair>(first) << 32) + static_cast<Pair>(second));
+        atomicExch(cut, 1);
         break;
       }
     }

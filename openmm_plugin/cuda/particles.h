@@ -8,8 +8,4 @@ struct Box {
   double vectors[9];
 };
 
-/// Two rows in one number, of which the smallest is that of the smallest first row.
-using Pair = unsigned long long;
-constexpr Pair no_pair = ~0ull;
-
 }  // namespace transip::openmm

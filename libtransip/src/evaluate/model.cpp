@@ -1,5 +1,6 @@
 #include "transip/model.h"
 
+#include "cuda/dynamics.h"
 #include "evaluate/cuda_evaluator.h"
 #include "evaluate/native_evaluator.h"
 #include "evaluate/symmetrised.h"
@@ -258,6 +259,13 @@ std::string Model::runs_by() const
 bool Model::is_native() const
 {
   return dynamic_cast<const NativeEvaluator *>(impl_->evaluator.get()) != nullptr;
+}
+
+std::unique_ptr<cuda::Dynamics> Model::make_dynamics(cuda::Device &device) const
+{
+  if (!dynamic_cast<const CudaEvaluator *>(impl_->evaluator.get())) return nullptr;
+  const Metadata &metadata = impl_->card.metadata;
+  return cuda::Dynamics::make(Weights(impl_->archive, metadata), metadata, device);
 }
 
 bool Model::exchanges_halo() const

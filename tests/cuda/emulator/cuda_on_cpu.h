@@ -58,14 +58,6 @@ inline unsigned long long atomicAdd(unsigned long long *place, unsigned long lon
   return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
 }
 
-inline unsigned long long atomicMin(unsigned long long *place, unsigned long long value)
-{
-  unsigned long long was = __atomic_load_n(place, __ATOMIC_RELAXED);
-  while (value < was && !__atomic_compare_exchange_n(place, &was, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
-  return was;
-}
-
 inline int atomicExch(int *place, int value)
 {
   return __atomic_exchange_n(place, value, __ATOMIC_RELAXED);
