@@ -33,36 +33,40 @@ class HostMemory final : public Memory {
   std::byte *data_;
 };
 
-class EmulatedProgram final : public Program {
- public:
-  EmulatedProgram(Thread thread, const std::vector<Launch> &launches, const void *step, std::size_t bytes)
-      : thread_(thread), launches_(launches), step_(bytes)
-  {
-    std::memcpy(step_.data(), step, bytes);
-  }
-  void run() override
-  {
-    for (const Launch &launch : launches_)
-      emulator::run({launch.grid_x, launch.grid_y, 1}, launch.threads, seed++,
-                    [&] { thread_(launch.kernel, step_.data(), launch.layer); });
-  }
-
- private:
-  Thread thread_;
-  std::vector<Launch> launches_;
-  std::vector<char> step_;
-};
-
 class EmulatedKernels final : public Kernels {
  public:
   explicit EmulatedKernels(Thread thread) : thread_(thread) {}
-  std::unique_ptr<Program> program(const std::vector<Launch> &launches, const void *step, std::size_t bytes) override
-  {
-    return std::make_unique<EmulatedProgram>(thread_, launches, step, bytes);
-  }
+  Thread thread() const { return thread_; }
 
  private:
   Thread thread_;
+};
+
+class EmulatedProgram final : public Program {
+ public:
+  explicit EmulatedProgram(std::span<const Stage> stages)
+  {
+    for (const Stage &stage : stages) {
+      const auto *const first = static_cast<const std::byte *>(stage.argument);
+      parts_.push_back({static_cast<const EmulatedKernels *>(stage.kernels)->thread(), stage.launches,
+                        {first, first + stage.bytes}});
+    }
+  }
+  void run() override
+  {
+    for (const Part &part : parts_)
+      for (const Launch &launch : part.launches)
+        emulator::run({launch.grid_x, launch.grid_y, 1}, launch.threads, seed++,
+                      [&] { part.thread(launch.kernel, part.argument.data(), launch.part); });
+  }
+
+ private:
+  struct Part {
+    Thread thread;
+    std::vector<Launch> launches;
+    std::vector<std::byte> argument;
+  };
+  std::vector<Part> parts_;
 };
 
 }  // namespace
@@ -99,6 +103,16 @@ std::unique_ptr<Kernels> Device::compile(const NetworkShape &shape)
   const Thread thread = find_kernels(padded.type());
   if (!thread) throw transip::Error("The emulated device has no kernels for " + padded.type() + ".");
   return std::make_unique<EmulatedKernels>(thread);
+}
+
+std::unique_ptr<Kernels> Device::compile(KernelFile file)
+{
+  return std::make_unique<EmulatedKernels>(find_kernels(file));
+}
+
+std::unique_ptr<Program> Device::program(std::span<const Stage> stages)
+{
+  return std::make_unique<EmulatedProgram>(stages);
 }
 
 }  // namespace emulated

@@ -3,6 +3,10 @@
 #include "cuda_on_cpu.h"
 
 #include "cuda/kernels/kernels.cuh"
+#include "cuda/kernels/search.cuh"
+#include "cuda/kernels/totals.cuh"
+#include "cuda/search_plan.h"
+#include "cuda/totals_plan.h"
 #include "emulated_kernels.h"
 
 #include <map>
@@ -13,14 +17,14 @@ namespace {
 
 using transip::cuda::Shape;
 
-template <class S> void thread_of(transip::cuda::StepKernel kernel, const void *arrays, int layer)
+template <class S> void thread_of(int kernel, const void *arrays, int layer)
 {
   auto step = *static_cast<const transip::cuda::Step<typename S::Real> *>(arrays);
 #ifdef PLANT_OFF_BY_ONE
   // Rows of the arrays of all layers are one shorter than the host thinks: for a test of what finds that.
   step.most_rows--;
 #endif
-  switch (kernel) {
+  switch (static_cast<transip::cuda::StepKernel>(kernel)) {
 #define TRANSIP_CASE(name, threads) \
   case transip::cuda::StepKernel::name: return transip::cuda::name<S>(step, layer);
     TRANSIP_STEP_KERNELS(TRANSIP_CASE)
@@ -35,7 +39,36 @@ template <class S> void add(std::map<std::string, Thread> &kernels)
   kernels[shape.type()] = thread_of<S>;
 }
 
+/// A thread of the kernels of a search.
+void thread_of_search(int kernel, const void *argument, int part)
+{
+  const auto &search = *static_cast<const transip::cuda::Search *>(argument);
+  switch (static_cast<transip::cuda::SearchKernel>(kernel)) {
+#define TRANSIP_CASE(name) \
+  case transip::cuda::SearchKernel::name: return transip::cuda::name(search, part);
+    TRANSIP_SEARCH_KERNELS(TRANSIP_CASE)
+#undef TRANSIP_CASE
+  }
+}
+
+/// A thread of the kernels of a structure's totals.
+void thread_of_totals(int kernel, const void *argument, int part)
+{
+  const auto &totals = *static_cast<const transip::cuda::Totals *>(argument);
+  switch (static_cast<transip::cuda::TotalsKernel>(kernel)) {
+#define TRANSIP_CASE(name) \
+  case transip::cuda::TotalsKernel::name: return transip::cuda::name(totals, part);
+    TRANSIP_TOTALS_KERNELS(TRANSIP_CASE)
+#undef TRANSIP_CASE
+  }
+}
+
 }  // namespace
+
+Thread find_kernels(transip::cuda::KernelFile file)
+{
+  return file == transip::cuda::KernelFile::search ? thread_of_search : thread_of_totals;
+}
 
 Thread find_kernels(const std::string &type)
 {

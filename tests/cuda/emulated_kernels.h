@@ -7,10 +7,13 @@
 
 namespace emulated {
 
-/// One thread's part of a kernel; the step is a transip::cuda::Step of the shape's precision.
-using Thread = void (*)(transip::cuda::StepKernel kernel, const void *step, int layer);
+/// One thread's part of a kernel of a file, by its number there; the argument is that of the file's kernels.
+using Thread = void (*)(int kernel, const void *argument, int part);
 
-/// The kernels of a shape; null: there are none.
+/// The kernels of a step for a shape; null: there are none.
 Thread find_kernels(const std::string &type);
+
+/// The kernels that do not depend on the network.
+Thread find_kernels(transip::cuda::KernelFile file);
 
 }  // namespace emulated

@@ -1,5 +1,8 @@
 #include "networks.h"
 
+#include "modelfile/archive.h"
+#include "transip/error.h"
+
 #include <cmath>
 #include <random>
 
@@ -61,5 +64,26 @@ TestNetwork random_network(transip::Architecture shape, double cutoff, const std
   linear("model.energy_head.2", 1, dim);
   add("model.energy_scale", {}, 0.0, 3.0);
   add("model.reference_energies", {2}, 1.0, -5.0);
+  if (shape.short_range) {
+    // Of hydrogen and oxygen; radii that are wide enough for atoms thrown into a box.
+    made.weights.add("model.short_range.nuclear_charges", {2}, {1.0, 8.0});
+    made.weights.add("model.short_range.screening_powers", {2}, {1.0, std::pow(8.0, 0.23)});
+    made.weights.add("model.short_range.covalent_radii", {2}, {0.9, 1.3});
+  }
   return made;
+}
+
+TestNetwork read_network(const std::string &path)
+{
+  const transip::Archive archive(path);
+  for (const auto &entry : archive.entries())
+    if (entry.name.ends_with("transip.json")) {
+      const auto bytes = archive.contents(entry);
+      const std::string text(bytes.begin(), bytes.end());
+      TestNetwork network;
+      network.metadata = transip::parse_metadata(text, path);
+      network.weights = transip::Weights(archive, network.metadata);
+      return network;
+    }
+  throw transip::Error(path + " has no transip.json");
 }

@@ -12,3 +12,6 @@ struct TestNetwork {
 /// A network of hydrogen and oxygen, charges -1 to 1, multiplicities 1 to 3, whose weights are float32 numbers, whatever
 /// the dtype. cutoff: Angstrom; 0: none.
 TestNetwork random_network(transip::Architecture architecture, double cutoff, const std::string &dtype);
+
+/// The network of an exported model. Throws Error: it is none.
+TestNetwork read_network(const std::string &path);

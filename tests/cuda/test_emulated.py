@@ -55,6 +55,12 @@ def test_search_for_neighbours(programs):
     assert run(programs / "test_search").returncode == 0
 
 
+def test_steps_of_structures_that_move(programs):
+    result = run(programs / "test_dynamics")
+    assert result.returncode == 0
+    assert result.stdout.endswith("passed\n")
+
+
 def test_kernels_of_random_networks(programs):
     result = run(programs / "test_kernels")
     assert result.returncode == 0
@@ -72,14 +78,18 @@ def test_kernels_of_shipped_models(programs, repository, tmp_path, name, dtype):
     assert len(atoms) == {"ethanol": 9, "water": 192}[name]
     model = tmp_path / f"{name}.pt"
     export(transip_md.pretrained(name), model, dtype)
-    result = run(programs / "test_kernels", model, write_structure(tmp_path / f"{name}.txt", atoms))
-    assert result.returncode == 0
+    structure = write_structure(tmp_path / f"{name}.txt", atoms)
+    assert run(programs / "test_kernels", model, structure).returncode == 0
+    # A whole step, from positions to forces of atoms; of water in one precision, because it takes long.
+    if (name, dtype) != ("water", "float64"):
+        assert run(programs / "test_dynamics", model, structure).returncode == 0
 
 
 def test_no_races_and_no_undefined_behaviour(programs):
     for sanitizer in ("thread", "undefined"):
         assert run(programs / f"test_kernels_{sanitizer}", "--few").returncode == 0
         assert run(programs / f"test_search_{sanitizer}", "--few").returncode == 0
+        assert run(programs / f"test_dynamics_{sanitizer}", "--few").returncode == 0
 
 
 def test_planted_faults_are_found(programs):

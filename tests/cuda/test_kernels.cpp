@@ -7,7 +7,6 @@
 #include "cuda/cuda_model.h"
 #include "cuda/lists.h"
 #include "emulated_device.h"
-#include "modelfile/archive.h"
 #include "cpu/native_model.h"
 #include "cpu/network_reader.h"
 #include "networks.h"
@@ -464,21 +463,6 @@ void test_sizes()
     cpu->evaluate(around.request(structure), around.positions, wanted, true);
     check(difference(got.forces.data(), wanted.forces) <= allowed("float64"), "forces after structures of other sizes");
   }
-}
-
-TestNetwork read_network(const std::string &path)
-{
-  const transip::Archive archive(path);
-  for (const auto &entry : archive.entries())
-    if (entry.name.ends_with("transip.json")) {
-      const auto bytes = archive.contents(entry);
-      const std::string text(bytes.begin(), bytes.end());
-      TestNetwork network;
-      network.metadata = transip::parse_metadata(text, path);
-      network.weights = transip::Weights(archive, network.metadata);
-      return network;
-    }
-  throw transip::Error(path + " has no transip.json");
 }
 
 }  // namespace

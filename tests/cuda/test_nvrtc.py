@@ -26,9 +26,17 @@ CASES = [("water, float32", architecture) for architecture in ("sm_80", "sm_90",
 CASES += [(shape, "sm_90") for shape in SHAPES if shape != "water, float32"]
 
 
+#: What does not depend on the network: the search for neighbours, the totals of a structure.
+FILES = {"search of neighbours": "search.cu", "totals": "totals.cu"}
+CASES += [(name, architecture) for name in FILES for architecture in ("sm_80", "sm_90", "sm_120")]
+
+
 def _compile(shape: str, architecture: str) -> dict[str, nvrtc.Usage]:
-    definition = f"TRANSIP_SHAPE=transip::cuda::Shape<{SHAPES[shape]}>"
-    cubin, usage = nvrtc.compile_kernels("step.cu", architecture, definition)
+    if shape in FILES:
+        cubin, usage = nvrtc.compile_kernels(FILES[shape], architecture)
+    else:
+        definition = f"TRANSIP_SHAPE=transip::cuda::Shape<{SHAPES[shape]}>"
+        cubin, usage = nvrtc.compile_kernels("step.cu", architecture, definition)
     assert cubin.startswith(b"\x7fELF")
     return usage
 
@@ -53,14 +61,6 @@ def test_kernels_compile_without_spills_and_do_not_grow(shape, architecture):
         pytest.skip(f"no spills; registers were counted by NVRTC {content['nvrtc']}, this is {nvrtc.version()}")
     grown = {name: found.registers for name, found in usage.items() if found.registers > ALLOWED_GROWTH * table[name]}
     assert grown == {}
-
-
-@needs_nvrtc
-@pytest.mark.parametrize("architecture", ["sm_80", "sm_120"])
-def test_search_compiles_without_spills(architecture):
-    _, usage = nvrtc.compile_kernels("search.cu", architecture)
-    assert "fill_edges" in usage
-    assert {name: found.spilled for name, found in usage.items() if found.spilled} == {}
 
 
 @needs_nvrtc

@@ -2,26 +2,6 @@
 
 namespace transip::cuda {
 
-namespace {
-
-/// Hands out one piece of memory after another.
-class Parts {
- public:
-  explicit Parts(std::byte *start) : start_(start) {}
-  template <typename T> void place(T *&array, long long count)
-  {
-    array = start_ ? reinterpret_cast<T *>(start_ + used_) : nullptr;
-    used_ += (static_cast<std::size_t>(count) * sizeof(T) + 255) / 256 * 256;
-  }
-  std::size_t used() const { return used_; }
-
- private:
-  std::byte *start_;
-  std::size_t used_ = 0;
-};
-
-}  // namespace
-
 std::size_t place_inputs(Inputs &inputs, const Capacity &capacity, std::byte *start)
 {
   const long long tokens = capacity.tokens, rows = capacity.rows, edges = capacity.edges;

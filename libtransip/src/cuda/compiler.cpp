@@ -21,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *main_file = "step.cu";
 constexpr std::size_t digits = 64;  // of a SHA-256
 
 std::string hash(const std::string &text)
@@ -55,28 +54,28 @@ class Nvrtc {
     library_.find(cubin_, "nvrtcGetCUBIN");
   }
 
-  std::string compile(const NetworkShape &shape, const std::string &architecture) const
+  /// file: of the sources. definition: for the preprocessor, "TRANSIP_SHAPE=..."; empty: none.
+  std::string compile(const char *file, const std::string &definition, const std::string &architecture) const
   {
     std::vector<std::string> texts;  // ended by a zero, as C wants them
     std::vector<const char *> names, headers;
     std::string source;
     for (const auto &[name, text] : kernel_sources()) {
-      if (name == main_file) source = text;
+      if (name == file) source = text;
       names.push_back(name.data());
       texts.emplace_back(text);
     }
     for (const std::string &text : texts) headers.push_back(text.c_str());
     void *program = nullptr;
-    if (create_(&program, source.c_str(), main_file, static_cast<int>(names.size()), headers.data(), names.data()))
+    if (create_(&program, source.c_str(), file, static_cast<int>(names.size()), headers.data(), names.data()))
       throw Error("NVRTC does not take the source of the kernels.");
-    const std::string options[] = {"--gpu-architecture=" + architecture, "--std=c++17",
-                                   "-DTRANSIP_SHAPE=" + shape.type()};
+    const std::string options[] = {"--gpu-architecture=" + architecture, "--std=c++17", "-D" + definition};
     const char *pointers[] = {options[0].c_str(), options[1].c_str(), options[2].c_str()};
-    const int failed = compile_(program, static_cast<int>(std::size(pointers)), pointers);
+    const int failed = compile_(program, definition.empty() ? 2 : 3, pointers);
     const std::string result = failed ? text_of(program, log_size_, log_) : text_of(program, cubin_size_, cubin_);
     destroy_(&program);
     if (failed)
-      throw Error("NVRTC cannot compile the kernels for " + architecture + " and " + shape.type() + ": " +
+      throw Error("NVRTC cannot compile " + std::string(file) + " for " + architecture + " and '" + definition + "': " +
                   result.substr(0, result.find('\n')));
     return result;
   }
@@ -158,19 +157,29 @@ void keep(const fs::path &file, const std::string &cubin)
   if (failed) fs::remove(unfinished, ignored);
 }
 
+std::string compiled(const char *file, const std::string &definition, const std::string &architecture)
+{
+  std::string key = architecture + '\n' + file + '\n' + definition;
+  for (const auto &[name, text] : kernel_sources()) key += '\n' + std::string(name) + '\n' + std::string(text);
+  const fs::path folder = cache_folder(), cubin_file = folder / ("cuda-" + hash(key).substr(0, 16) + ".cubin");
+  if (!folder.empty())
+    if (const std::optional<std::string> cubin = kept(cubin_file)) return *cubin;
+  static const Nvrtc nvrtc;
+  const std::string cubin = nvrtc.compile(file, definition, architecture);
+  if (!folder.empty()) keep(cubin_file, cubin);
+  return cubin;
+}
+
 }  // namespace
 
 std::string compiled_kernels(const NetworkShape &shape, const std::string &architecture)
 {
-  std::string key = architecture + '\n' + shape.type();
-  for (const auto &[name, text] : kernel_sources()) key += '\n' + std::string(name) + '\n' + std::string(text);
-  const fs::path folder = cache_folder(), file = folder / ("cuda-" + hash(key).substr(0, 16) + ".cubin");
-  if (!folder.empty())
-    if (const std::optional<std::string> cubin = kept(file)) return *cubin;
-  static const Nvrtc nvrtc;
-  const std::string cubin = nvrtc.compile(shape, architecture);
-  if (!folder.empty()) keep(file, cubin);
-  return cubin;
+  return compiled("step.cu", "TRANSIP_SHAPE=" + shape.type(), architecture);
+}
+
+std::string compiled_kernels(KernelFile file, const std::string &architecture)
+{
+  return compiled(file == KernelFile::search ? "search.cu" : "totals.cu", "", architecture);
 }
 
 }  // namespace transip::cuda

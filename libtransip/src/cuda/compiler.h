@@ -16,4 +16,7 @@ namespace transip::cuda {
 /// Throws Error: no NVRTC, a source that does not compile, a cache that other users may write.
 std::string compiled_kernels(const NetworkShape &shape, const std::string &architecture);
 
+/// The same of kernels that are the same for all networks.
+std::string compiled_kernels(KernelFile file, const std::string &architecture);
+
 }  // namespace transip::cuda

@@ -1,68 +1,37 @@
 #include "cuda_model.h"
 
-#include "cpu/network_reader.h"
+#include "file_network.h"
+#include "lists.h"
 #include "neighbours/same_place.h"
 #include "step_runner.h"
 #include "transip/error.h"
 
 #include <algorithm>
-#include <optional>
 #include <string>
-#include <unordered_map>
 
 namespace transip {
 
 struct CudaModel::Impl {
-  std::unordered_map<std::int64_t, int> index_of_species;
-  Range charge, multiplicity;
-  double cutoff = 0.0;  // Angstrom; 0: none
+  explicit Impl(const Metadata &metadata) : embeddings(metadata), cutoff(metadata.cutoff.value_or(0.0)) {}
+
+  cuda::Embeddings embeddings;
+  double cutoff;  // Angstrom; 0: none
   std::unique_ptr<cuda::StepRunner> runner;
   cuda::Lists lists;  // of the evaluation at hand, kept for the next
 
-  int index(const Range &range, int value, const char *what) const;
   void fill(const Request &request, std::span<const double> positions, const cuda::Inputs &to) const;
 };
 
-CudaModel::CudaModel() : impl_(std::make_unique<Impl>()) {}
+CudaModel::CudaModel(const Metadata &metadata) : impl_(std::make_unique<Impl>(metadata)) {}
 CudaModel::~CudaModel() = default;
 
-std::unique_ptr<CudaModel> CudaModel::make(Weights weights, const Metadata &metadata, cuda::Device &device)
+std::unique_ptr<CudaModel> CudaModel::make(const Weights &weights, const Metadata &metadata, cuda::Device &device)
 {
-  if (!metadata.conservative || !metadata.architecture) return nullptr;
-  const Architecture &shape = *metadata.architecture;
-  if (!cuda::fits(shape.dim, shape.heads)) return nullptr;
-
-  std::unique_ptr<CudaModel> made(new CudaModel);
-  Impl &impl = *made->impl_;
-  impl.cutoff = metadata.cutoff.value_or(0.0);
-  impl.charge = metadata.charge;
-  impl.multiplicity = metadata.multiplicity;
-  for (std::size_t place = 0; place < metadata.species.size(); place++)
-    impl.index_of_species[metadata.species[place]] = static_cast<int>(place);
-
-  const bool single = metadata.dtype == "float32";
-  const auto kinds = static_cast<std::int64_t>(metadata.species.size());
-  const auto count = [](const Range &range) { return std::int64_t{range.highest} - range.lowest + 1; };
-  NetworkReader reader(weights, shape, impl.cutoff);
-  const std::optional<native::RadialTable> table = reader.radial_table(single);
-  cuda::NetworkWeights network;
-  network.network = reader.network();
-  if (table) network.pieces = table->pieces();
-  network.species = weights.get("model.species_embedding.weight", {kinds, shape.dim});
-  network.charge = weights.get("model.charge_embedding.weight", {count(metadata.charge), shape.dim});
-  network.multiplicity = weights.get("model.multiplicity_embedding.weight", {count(metadata.multiplicity), shape.dim});
-  if (shape.coordinates) network.coordinates = weights.get("model.coordinates.weight", {shape.dim, 3});
-  network.reference = weights.get("model.reference_energies", {kinds});
-  network.energy_scale = weights.get("model.energy_scale", {})[0];
-  impl.runner = cuda::make_runner(device, network, single);
+  if (!cuda::has_kernels(metadata)) return nullptr;
+  const cuda::FileNetwork network(weights, metadata);
+  std::unique_ptr<CudaModel> made(new CudaModel(metadata));
+  made->impl_->runner = cuda::make_runner(device, network.weights(), network.single());
   return made;
-}
-
-int CudaModel::Impl::index(const Range &range, int value, const char *what) const
-{
-  if (!range.contains(value))
-    throw Error("The model does not know " + std::string(what) + " " + std::to_string(value) + ".");
-  return value - range.lowest;
 }
 
 void CudaModel::Impl::fill(const Request &request, std::span<const double> positions, const cuda::Inputs &to) const
@@ -78,9 +47,9 @@ void CudaModel::Impl::fill(const Request &request, std::span<const double> posit
   put(lists.back_first, to.back_first);
   put(lists.back_edge, to.back_edge);
   put(lists.back_token, to.back_token);
-  for (std::size_t t = 0; t < tokens; t++) to.species[t] = index_of_species.at(request.species[t]);
-  std::fill_n(to.charge, tokens, index(charge, request.charge, "charge"));
-  std::fill_n(to.multiplicity, tokens, index(multiplicity, request.multiplicity, "multiplicity"));
+  for (std::size_t t = 0; t < tokens; t++) to.species[t] = embeddings.species(request.species[t]);
+  std::fill_n(to.charge, tokens, embeddings.charge(request.charge));
+  std::fill_n(to.multiplicity, tokens, embeddings.multiplicity(request.multiplicity));
   std::fill_n(to.begin, tokens, 0);
   std::fill_n(to.end, tokens, static_cast<int>(tokens));
   if (request.owned.empty())
@@ -100,11 +69,9 @@ void CudaModel::evaluate(const Request &request, std::span<const double> positio
   if (!request.owned.empty() && request.owned.size() != tokens)
     throw Error("A structure has " + std::to_string(tokens) + " tokens and " + std::to_string(request.owned.size()) +
                 " values of owned.");
-  for (const std::int64_t species : request.species)
-    if (!impl.index_of_species.contains(species))
-      throw Error("The model does not know atomic number " + std::to_string(species) + ".");
-  impl.index(impl.charge, request.charge, "charge");
-  impl.index(impl.multiplicity, request.multiplicity, "multiplicity");
+  for (const std::int64_t species : request.species) impl.embeddings.species(species);
+  impl.embeddings.charge(request.charge);
+  impl.embeddings.multiplicity(request.multiplicity);
   impl.lists.make(request, positions, impl.cutoff);
   const cuda::Counts counts = impl.lists.counts(tokens);
   const cuda::Results &found =

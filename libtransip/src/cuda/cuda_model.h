@@ -18,7 +18,7 @@ class CudaModel {
   /// Null: its forces are no gradient, or it has a shape that the kernels are not made for (cuda/kernels/tiles.h).
   /// Throws Error: weights are missing or have other shapes than the metadata asks for, kernels that do not compile, not
   /// enough memory.
-  static std::unique_ptr<CudaModel> make(Weights weights, const Metadata &metadata, cuda::Device &device);
+  static std::unique_ptr<CudaModel> make(const Weights &weights, const Metadata &metadata, cuda::Device &device);
   ~CudaModel();
 
   /// Energies, and forces unless they are not wanted, of a request whose positions are these.
@@ -35,7 +35,7 @@ class CudaModel {
   const void *step() const;
 
  private:
-  CudaModel();
+  explicit CudaModel(const Metadata &metadata);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,12 +27,18 @@ class Program {
   virtual void run() = 0;
 };
 
-/// The kernels of one network, compiled.
+/// The kernels of one file for one network, compiled.
 class Kernels {
  public:
   virtual ~Kernels() = default;
-  /// A program of these launches with a step of `bytes` bytes, which is copied.
-  virtual std::unique_ptr<Program> program(const std::vector<Launch> &launches, const void *step, std::size_t bytes) = 0;
+};
+
+/// Launches of the kernels of one file with one argument, of `bytes` bytes.
+struct Stage {
+  const Kernels *kernels;
+  std::vector<Launch> launches;
+  const void *argument;
+  std::size_t bytes;
 };
 
 /// One device; copies and programs follow one another in the order of the calls.
@@ -49,7 +56,12 @@ class Device {
   virtual void upload(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
   /// Copy back, and wait until that and everything before is done. Throws Error: a kernel failed, the device is lost.
   virtual void download(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
+  /// Kernels of a step, for a network of this shape. Throws Error: they do not compile.
   virtual std::unique_ptr<Kernels> compile(const NetworkShape &shape) = 0;
+  /// Kernels that are the same for all networks. Throws Error: they do not compile.
+  virtual std::unique_ptr<Kernels> compile(KernelFile file) = 0;
+  /// A program of stages, one after another; arguments are copied. The kernels belong to this device.
+  virtual std::unique_ptr<Program> program(std::span<const Stage> stages) = 0;
 };
 
 }  // namespace transip::cuda

@@ -13,6 +13,7 @@
 
 #include "device.h"
 #include "modelfile/weights.h"
+#include "periodicity.h"
 #include "transip/metadata.h"
 
 #include <array>
@@ -22,15 +23,6 @@
 #include <span>
 
 namespace transip::cuda {
-
-/// A box and along which of its vectors it is periodic.
-struct Periodicity {
-  std::array<double, 9> vectors{};  ///< three, one after another, Angstrom; not looked at where not periodic
-  std::array<bool, 3> periodic{};
-
-  bool any() const { return periodic[0] || periodic[1] || periodic[2]; }
-  bool operator==(const Periodicity &) const = default;
-};
 
 /// What an evaluation shall give beside the energy.
 struct Wanted {
@@ -54,7 +46,7 @@ class Dynamics {
   /// Null: its forces are no gradient, or it has a shape that the kernels are not made for (kernels/tiles.h).
   /// Throws Error: weights are missing or have other shapes than the metadata asks for, kernels that do not compile, not
   /// enough memory.
-  static std::unique_ptr<Dynamics> make(Weights weights, const Metadata &metadata, Device &device);
+  static std::unique_ptr<Dynamics> make(const Weights &weights, const Metadata &metadata, Device &device);
   virtual ~Dynamics() = default;
 
   /// Atomic numbers [N], total charge (e) and spin multiplicity from now on; what is the same costs nothing. N may be 0.

@@ -31,6 +31,7 @@ struct Driver {
     library.find(context_release, "cuDevicePrimaryCtxRelease_v2");
     library.find(context_set, "cuCtxSetCurrent");
     library.find(context_get, "cuCtxGetCurrent");
+    library.find(context_device, "cuCtxGetDevice");
     library.find(allocate, "cuMemAlloc_v2");
     library.find(free, "cuMemFree_v2");
     library.find(allocate_host, "cuMemHostAlloc");
@@ -73,6 +74,7 @@ struct Driver {
   int (*context_release)(int) = nullptr;
   int (*context_set)(void *) = nullptr;
   int (*context_get)(void **) = nullptr;
+  int (*context_device)(int *) = nullptr;
   int (*allocate)(Address *, std::size_t) = nullptr;
   int (*free)(Address) = nullptr;
   int (*allocate_host)(void **, std::size_t, unsigned) = nullptr;
@@ -108,6 +110,7 @@ const Driver &driver()
 
 /// A GPU's context and a stream; what belongs to the GPU keeps it alive.
 struct Gpu {
+  /// GPU of this number, in the context that all users of CUDA's runtime share.
   explicit Gpu(int number)
   {
     const Driver &cuda = driver();
@@ -118,21 +121,32 @@ struct Gpu {
                   ".");
     cuda.check(cuda.device_get(&device, number), "the GPU cannot be opened");
     cuda.check(cuda.context_retain(&context, device), "the GPU cannot be opened");
+    retained = true;
     try {
-      Use use(*this);
-      cuda.check(cuda.stream_create(&stream, without_default_stream), "no stream");
+      make_stream();
     } catch (...) {
       cuda.context_release(device);
       throw;
     }
+    stream = own_stream;
+  }
+  /// The GPU of a context that a host program has made.
+  Gpu(void *of, void *into) : context(of), stream(into)
+  {
+    const Driver &cuda = driver();
+    {
+      const Use use(*this);
+      cuda.check(cuda.context_device(&device), "the context has no GPU");
+    }
+    make_stream();
   }
   ~Gpu()
   {
     {
-      Use use(*this);
-      driver().stream_destroy(stream);
+      const Use use(*this);
+      driver().stream_destroy(own_stream);
     }
-    driver().context_release(device);
+    if (retained) driver().context_release(device);
   }
   Gpu(const Gpu &) = delete;
   Gpu &operator=(const Gpu &) = delete;
@@ -153,8 +167,15 @@ struct Gpu {
     void *before_ = nullptr;
   };
 
+  void make_stream()
+  {
+    const Use use(*this);
+    driver().check(driver().stream_create(&own_stream, without_default_stream), "no stream");
+  }
+
   int device = 0;
-  void *context = nullptr, *stream = nullptr;
+  bool retained = false;
+  void *context = nullptr, *stream = nullptr, *own_stream = nullptr;
 };
 
 class GpuMemory final : public Memory {
@@ -203,11 +224,12 @@ class PinnedMemory final : public Memory {
 
 /// A module of compiled kernels.
 struct Module {
-  Module(std::shared_ptr<Gpu> owner, const std::string &cubin) : gpu(std::move(owner))
+  Module(std::shared_ptr<Gpu> owner, const std::string &cubin, const std::vector<std::string> &names)
+      : gpu(std::move(owner))
   {
     const Gpu::Use use(*gpu);
     driver().check(driver().module_load(&module, cubin.data()), "the GPU does not take the compiled kernels");
-    for (const std::string &name : step_kernel_names()) {
+    for (const std::string &name : names) {
       void *function = nullptr;
       driver().check(driver().module_function(&function, module, ("transip_" + name).c_str()), "no kernel " + name);
       functions.push_back(function);
@@ -223,28 +245,40 @@ struct Module {
 
   std::shared_ptr<Gpu> gpu;
   void *module = nullptr;
-  std::vector<void *> functions;  ///< as StepKernel numbers them
+  std::vector<void *> functions;  ///< as launches number them
 };
 
-/// A CUDA graph of the launches, with their arguments in it.
+class GpuKernels final : public Kernels {
+ public:
+  explicit GpuKernels(std::shared_ptr<Module> module) : module_(std::move(module)) {}
+  const std::shared_ptr<Module> &module() const { return module_; }
+
+ private:
+  std::shared_ptr<Module> module_;
+};
+
+/// A CUDA graph of all launches, with their arguments in it.
 class GpuProgram final : public Program {
  public:
-  GpuProgram(std::shared_ptr<Module> module, const std::vector<Launch> &launches, const void *step, std::size_t bytes)
-      : module_(std::move(module))
+  GpuProgram(std::shared_ptr<Gpu> gpu, std::span<const Stage> stages) : gpu_(std::move(gpu))
   {
     const Driver &cuda = driver();
-    const Gpu::Use use(*module_->gpu);
-    void *const stream = module_->gpu->stream;
-    std::vector<std::byte> arguments(bytes);
-    std::memcpy(arguments.data(), step, bytes);
+    const Gpu::Use use(*gpu_);
+    // Captured in a stream of our own: in a host program's one there may be work that must not become part of the graph.
+    void *const stream = gpu_->own_stream;
     cuda.check(cuda.capture_begin(stream, capture_of_this_thread), "no graph can be captured");
     int failed = 0;
-    for (const Launch &launch : launches) {
-      int layer = launch.layer;
-      void *pointers[] = {arguments.data(), &layer};
-      if (!failed)
-        failed = cuda.launch(module_->functions[static_cast<std::size_t>(launch.kernel)], launch.grid_x, launch.grid_y,
-                             1, launch.threads, 1, 1, 0, stream, pointers, nullptr);
+    for (const Stage &stage : stages) {
+      modules_.push_back(static_cast<const GpuKernels *>(stage.kernels)->module());
+      std::vector<std::byte> argument(stage.bytes);
+      std::memcpy(argument.data(), stage.argument, stage.bytes);
+      for (const Launch &launch : stage.launches) {
+        int part = launch.part;
+        void *pointers[] = {argument.data(), &part};
+        if (!failed)
+          failed = cuda.launch(modules_.back()->functions[static_cast<std::size_t>(launch.kernel)], launch.grid_x,
+                               launch.grid_y, 1, launch.threads, 1, 1, 0, stream, pointers, nullptr);
+      }
     }
     void *graph = nullptr;
     // The capture has to be ended whatever happened.
@@ -256,35 +290,24 @@ class GpuProgram final : public Program {
   }
   ~GpuProgram() override
   {
-    const Gpu::Use use(*module_->gpu);
+    const Gpu::Use use(*gpu_);
     driver().executable_destroy(executable_);
   }
   void run() override
   {
-    const Gpu::Use use(*module_->gpu);
-    driver().check(driver().graph_launch(executable_, module_->gpu->stream), "the kernels cannot be launched");
+    const Gpu::Use use(*gpu_);
+    driver().check(driver().graph_launch(executable_, gpu_->stream), "the kernels cannot be launched");
   }
 
  private:
-  std::shared_ptr<Module> module_;
+  std::shared_ptr<Gpu> gpu_;
+  std::vector<std::shared_ptr<Module>> modules_;
   void *executable_ = nullptr;
-};
-
-class GpuKernels final : public Kernels {
- public:
-  explicit GpuKernels(std::shared_ptr<Module> module) : module_(std::move(module)) {}
-  std::unique_ptr<Program> program(const std::vector<Launch> &launches, const void *step, std::size_t bytes) override
-  {
-    return std::make_unique<GpuProgram>(module_, launches, step, bytes);
-  }
-
- private:
-  std::shared_ptr<Module> module_;
 };
 
 class GpuDevice final : public Device {
  public:
-  explicit GpuDevice(int number) : gpu_(std::make_shared<Gpu>(number)) {}
+  explicit GpuDevice(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu)) {}
 
   std::string name() const override
   {
@@ -297,8 +320,10 @@ class GpuDevice final : public Device {
   {
     return std::make_unique<PinnedMemory>(gpu_, bytes);
   }
+  void set_stream(void *stream) override { gpu_->stream = stream; }
   void upload(std::byte *to, const std::byte *from, std::size_t bytes) override
   {
+    if (bytes == 0) return;
     const Gpu::Use use(*gpu_);
     driver().check(driver().upload(reinterpret_cast<Driver::Address>(to), from, bytes, gpu_->stream),
                    "a copy to the GPU failed");
@@ -312,15 +337,32 @@ class GpuDevice final : public Device {
   }
   std::unique_ptr<Kernels> compile(const NetworkShape &shape) override
   {
+    return load(compiled_kernels(shape, architecture()), step_kernel_names());
+  }
+  std::unique_ptr<Kernels> compile(KernelFile file) override
+  {
+    return load(compiled_kernels(file, architecture()), kernel_names(file));
+  }
+  std::unique_ptr<Program> program(std::span<const Stage> stages) override
+  {
+    return std::make_unique<GpuProgram>(gpu_, stages);
+  }
+
+ private:
+  /// "sm_90".
+  std::string architecture() const
+  {
     const Driver &cuda = driver();
     int major = 0, minor = 0;
     cuda.check(cuda.device_attribute(&major, capability_major, gpu_->device), "the GPU does not report its architecture");
     cuda.check(cuda.device_attribute(&minor, capability_minor, gpu_->device), "the GPU does not report its architecture");
-    const std::string cubin = compiled_kernels(shape, "sm_" + std::to_string(major) + std::to_string(minor));
-    return std::make_unique<GpuKernels>(std::make_shared<Module>(gpu_, cubin));
+    return "sm_" + std::to_string(major) + std::to_string(minor);
+  }
+  std::unique_ptr<Kernels> load(const std::string &cubin, const std::vector<std::string> &names) const
+  {
+    return std::make_unique<GpuKernels>(std::make_shared<Module>(gpu_, cubin, names));
   }
 
- private:
   std::shared_ptr<Gpu> gpu_;
 };
 
@@ -328,7 +370,12 @@ class GpuDevice final : public Device {
 
 std::unique_ptr<Device> open_gpu(int number)
 {
-  return std::make_unique<GpuDevice>(number);
+  return std::make_unique<GpuDevice>(std::make_shared<Gpu>(number));
+}
+
+std::unique_ptr<Device> borrow_gpu(void *context, void *stream)
+{
+  return std::make_unique<GpuDevice>(std::make_shared<Gpu>(context, stream));
 }
 
 }  // namespace transip::cuda

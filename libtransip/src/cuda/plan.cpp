@@ -1,5 +1,8 @@
 #include "plan.h"
 
+#include "kernels/search.h"
+#include "kernels/totals.h"
+
 #include <algorithm>
 
 namespace transip::cuda {
@@ -20,6 +23,20 @@ const std::vector<std::string> &step_kernel_names()
   return names;
 }
 
+const std::vector<std::string> &kernel_names(KernelFile file)
+{
+#define TRANSIP_NAME(name) #name,
+  static const std::vector<std::string> search = {TRANSIP_SEARCH_KERNELS(TRANSIP_NAME)},
+                                        totals = {TRANSIP_TOTALS_KERNELS(TRANSIP_NAME)};
+#undef TRANSIP_NAME
+  return file == KernelFile::search ? search : totals;
+}
+
+unsigned blocks_for(long long items, int threads)
+{
+  return static_cast<unsigned>(std::max(1LL, (items + threads - 1) / threads));
+}
+
 namespace {
 
 /// Launches one after another; how many blocks, for each kind of kernel.
@@ -30,12 +47,12 @@ class Planner {
   /// A warp for each of so many items.
   void warps(StepKernel kernel, long long items, int layer = 0)
   {
-    add(kernel, layer, blocks(items * warp_size, plain_threads), 1, plain_threads);
+    add(kernel, layer, blocks_for(items * warp_size, plain_threads), 1, plain_threads);
   }
   /// A linear layer with so many outputs.
   void dense(StepKernel kernel, int outer, int layer = 0)
   {
-    add(kernel, layer, blocks(capacity_.tokens, tile_tokens), blocks(outer, tile_outer), dense_threads);
+    add(kernel, layer, blocks_for(capacity_.tokens, tile_tokens), blocks_for(outer, tile_outer), dense_threads);
   }
   void forward();
   void backward();
@@ -43,13 +60,9 @@ class Planner {
   std::vector<Launch> launches;
 
  private:
-  static unsigned blocks(long long items, int each)
-  {
-    return static_cast<unsigned>(std::max(1LL, (items + each - 1) / each));
-  }
   void add(StepKernel kernel, int layer, unsigned x, unsigned y, int threads)
   {
-    launches.push_back({kernel, layer, x, y, static_cast<unsigned>(threads)});
+    launches.push_back({static_cast<int>(kernel), layer, x, y, static_cast<unsigned>(threads)});
   }
 
   const NetworkShape &shape_;
@@ -63,7 +76,7 @@ void Planner::forward()
   const int dim = shape_.dim;
   warps(distances, tokens);
   warps(embed, tokens);
-  add(phases, 0, blocks(rows * (dim / 2), plain_threads), static_cast<unsigned>(shape_.layers), plain_threads);
+  add(phases, 0, blocks_for(rows * (dim / 2), plain_threads), static_cast<unsigned>(shape_.layers), plain_threads);
   for (int layer = 0; layer < shape_.layers; layer++) {
     dense(project, 3 * dim, layer);
     // Any row may be an image: the counts are known to the device alone.

@@ -46,11 +46,21 @@ enum class StepKernel {
 /// Names of the kernels as `StepKernel` numbers them; "transip_" stands before them in compiled code.
 const std::vector<std::string> &step_kernel_names();
 
+/// Files of kernels that do not depend on the network.
+enum class KernelFile { search, totals };
+
+/// Names of a file's kernels as their launches number them.
+const std::vector<std::string> &kernel_names(KernelFile file);
+
+/// A launch of one kernel of a file, by its number there (StepKernel, SearchKernel, TotalsKernel), with the number that it
+/// is given beside its argument: of a layer, of a part.
 struct Launch {
-  StepKernel kernel;
-  int layer;
+  int kernel, part;
   unsigned grid_x, grid_y, threads;
 };
+
+/// So many blocks as hold `items` threads of `threads` each, one at least.
+unsigned blocks_for(long long items, int threads);
 
 /// Launches of a step that fits the capacity; without forces the forward alone. Grids have one block at least.
 std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces);

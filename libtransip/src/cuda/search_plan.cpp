@@ -1,8 +1,10 @@
 #include "search_plan.h"
 
+#include "arrays.h"
 #include "transip/error.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 
@@ -10,133 +12,175 @@ namespace transip::cuda {
 
 namespace {
 
-constexpr int most_cells = 128;  // along one vector
+constexpr int most_along = 128;  // cells along one vector
 constexpr double most_images = 1e6;
 
 using Vector = std::array<double, 3>;
 
-Vector cross(const double *a, const double *b)
+Vector cross(const Vector &a, const Vector &b)
 {
   return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
 
-/// A box around atoms that are not periodic.
-void surround(Search &search, std::span<const double> atoms)
+double dot(const Vector &a, const Vector &b)
 {
-  for (int x = 0; x < 3; x++) {
-    double low = 0.0, high = 0.0;
-    for (std::size_t i = static_cast<std::size_t>(x); i < atoms.size(); i += 3) {
-      low = i < 3 ? atoms[i] : std::min(low, atoms[i]);
-      high = i < 3 ? atoms[i] : std::max(high, atoms[i]);
+  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+/// A unit vector that is normal to two others; zero if they are parallel.
+Vector normal_to(const Vector &a, const Vector &b)
+{
+  Vector normal = cross(a, b);
+  const double length = std::sqrt(dot(normal, normal));
+  for (double &x : normal) x = length > 1e-9 ? x / length : 0.0;
+  return normal;
+}
+
+/// The vectors of a box; where it is not periodic, unit vectors that are normal to the others.
+std::array<Vector, 3> basis_of(const Periodicity &box)
+{
+  std::array<Vector, 3> basis{};
+  std::array<bool, 3> known = box.periodic;
+  for (std::size_t a = 0; a < 3; a++)
+    if (known[a]) std::copy_n(box.vectors.begin() + static_cast<std::ptrdiff_t>(3 * a), 3, basis[a].begin());
+  for (std::size_t a = 0; a < 3; a++) {
+    if (known[a]) continue;
+    const std::size_t b = (a + 1) % 3, c = (a + 2) % 3;
+    if (known[b] && known[c]) {
+      basis[a] = normal_to(basis[b], basis[c]);
+    } else if (known[b] || known[c]) {
+      // Some direction that is not along the known one.
+      const Vector &one = basis[known[b] ? b : c];
+      const bool along_x = std::abs(one[0]) > std::abs(one[1]) && std::abs(one[0]) > std::abs(one[2]);
+      basis[a] = normal_to(one, along_x ? Vector{0.0, 1.0, 0.0} : Vector{1.0, 0.0, 0.0});
+    } else {
+      basis[a][a] = 1.0;
     }
-    search.origin[x] = low;
-    search.box[4 * x] = std::max(high - low, search.reach);
+    known[a] = true;
+  }
+  return basis;
+}
+
+void divide(SearchBox &made, const std::array<double, 3> &height, double reach, int atoms)
+{
+  for (std::size_t a = 0; a < 3; a++)
+    made.cells[a] =
+        made.periodic[a] ? static_cast<int>(std::clamp(std::floor(height[a] / reach), 1.0, double{most_along})) : 1;
+  while (made.cells[0] * made.cells[1] * made.cells[2] > most_cells(atoms)) {
+    int &largest = *std::max_element(made.cells, made.cells + 3);
+    largest = (largest + 1) / 2;
+  }
+  double shifts = 1.0;
+  for (std::size_t a = 0; a < 3; a++) {
+    made.spread[a] = 1;
+    if (!made.periodic[a]) continue;
+    // A little more than the reach, for the rounding of places in cells.
+    const double away = std::floor(1.000001 * reach * made.cells[a] / height[a]) + 1.0;
+    const double images = std::ceil(away / made.cells[a]);
+    shifts *= 2.0 * images + 1.0;
+    if (!(shifts < most_images))
+      throw Error("The box is only " + std::to_string(height[a]) + " Angstrom high; within " + std::to_string(reach) +
+                  " Angstrom an atom would see too many images.");
+    made.spread[a] = static_cast<int>(away);
+    made.images[a] = static_cast<int>(images);
   }
 }
 
 }  // namespace
 
-Search make_search(double cutoff, double skin, const std::array<double, 9> &box, bool periodic,
-                   std::span<const double> atoms)
+int most_cells(int atoms)
 {
-  Search search{};
-  search.atoms = static_cast<int>(atoms.size() / 3);
-  search.periodic = periodic;
-  search.reach = cutoff + skin;
-  search.skin = skin;
-  if (periodic)
-    std::copy(box.begin(), box.end(), search.box);
-  else
-    surround(search, atoms);
-  const double *v = search.box;
-  const Vector first = cross(v + 3, v + 6);
-  const double volume = first[0] * v[0] + first[1] * v[1] + first[2] * v[2];
+  return std::max(27, 2 * atoms);
+}
+
+SearchBox make_search_box(const Periodicity &box, double reach, double skin, int atoms)
+{
+  SearchBox made{};
+  const std::array<Vector, 3> basis = basis_of(box);
+  const double volume = dot(basis[0], cross(basis[1], basis[2]));
   if (!(std::abs(volume) > 1e-9)) throw Error("The box has no volume.");
-  double shifts = 1.0;
-  for (int a = 0; a < 3; a++) {
-    const Vector normal = cross(v + 3 * ((a + 1) % 3), v + 3 * ((a + 2) % 3));
-    const double area = std::sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2]);
-    const double height = std::abs(volume) / area;
-    for (int x = 0; x < 3; x++) search.inverse[3 * x + a] = normal[x] / volume;
-    search.cells[a] = static_cast<int>(std::clamp(std::floor(height / search.reach), 1.0, double{most_cells}));
-    // A little more than the reach, for the rounding of places in cells.
-    const double away = std::floor(1.000001 * search.reach * search.cells[a] / height) + 1.0;
-    const double images = periodic ? std::ceil(away / search.cells[a]) : 0.0;
-    shifts *= 2.0 * images + 1.0;
-    if (!(shifts < most_images))
-      throw Error("The box is only " + std::to_string(height) + " Angstrom high; within " +
-                  std::to_string(search.reach) + " Angstrom an atom would see too many images.");
-    search.spread[a] = periodic ? static_cast<int>(away) : std::min(static_cast<int>(away), search.cells[a]);
-    search.images[a] = static_cast<int>(images);
+  std::array<double, 3> height{};
+  for (std::size_t a = 0; a < 3; a++) {
+    const Vector normal = cross(basis[(a + 1) % 3], basis[(a + 2) % 3]);
+    height[a] = std::abs(volume) / std::sqrt(dot(normal, normal));
+    made.periodic[a] = box.periodic[a] ? 1 : 0;
+    for (std::size_t x = 0; x < 3; x++) {
+      made.vectors[3 * a + x] = basis[a][x];
+      made.inverse[3 * x + a] = normal[x] / volume;
+    }
   }
-  search.shifts = static_cast<int>(shifts);
-  return search;
+  divide(made, height, reach, atoms);
+  made.allowed = 0.5 * skin;
+  return made;
+}
+
+int shifts_of(const SearchBox &box)
+{
+  return (2 * box.images[0] + 1) * (2 * box.images[1] + 1) * (2 * box.images[2] + 1);
 }
 
 std::size_t place_search(Search &search, std::byte *start)
 {
-  std::size_t used = 0;
-  const auto place = [&](auto *&array, std::size_t count) {
-    using Item = std::remove_reference_t<decltype(*array)>;
-    array = start ? reinterpret_cast<Item *>(start + used) : nullptr;
-    used += (count * sizeof(Item) + 255) / 256 * 256;
-  };
-  const auto atoms = static_cast<std::size_t>(search.atoms), rows = static_cast<std::size_t>(search.most_rows),
-             edges = static_cast<std::size_t>(search.most_edges),
-             cells = static_cast<std::size_t>(search.cells[0]) * search.cells[1] * search.cells[2];
-  for (double **array : {&search.atom_then, &search.wrap, &search.wrapped}) place(*array, 3 * atoms);
-  for (int **array : {&search.cell_of, &search.cell_atom}) place(*array, atoms);
-  for (int **array : {&search.cell_first, &search.cell_next}) place(*array, cells + 1);
-  place(search.seen, atoms * static_cast<std::size_t>(search.shifts) + 1);
-  place(search.image_shift, rows);
-  place(search.edge_token, edges);
-  place(search.back_next, rows + 1);
-  place(search.needed, 1);
-  place(search.moved, 1);
-  return used;
+  const long long atoms = search.atoms, rows = search.most_rows, edges = search.most_edges, cells = search.most_cells;
+  Parts parts(start);
+  parts.place(search.grid, 1);
+  parts.place(search.place_then, 3 * atoms);
+  parts.place(search.boxes, 3 * atoms);
+  for (int **array : {&search.cell_of, &search.order, &search.token_cell}) parts.place(*array, atoms);
+  for (int **array : {&search.cell_first, &search.cell_next}) parts.place(*array, cells + 1);
+  parts.place(search.seen, atoms * search.most_shifts);
+  parts.place(search.image_shift, rows);
+  parts.place(search.edge_token, edges);
+  parts.place(search.back_next, rows + 1);
+  parts.place(search.needed, 1);
+  for (int **array : {&search.moved, &search.moved_far}) parts.place(*array, 1);
+  return parts.used();
 }
 
 namespace {
 
-SearchLaunch threads_for(SearchKernel kernel, long long items)
+Launch threads_for(SearchKernel kernel, long long items)
 {
-  const long long blocks = std::max(1LL, (items + plain_threads - 1) / plain_threads);
-  return {kernel, 0, static_cast<unsigned>(blocks), plain_threads};
+  return {static_cast<int>(kernel), 0, blocks_for(items, plain_threads), 1, plain_threads};
 }
 
-SearchLaunch sums_of(SearchPart part)
+Launch one_block(SearchKernel kernel, int part)
 {
-  return {SearchKernel::add_up, part, 1, sum_threads};
+  return {static_cast<int>(kernel), part, 1, 1, sum_threads};
 }
 
 }  // namespace
 
-std::vector<SearchLaunch> plan_search(const Search &search)
+std::vector<Launch> plan_search(const Search &search, bool local)
 {
   using enum SearchKernel;
-  const long long atoms = search.atoms, cells = static_cast<long long>(search.cells[0]) * search.cells[1] * search.cells[2],
-                  rows = search.most_rows, edges = search.most_edges;
-  return {threads_for(clear_search, std::max({cells, atoms * search.shifts, rows}) + 1),
+  const long long atoms = search.atoms, cells = search.most_cells, rows = search.most_rows, edges = search.most_edges;
+  if (!local) return {threads_for(pair_all, atoms)};
+  return {threads_for(clear_search, std::max({cells, atoms, rows}) + 1),
+          one_block(measure_box, 0),
           threads_for(wrap_atoms, atoms),
           threads_for(count_cells, atoms),
-          sums_of(of_cells),
+          one_block(add_up, of_cells),
           threads_for(fill_cells, atoms),
           threads_for(sort_cells, cells),
+          threads_for(order_tokens, atoms),
           threads_for(count_edges, atoms),
-          sums_of(of_edges),
-          sums_of(of_images),
+          threads_for(count_images, atoms),
+          one_block(add_up, of_edges),
+          one_block(add_up, of_images),
           threads_for(take_counts, 1),
-          threads_for(fill_images, atoms + 1),
+          threads_for(fill_images, atoms),
           threads_for(fill_edges, atoms),
-          sums_of(of_back),
+          one_block(add_up, of_back),
           threads_for(fill_back, edges),
-          threads_for(sort_back, rows),
-          threads_for(place_rows, rows)};
+          threads_for(sort_back, rows)};
 }
 
-std::vector<SearchLaunch> plan_move(const Search &search)
+std::vector<Launch> plan_move(const Search &search, bool local)
 {
-  return {threads_for(SearchKernel::place_rows, search.most_rows), threads_for(SearchKernel::watch_atoms, search.atoms)};
+  std::vector<Launch> launches{threads_for(SearchKernel::place_rows, search.most_rows)};
+  if (local) launches.push_back(threads_for(SearchKernel::watch_tokens, search.atoms));
+  return launches;
 }
 
 }  // namespace transip::cuda

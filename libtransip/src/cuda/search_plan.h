@@ -2,11 +2,10 @@
 #pragma once
 
 #include "kernels/search.h"
+#include "periodicity.h"
 #include "plan.h"
 
-#include <array>
 #include <cstddef>
-#include <span>
 #include <vector>
 
 namespace transip::cuda {
@@ -17,26 +16,24 @@ enum class SearchKernel {
 #undef TRANSIP_NAME
 };
 
-struct SearchLaunch {
-  SearchKernel kernel;
-  int part;
-  unsigned blocks, threads;
-};
+/// Cells that a search for so many atoms has room for.
+int most_cells(int atoms);
 
-/// A search in a box, without its arrays. cutoff, skin: Angstrom. box: three vectors, Angstrom; not looked at unless
-/// periodic, and then `atoms`, [N*3] Angstrom, tell what lies around them.
+/// A box with cells and images for a reach, Angstrom, and so many atoms; atoms may move by half of `skin`, Angstrom.
 ///
-/// Throws Error: a box without volume, or so small against the cutoff that an atom would see a million images.
-Search make_search(double cutoff, double skin, const std::array<double, 9> &box, bool periodic,
-                   std::span<const double> atoms);
+/// Throws Error: a box without volume, or so small against the reach that an atom would see a million images.
+SearchBox make_search_box(const Periodicity &box, double reach, double skin, int atoms);
+
+/// Boxes in which images may lie, the own one among them.
+int shifts_of(const SearchBox &box);
 
 /// Point to the arrays that a search has to itself, one after another from `start`; returns the bytes that they take.
 std::size_t place_search(Search &search, std::byte *start);
 
-/// Launches that make all lists anew.
-std::vector<SearchLaunch> plan_search(const Search &search);
+/// Launches that make all lists anew. local: by a cutoff; else every atom sees every other.
+std::vector<Launch> plan_search(const Search &search, bool local);
 
-/// Launches of a step that keeps the lists: places of the rows, and whether an atom has moved too far.
-std::vector<SearchLaunch> plan_move(const Search &search);
+/// Launches of a step that keeps the lists: places of the rows, and of a local model whether a token has moved too far.
+std::vector<Launch> plan_move(const Search &search, bool local);
 
 }  // namespace transip::cuda

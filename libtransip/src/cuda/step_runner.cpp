@@ -34,7 +34,10 @@ template <typename Real> class Runner final : public StepRunner {
     fill(staged_);
     device_.upload(inputs_->data(), host_inputs_->data(), inputs_->bytes());
     std::unique_ptr<Program> &program = programs_[forces ? 1 : 0];
-    if (!program) program = kernels_->program(plan_step(shape_, capacity_, forces), &step_, sizeof step_);
+    if (!program) {
+      const Stage stage{kernels_.get(), plan_step(shape_, capacity_, forces), &step_, sizeof step_};
+      program = device_.program({&stage, 1});
+    }
     program->run();
     device_.download(host_results_->data(), results_->data(), results_->bytes());
     returned_ = found_;

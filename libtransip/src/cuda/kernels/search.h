@@ -1,59 +1,81 @@
 // The search for neighbours: its arrays and its kernels by name.
 //
-// Atoms are wrapped into the box, sorted into cells, and looked up from every atom. Rows are the wrapped atoms and behind
-// them the images that some atom sees, those of one atom together. All lists come out in the same order whatever the
-// order of threads: what is filled in any order is sorted afterwards.
+// Atoms are wrapped into the box and sorted into cells; tokens are the atoms in the order of the cells, so that what is
+// near in space is near in memory. Rows are the tokens and behind them the images that some token sees, those of one token
+// together. All lists come out in the same order whatever the order of threads: what is filled in any order is sorted
+// afterwards.
 #pragma once
 
 #include "step.h"
 
 namespace transip::cuda {
 
-/// One search; sizes in brackets.
+/// The box as the host gives it; it may change at every step.
+///
+/// The place of an atom along vector a is its fractional coordinate where the box is periodic, else Angstrom along a unit
+/// vector that is normal to the periodic ones.
+struct SearchBox {
+  double vectors[9];   ///< Angstrom, one after another
+  double inverse[9];   ///< places are r times this
+  int periodic[3];
+  int cells[3];        ///< along each periodic vector; 1 along the others, which the device divides by itself
+  int spread[3];       ///< how many cells away neighbours may be
+  int images[3];       ///< how many boxes away images may be
+  double allowed;      ///< Angstrom by which a token may move before neighbours have to be sought anew
+};
+
+/// Cells and images of the last search.
+struct SearchGrid {
+  int periodic[3], cells[3], spread[3], images[3];
+  int shifts;                  ///< boxes in which images may lie, the own one among them
+  double start[3], extent[3];  ///< of the cells, in the places along each vector
+};
+
+/// A kept search; sizes in brackets.
 struct Search {
   int atoms, most_rows, most_edges;
-  bool periodic;
-  double reach, skin;              ///< Angstrom: cutoff + skin, and the skin
-  double box[9];                   ///< three vectors, Angstrom; if not periodic, a box around the atoms
-  double inverse[9];               ///< its inverse: fractional coordinates are r - origin times this
-  double origin[3];                ///< corner of the box, Angstrom
-  int cells[3];                    ///< cells along each vector
-  int spread[3];                   ///< how many cells away neighbours may be
-  int images[3];                   ///< how many boxes away images may be
-  int shifts;                      ///< boxes in which images may lie, the own one among them
+  int most_cells, most_shifts;     ///< the most cells and boxes that there is room for
+  double reach;                    ///< Angstrom: cutoff + skin
 
+  const SearchBox *box;            ///< [1]
   const double *atom;              ///< [atoms, 3] Angstrom, anywhere
-  double *atom_then;               ///< [atoms, 3] where they were when the lists were made
-  double *wrap;                    ///< [atoms, 3] vectors by which atoms are moved into the box, Angstrom
-  double *wrapped;                 ///< [atoms, 3] in the box when the lists were made
+  const int *atom_species;         ///< [atoms] places in the embedding
+  SearchGrid *grid;                ///< [1]
+  int *boxes;                      ///< [atoms, 3] vectors by which an atom is moved into the box
   int *cell_of;                    ///< [atoms]
   int *cell_first, *cell_next;     ///< [cells + 1]
-  int *cell_atom;                  ///< [atoms], those of a cell ascending
-  int *seen;                       ///< [atoms * shifts + 1] 1 if some atom sees the image; then their running number
+  int *order;                      ///< [atoms] the atom of a token
+  double *place_then;              ///< [atoms, 3] where tokens were when neighbours were sought
+  int *token_cell;                 ///< [atoms] their cells
+  int *seen;                       ///< [atoms, shifts] 1 if some token sees the image; then the running number among all
   int *image_shift;                ///< [most_rows] box of an image
   int *edge_token;                 ///< [most_edges]
   int *back_next;                  ///< [most_rows + 1]
-  Inputs lists;                    ///< what a step reads: counts, owner, images, edges both ways, positions of the rows
-  Counts *needed;                  ///< what the lists take; if more than there is room for, the lists are not made
-  int *moved;                      ///< 1 if an atom has moved by half of the skin
+  Inputs lists;                    ///< what a step reads: counts, species, owner, images, edges both ways, rows' positions
+  Counts *needed;                  ///< what the lists take; if more than there is room for, a step has nothing to do
+  int *moved, *moved_far;          ///< 1 if a token has moved by almost as much as is allowed; by more
 };
 
 /// X(name): each is a function `name(search, part)`, in the order of their launches.
 #define TRANSIP_SEARCH_KERNELS(X) \
   X(clear_search) \
+  X(measure_box) \
   X(wrap_atoms) \
   X(count_cells) \
   X(add_up) \
   X(fill_cells) \
   X(sort_cells) \
+  X(order_tokens) \
   X(count_edges) \
+  X(count_images) \
   X(take_counts) \
   X(fill_images) \
   X(fill_edges) \
   X(fill_back) \
   X(sort_back) \
+  X(pair_all) \
   X(place_rows) \
-  X(watch_atoms)
+  X(watch_tokens)
 
 /// What `add_up` adds up.
 enum SearchPart { of_cells, of_edges, of_images, of_back };

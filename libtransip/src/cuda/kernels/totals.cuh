@@ -1,0 +1,151 @@
+// Kernels that turn the results of tokens and rows into those of atoms and of the structure; sums have a fixed order.
+#pragma once
+
+#include "base.cuh"
+#include "totals.h"
+
+namespace transip::cuda {
+
+constexpr int repelled_numbers = 13, summed_numbers = 10;
+
+/// The envelope of python/transip_md/model/radial.py at x = r / reach < 1, and its derivative.
+__device__ __forceinline__ void fade(double x, double &value, double &slope)
+{
+  const double rest = 1.0 - x, square = rest * rest, x2 = x * x;
+  value = square * rest * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0)))));
+  slope = -168.0 * x2 * x2 * x * square;
+}
+
+/// Energy (eV) of two atoms of these kinds at a distance (Angstrom), and its derivative.
+__device__ __forceinline__ void repulsion_of(const Repulsion &by, int one, int other, double distance, double &energy,
+                                             double &slope)
+{
+  // Universal screening function: amplitudes, decays, and the screening length of two charges of Z = 1, times 2.
+  const double amplitudes[4] = {0.18175, 0.50986, 0.28022, 0.02817}, decays[4] = {3.19980, 0.94229, 0.40290, 0.20162};
+  constexpr double screening_length = 0.46850;
+  energy = slope = 0.0;
+  double reach = by.radius[one] + by.radius[other];
+  if (by.cutoff > 0.0 && by.cutoff < reach) reach = by.cutoff;
+  if (!(distance < reach)) return;
+  const double inverse_length = (by.screening[one] + by.screening[other]) / screening_length;
+  double screened = 0.0, steepness = 0.0, value, fading;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const double part = amplitudes[i] * exp(-decays[i] * inverse_length * distance);
+    screened += part;
+    steepness -= decays[i] * inverse_length * part;
+  }
+  fade(distance / reach, value, fading);
+  const double bare = by.coulomb * by.charge[one] * by.charge[other] / distance;
+  energy = bare * screened * value;
+  slope = bare * ((steepness - screened / distance) * value + screened * fading / reach);
+}
+
+/// Repulsion of each token by its neighbours. Every pair is in the lists of both atoms, so that the force is the whole
+/// one and energy and virial are a half. A warp takes a token.
+__device__ __forceinline__ void repel(const Totals &totals, int)
+{
+  const int t = warp_here();
+  if (t >= totals.lists.counts->tokens) return;
+  double sums[repelled_numbers] = {};
+  const double *here = totals.lists.positions + 3 * static_cast<long long>(t);
+  for (int e = totals.lists.first[t] + lane_here(); e < totals.lists.first[t + 1]; e += warp_size) {
+    const int row = totals.lists.row[e];
+    const double *there = totals.lists.positions + 3 * static_cast<long long>(row);
+    const double along[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
+    const double square = along[0] * along[0] + along[1] * along[1] + along[2] * along[2];
+    if (!(square < totals.repulsion.longest * totals.repulsion.longest)) continue;
+    double energy, slope;
+    repulsion_of(totals.repulsion, totals.lists.species[t], totals.lists.species[totals.lists.owner[row]], sqrt(square),
+                 energy, slope);
+    sums[0] += 0.5 * energy;
+    const double push = slope / sqrt(square);
+    for (int x = 0; x < 3; x++) {
+      sums[1 + x] += push * along[x];
+      for (int y = 0; y < 3; y++) sums[4 + 3 * x + y] -= 0.5 * push * along[x] * along[y];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < repelled_numbers; i++) {
+    const double sum = sum_warp(sums[i]);
+    if (lane_here() == 0) totals.repelled[repelled_numbers * static_cast<long long>(t) + i] = sum;
+  }
+}
+
+/// Energies and forces by atoms. A thread takes a token.
+__device__ __forceinline__ void fold_atoms(const Totals &totals, int)
+{
+  const int t = blockIdx.x * blockDim.x + threadIdx.x;
+  if (t >= totals.lists.counts->tokens) return;
+  const double *repelled = totals.repelled + repelled_numbers * static_cast<long long>(t);
+  const long long atom = totals.order[t];
+  totals.of_energies[atom] = totals.rows.energies[t] + (totals.repels ? repelled[0] : 0.0);
+  if (!totals.forces) return;
+  for (int x = 0; x < 3; x++) {
+    double sum = totals.rows.forces[3 * static_cast<long long>(t) + x] + (totals.repels ? repelled[1 + x] : 0.0);
+    for (int n = totals.lists.image_first[t]; n < totals.lists.image_first[t + 1]; n++)
+      sum += totals.rows.forces[3 * static_cast<long long>(totals.lists.image_row[n]) + x];
+    totals.of_forces[3 * atom + x] = sum;
+  }
+}
+
+/// Add up what each thread of a block has; the sums are in the first thread.
+__device__ __forceinline__ void sum_block(double (&numbers)[summed_numbers])
+{
+  constexpr int warps = sum_threads / warp_size;
+  TRANSIP_SHARED(double, sums, warps * summed_numbers);
+#pragma unroll
+  for (int i = 0; i < summed_numbers; i++) {
+    numbers[i] = sum_warp(numbers[i]);
+    if (lane_here() == 0) sums[threadIdx.x / warp_size * summed_numbers + i] = numbers[i];
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int warp = 1; warp < warps; warp++)
+#pragma unroll
+    for (int i = 0; i < summed_numbers; i++) numbers[i] += sums[warp * summed_numbers + i];
+}
+
+/// Energy and virial of each `sum_threads` rows. A block takes them.
+__device__ __forceinline__ void sum_chunks(const Totals &totals, int)
+{
+  if (blockIdx.x * sum_threads >= static_cast<unsigned>(totals.lists.counts->rows)) return;
+  const int row = blockIdx.x * sum_threads + threadIdx.x;
+  double numbers[summed_numbers] = {};
+  if (row < totals.lists.counts->rows) {
+    const bool token = row < totals.lists.counts->tokens;
+    const double *repelled = totals.repelled + repelled_numbers * static_cast<long long>(row);
+    if (token) numbers[0] = totals.rows.energies[row] + (totals.repels ? repelled[0] : 0.0);
+    if (totals.virial) {
+      const double *place = totals.lists.positions + 3 * static_cast<long long>(row),
+                   *force = totals.rows.forces + 3 * static_cast<long long>(row);
+      for (int x = 0; x < 3; x++)
+        for (int y = 0; y < 3; y++)
+          numbers[1 + 3 * x + y] = place[x] * force[y] + (token && totals.repels ? repelled[4 + 3 * x + y] : 0.0);
+    }
+  }
+  sum_block(numbers);
+  if (threadIdx.x != 0) return;
+  for (int i = 0; i < summed_numbers; i++) totals.sums[summed_numbers * static_cast<long long>(blockIdx.x) + i] = numbers[i];
+}
+
+/// What the host is told. One block.
+__device__ __forceinline__ void sum_all(const Totals &totals, int)
+{
+  const int chunks = (totals.lists.counts->rows + sum_threads - 1) / sum_threads;
+  double numbers[summed_numbers] = {};
+  for (int chunk = threadIdx.x; chunk < chunks; chunk += sum_threads)
+    for (int i = 0; i < summed_numbers; i++) numbers[i] += totals.sums[summed_numbers * static_cast<long long>(chunk) + i];
+  sum_block(numbers);
+  if (threadIdx.x != 0) return;
+  StepReport &report = *totals.report;
+  report.energy = numbers[0];
+  for (int i = 0; i < 9; i++) report.virial[i] = numbers[1 + i];
+  report.needed = *totals.needed;
+  report.moved = *totals.moved;
+  report.moved_far = *totals.moved_far;
+  const int clash = *totals.rows.clash;
+  report.clash = clash < 0 ? -1 : totals.order[totals.lists.owner[clash]];
+}
+
+}  // namespace transip::cuda

@@ -1,0 +1,30 @@
+#include "totals_plan.h"
+
+#include "arrays.h"
+
+namespace transip::cuda {
+
+std::size_t place_totals(Totals &totals, const Capacity &capacity, std::byte *start)
+{
+  Parts parts(start);
+  parts.place(totals.repelled, totals.repels ? 13LL * capacity.tokens : 0);
+  parts.place(totals.sums, 10LL * blocks_for(capacity.rows, sum_threads));
+  return parts.used();
+}
+
+std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity)
+{
+  const auto launch = [](TotalsKernel kernel, unsigned blocks, int threads) {
+    return Launch{static_cast<int>(kernel), 0, blocks, 1, static_cast<unsigned>(threads)};
+  };
+  std::vector<Launch> launches;
+  if (totals.repels)
+    launches.push_back(launch(TotalsKernel::repel, blocks_for(static_cast<long long>(capacity.tokens) * warp_size, plain_threads),
+                              plain_threads));
+  launches.push_back(launch(TotalsKernel::fold_atoms, blocks_for(capacity.tokens, plain_threads), plain_threads));
+  launches.push_back(launch(TotalsKernel::sum_chunks, blocks_for(capacity.rows, sum_threads), sum_threads));
+  launches.push_back(launch(TotalsKernel::sum_all, 1, sum_threads));
+  return launches;
+}
+
+}  // namespace transip::cuda

@@ -1,0 +1,359 @@
+// Whole steps under the emulator against the CPU's kernels: neighbours, network, repulsion, forces of atoms, virial.
+//
+// Usage: test_dynamics [--few] [MODEL STRUCTURE]...
+// Files as test_kernels takes them. --few: one small case, for ThreadSanitizer.
+
+#include "cpu/native_model.h"
+#include "cuda/dynamics.h"
+#include "emulated_device.h"
+#include "evaluate/short_range.h"
+#include "networks.h"
+#include "structures.h"
+#include "transip/error.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <random>
+#include <sstream>
+
+namespace {
+
+using transip::cuda::Dynamics;
+using transip::cuda::Evaluation;
+using transip::cuda::Periodicity;
+
+int failures = 0;
+
+void check(bool good, const std::string &what)
+{
+  if (good) return;
+  failures++;
+  std::cout << "FAILED: " << what << '\n';
+}
+
+/// What the CPU's kernels give for a structure, with the forces of images added to their atoms.
+struct Truth {
+  double energy = 0.0;
+  std::vector<double> energies, forces;
+  std::vector<double> virial = std::vector<double>(9);
+
+  Truth(const TestNetwork &network, const TestStructure &structure)
+  {
+    // float64 in both cases: the weights are float32 numbers where the file is float32.
+    transip::Metadata exact = network.metadata;
+    exact.dtype = "float64";
+    const Neighbourhood around(structure, network.metadata.cutoff.value_or(0.0));
+    const transip::Request request = around.request(structure);
+    transip::Result found;
+    transip::NativeModel::make(network.weights, exact)->evaluate(request, around.positions, found, true);
+    if (auto repulsion = transip::ShortRange::make(network.weights, exact))
+      repulsion->add(request, around.positions, found, true);
+    energies = found.energies;
+    for (const double one : energies) energy += one;
+    forces.resize(3 * structure.species.size());
+    for (std::size_t row = 0; row < around.owner.size(); row++)
+      for (std::size_t x = 0; x < 3; x++) {
+        const double force = found.forces[3 * row + x];
+        forces[3 * static_cast<std::size_t>(around.owner[row]) + x] += force;
+        for (std::size_t y = 0; y < 3; y++) virial[3 * y + x] += around.positions[3 * row + y] * force;
+      }
+  }
+};
+
+/// Largest difference over the largest number, or over `size` if that is larger; NaN if there is any.
+double difference(std::span<const double> got, const std::vector<double> &wanted, double size)
+{
+  if (got.size() != wanted.size()) return NAN;
+  double most = 0.0;
+  for (std::size_t i = 0; i < wanted.size(); i++) {
+    const double off = std::abs(got[i] - wanted[i]);
+    if (!(off <= most)) most = off;
+    size = std::max(size, std::abs(wanted[i]));
+  }
+  return most / size;
+}
+
+/// Energies without what the elements have by themselves would be small: they are compared with what they vary by, 1 eV.
+double compare(const std::string &name, const std::string &dtype, const Truth &truth, const Evaluation &got)
+{
+  const double bar = dtype == "float64" ? 1e-10 : 5e-6;
+  // Sums over atoms: their terms have errors of their own.
+  double extent = 1.0;
+  for (const double force : truth.forces) extent = std::max(extent, std::abs(force));
+  const double off = std::max({difference(got.energies, truth.energies, 1.0), difference(got.forces, truth.forces, 1.0),
+                               std::abs(got.energy - truth.energy) / (1.0 + static_cast<double>(truth.energies.size())),
+                               difference(got.virial, truth.virial, 10.0 * extent)});
+  check(off <= bar, name + ", " + dtype + ": differs by " + std::to_string(off / bar) + " of what is allowed: energies " +
+                        std::to_string(difference(got.energies, truth.energies, 1.0) / bar) + ", forces " +
+                        std::to_string(difference(got.forces, truth.forces, 1.0) / bar) + ", virial " +
+                        std::to_string(difference(got.virial, truth.virial, 10.0 * extent) / bar));
+  return off;
+}
+
+constexpr transip::cuda::Wanted everything{true, true, true};
+
+Periodicity periodicity(const TestStructure &structure)
+{
+  return {structure.cell, {structure.periodic(), structure.periodic(), structure.periodic()}};
+}
+
+bool same_bits(std::span<const double> a, std::span<const double> b)
+{
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+}
+
+/// One structure: everything; the same bits in another order of threads, without virial, and from positions on the device.
+void run_case(const std::string &name, const TestNetwork &network, const TestStructure &structure, const Periodicity &box,
+              bool once = false)
+{
+  const std::string title = name + ", " + structure.name, dtype = network.metadata.dtype;
+  emulated::Device device;
+  emulated::set_seed(1);
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  dynamics->set_box(box);
+  dynamics->set_atoms(structure.species, 0, 1);
+  const Evaluation &got = dynamics->evaluate(structure.positions, everything);
+  const double off = compare(title, dtype, Truth(network, structure), got);
+  std::ostringstream line;
+  line << "  " << title << ", " << dtype << ": largest difference " << off;
+  std::cout << line.str() << '\n';
+  if (once) return;
+
+  const std::vector<double> forces(got.forces.begin(), got.forces.end());
+  const double energy = got.energy;
+  const std::array<double, 9> virial = got.virial;
+  emulated::set_seed(1000);
+  const auto again = Dynamics::make(network.weights, network.metadata, device);
+  again->set_box(box);
+  again->set_atoms(structure.species, 0, 1);
+  std::memcpy(again->device_positions(), structure.positions.data(), structure.positions.size() * sizeof(double));
+  const Evaluation &left = again->evaluate_on_device(everything);
+  check(left.energy == energy && left.virial == virial && left.forces.empty() && left.energies.empty() &&
+            same_bits({again->device_forces(), forces.size()}, forces),
+        title + ": the same bits in another order of threads, left on the device");
+  const Evaluation &plain = dynamics->evaluate(structure.positions, {});
+  check(plain.energy == energy && same_bits(plain.forces, forces) && plain.energies.empty() &&
+            plain.virial == std::array<double, 9>{},
+        title + ": without virial and energies of atoms");
+  const Evaluation &alone = dynamics->evaluate(structure.positions, {.forces = false});
+  check(alone.energy == energy && alone.forces.empty(), title + ": the energy alone");
+}
+
+void run_case(const std::string &name, const TestNetwork &network, const TestStructure &structure, bool once = false)
+{
+  run_case(name, network, structure, periodicity(structure), once);
+}
+
+transip::Architecture architecture(int dim, int heads, int feedforward, bool radial, bool repels)
+{
+  transip::Architecture shape;
+  shape.dim = dim;
+  shape.layers = 2;
+  shape.heads = heads;
+  shape.feedforward = feedforward;
+  shape.radial_bias = radial;
+  shape.rotary_values = radial;
+  shape.radial_functions = 12;
+  shape.radial_hidden = 8;
+  shape.short_range = repels;
+  return shape;
+}
+
+const std::array<double, 9> triclinic{5.0, 0.0, 0.0, 1.5, 4.5, 0.0, -0.7, 0.9, 4.0};
+
+TestNetwork local_network(const std::string &dtype, bool repels = true)
+{
+  return random_network(architecture(32, 2, 44, true, repels), 4.5, dtype);
+}
+
+TestStructure crystal(int atoms = 8)
+{
+  return random_structure(std::to_string(atoms) + " atoms in a triclinic cell smaller than the cutoff", atoms, triclinic,
+                          {1, 8}, static_cast<unsigned>(atoms));
+}
+
+void random_cases(const std::string &dtype)
+{
+  TestStructure nothing = crystal();
+  nothing.name = "no atoms";
+  nothing.species.clear();
+  nothing.positions.clear();
+  const TestNetwork local = local_network(dtype);
+  run_case("local", local, crystal());
+  run_case("local, no repulsion", local_network(dtype, false), crystal(5));
+  run_case("local", local, nothing);
+  run_case("local", local, random_structure("one atom in a cell smaller than the cutoff", 1, triclinic, {8}, 1));
+  run_case("local", local, random_structure("one atom alone", 1, {30, 0, 0, 0, 30, 0, 0, 0, 30}, {1, 8}, 1));
+  run_case("local", local, random_structure("9 atoms in vacuum", 9, {}, {1, 8}, 5));
+  run_case("local", local, random_structure("50 atoms in a triclinic box smaller than the cutoff's sphere", 50,
+                                            {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2), true);
+  transip::Architecture shape = architecture(128, 2, 100, false, true);
+  shape.coordinates = true;
+  const TestNetwork all = random_network(shape, 0.0, dtype);
+  run_case("all to all, coordinates", all, random_structure("7 atoms in vacuum", 7, {}, {1, 8}, 3));
+  run_case("all to all, coordinates", all, random_structure("one atom in vacuum", 1, {}, {1, 8}, 3), true);
+}
+
+/// A slab: the truth is periodic along its third vector too, with nothing within reach there.
+void test_slab(const std::string &dtype)
+{
+  TestStructure structure = random_structure("a slab of 8 atoms", 8, {6, 0, 0, 1, 5, 0, 0, 0, 5}, {1, 8}, 9);
+  for (std::size_t i = 0; i < 3 * structure.species.size(); i += 15)
+    for (std::size_t x = 0; x < 3; x++) structure.positions[i + x] -= 2.0 * structure.cell[x] - structure.cell[3 + x];
+  const Periodicity box{structure.cell, {true, true, false}};
+  structure.cell[8] = 100.0;
+  run_case("local", local_network(dtype), structure, box);
+}
+
+/// Atoms and box that move from step to step, for as long as neighbours have to be sought again and lists grow.
+void test_moves(const std::string &dtype)
+{
+  const TestNetwork network = local_network(dtype);
+  TestStructure structure = crystal();
+  emulated::Device device;
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  dynamics->set_atoms(structure.species, 0, 1);
+  std::mt19937 random(4);
+  std::normal_distribution<double> by(0.0, 0.08);
+  double worst = 0.0;
+  constexpr int steps = 14;
+  for (int step = 0; step < steps; step++) {
+    // A barostat; at last the box shrinks so much that more images are seen than there is room for.
+    const double scale = step == 11 ? 0.7 : 1.0 + 0.004 * std::sin(static_cast<double>(step));
+    for (double &x : structure.cell) x *= scale;
+    for (double &x : structure.positions) x *= scale;
+    for (double &x : structure.positions) x += step == 11 ? 0.0 : by(random);
+    // An engine may bring an atom back into its box.
+    if (step == 3)
+      for (std::size_t x = 0; x < 3; x++) structure.positions[x] += structure.cell[6 + x];
+    dynamics->set_box(periodicity(structure));
+    const Evaluation &got = dynamics->evaluate(structure.positions, everything);
+    worst = std::max(worst, compare("step " + std::to_string(step) + " of a run", dtype, Truth(network, structure), got));
+  }
+  std::cout << "  a run of " << steps << " steps, " << dtype << ": largest difference " << worst << ", "
+            << dynamics->searches() << " searches\n";
+  check(dynamics->searches() > 3 && dynamics->searches() < steps + 3, "a run seeks neighbours now and then");
+}
+
+/// A structure that stays where it is needs one search (and a first one that counts), and memory does not grow.
+void test_rest()
+{
+  const TestNetwork network = local_network("float32");
+  const TestStructure structure = crystal();
+  emulated::Device device;
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  dynamics->set_atoms(structure.species, 0, 1);
+  dynamics->set_box(periodicity(structure));
+  dynamics->evaluate(structure.positions, {});
+  const std::int64_t searches = dynamics->searches();
+  const std::size_t memory = dynamics->memory();
+  for (int step = 0; step < 3; step++) {
+    dynamics->set_atoms(structure.species, 0, 1);
+    dynamics->set_box(periodicity(structure));
+    dynamics->evaluate(structure.positions, {});
+  }
+  check(searches == 2 && dynamics->searches() == searches && dynamics->memory() == memory,
+        "nothing is sought, and no memory taken, where nothing moves");
+}
+
+/// Structures of other sizes, charges and multiplicities one after another.
+void test_changes()
+{
+  const TestNetwork network = local_network("float64");
+  emulated::Device device;
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  for (const int atoms : {3, 8, 0, 2, 8}) {
+    TestStructure structure = crystal(std::max(1, atoms));
+    structure.species.resize(static_cast<std::size_t>(atoms));
+    structure.positions.resize(static_cast<std::size_t>(3 * atoms));
+    dynamics->set_atoms(structure.species, 0, 1);
+    dynamics->set_box(periodicity(structure));
+    compare("after structures of other sizes, " + structure.name, "float64", Truth(network, structure),
+            dynamics->evaluate(structure.positions, everything));
+  }
+  const TestStructure structure = crystal();
+  const double neutral = dynamics->evaluate(structure.positions, {}).energy;
+  dynamics->set_atoms(structure.species, -1, 3);
+  const double charged = dynamics->evaluate(structure.positions, {}).energy;
+  dynamics->set_atoms(structure.species, 0, 1);
+  check(charged != neutral && dynamics->evaluate(structure.positions, {}).energy == neutral,
+        "charge and multiplicity are taken to the device");
+}
+
+void check_error(const std::function<void()> &call, const std::string &words)
+{
+  try {
+    call();
+  } catch (const transip::Error &problem) {
+    const std::string message = problem.what();
+    check(message.find(words) != std::string::npos, "an error that says '" + words + "', not '" + message + "'");
+    return;
+  }
+  check(false, "an error that says " + words);
+}
+
+void test_errors()
+{
+  const TestNetwork network = local_network("float64");
+  TestStructure structure = crystal();
+  emulated::Device device;
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  check_error([&] { dynamics->evaluate(structure.positions, {}); }, "call set_atoms first");
+  dynamics->set_atoms(structure.species, 0, 1);
+  dynamics->set_box(periodicity(structure));
+  check_error([&] { dynamics->evaluate(std::span(structure.positions).first(9), {}); }, "8 atoms and 9 coordinates");
+  check_error([&] { dynamics->set_box({{1, 0, 0, 1, 0, 0, 0, 0, 1}, {true, true, true}}); }, "no volume");
+  check_error([&] { dynamics->set_atoms(std::vector<std::int64_t>{92}, 0, 1); }, "does not know atomic number 92");
+  check_error([&] { dynamics->set_atoms(structure.species, 5, 1); }, "does not know charge 5");
+  std::vector<double> positions = structure.positions;
+  std::copy_n(positions.begin() + 15, 3, positions.begin() + 9);
+  try {
+    dynamics->evaluate(positions, {});
+    check(false, "two atoms at one position are refused");
+  } catch (const transip::NotFinite &problem) {
+    check(problem.row() == 3 || problem.row() == 5, "two atoms at one position: the row is one of them");
+  }
+  compare("after errors", "float64", Truth(network, structure), dynamics->evaluate(structure.positions, everything));
+  // What is no number comes out as no number, in finite time.
+  positions = structure.positions;
+  positions[4] = NAN;
+  check(!std::isfinite(dynamics->evaluate(positions, {}).energy), "a place that is no number gives none");
+  compare("after what is no number", "float64", Truth(network, structure),
+          dynamics->evaluate(structure.positions, everything));
+  transip::Architecture shape = architecture(128, 2, 100, false, false);
+  shape.coordinates = true;
+  const TestNetwork all = random_network(shape, 0.0, "float64");
+  check_error([&] { Dynamics::make(all.weights, all.metadata, device)->set_box(periodicity(structure)); },
+              "attends all-to-all");
+}
+
+}  // namespace
+
+int main(int count, char **arguments)
+{
+  const std::vector<std::string> files(arguments + 1, arguments + count);
+  const bool few = !files.empty() && files.front() == "--few";
+  try {
+    if (few) run_case("local", local_network("float32"), crystal(2), true);
+    for (std::size_t i = 0; i + 1 < files.size(); i += 2)
+      run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]), true);
+    if (files.empty()) {
+      for (const std::string dtype : {"float64", "float32"}) {
+        random_cases(dtype);
+        test_slab(dtype);
+        test_moves(dtype);
+      }
+      test_rest();
+      test_changes();
+      test_errors();
+    }
+  } catch (const std::exception &problem) {
+    check(false, problem.what());
+  }
+  std::cout << (failures ? std::to_string(failures) + " failed" : "passed") << '\n';
+  return failures ? 1 : 0;
+}
