@@ -28,7 +28,7 @@ def page() -> str:
     presets = "Beside these, `preset`: `transip-md presets` prints their names and sizes."
     parts += [
         f"## model\n\n{_first(ModelConfig)} {presets}\n",
-        table(["key", "meaning"], _rows("model.", ModelConfig)[0]),
+        table(["key", "meaning"], rows("model.", ModelConfig)[0]),
     ]
     return "\n".join(parts)
 
@@ -38,25 +38,27 @@ def _first(model: type[BaseModel]) -> str:
 
 
 def _section(prefix: str, model: type[BaseModel]) -> list[str]:
-    rows, inner = _rows(prefix, model)
+    lines, inner = rows(prefix, model)
     title = prefix.rstrip(".") or "Top level"
-    parts = [f"## {title}\n\n{_first(model)}\n", table(["key", "meaning"], rows)]
+    parts = [f"## {title}\n\n{_first(model)}\n", table(["key", "meaning"], lines)]
     for key, section in inner:
         parts += _section(f"{key}.", section)
     return parts
 
 
-def _rows(prefix: str, model: type[BaseModel]) -> tuple[list[list[str]], list[tuple[str, type[BaseModel]]]]:
+def rows(prefix: str, model: type[BaseModel]) -> tuple[list[list[str]], list[tuple[str, type[BaseModel]]]]:
     """Rows of a table, and the sections among the fields."""
-    rows, inner = [], []
+    lines, inner = [], []
     for name, field in model.model_fields.items():
         section = _as_section(field.annotation)
         if section is not None:
             inner.append((f"{prefix}{name}", section))
         value = "section" if section is not None else type_name(field.annotation)
         facts = [value + _limits(field), _default(field, section)]
-        rows.append([f"`{prefix}{name}`", f"{field.description or ''} *({'; '.join(item for item in facts if item)})*"])
-    return rows, inner
+        lines.append(
+            [f"`{prefix}{name}`", f"{field.description or ''} *({'; '.join(item for item in facts if item)})*"]
+        )
+    return lines, inner
 
 
 def _as_section(kind: Any) -> type[BaseModel] | None:

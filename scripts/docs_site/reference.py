@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs_site import c_header, commands, public_api, recipe
+from docs_site import c_header, commands, public_api, recipe, summary
 
 
 def pages(root: Path) -> dict[str, str]:
@@ -16,6 +16,7 @@ def pages(root: Path) -> dict[str, str]:
     return {
         "cli.md": commands.page(),
         "recipe.md": recipe.page(),
+        "summary.md": summary.page(),
         "python.md": public_api.page(),
         "c.md": c_header.page(root / "libtransip/include/transip.h"),
     }

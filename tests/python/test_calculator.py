@@ -23,6 +23,29 @@ def test_moving_atoms_changes_the_results(toy_file, ethanol):
     assert abs(ethanol.get_potential_energy() - before) > 1e-3
 
 
+def test_a_structure_after_another(toy_file, ethanol):
+    """A moved structure, another one in whose place it is given, and one that was made from the calculator's own."""
+    calculator = TransIPCalculator(toy_file)
+
+    def energy_of(atoms):
+        return springs(atoms.positions)[0].sum()
+
+    assert calculator.get_potential_energy(ethanol) == pytest.approx(energy_of(ethanol), abs=1e-11)
+    ethanol.positions[0] += 0.1
+    assert calculator.check_state(ethanol) == ["positions"]
+    assert calculator.get_potential_energy(ethanol) == pytest.approx(energy_of(ethanol), abs=1e-11)
+    assert (calculator.atoms.positions == ethanol.positions).all() and calculator.atoms is not ethanol
+    assert calculator.check_state(ethanol) == []
+    fewer = ethanol[:5]
+    calculator.calculate(fewer, ["energy"], ["positions"])
+    assert calculator.results["energy"] == pytest.approx(energy_of(fewer), abs=1e-11)
+    fewer.positions[2] -= 0.2
+    assert calculator.get_potential_energy(fewer) == pytest.approx(energy_of(fewer), abs=1e-11)
+    own = calculator.atoms.copy()
+    own.positions[1] += 0.3
+    assert calculator.get_potential_energy(own) == pytest.approx(energy_of(own), abs=1e-11)
+
+
 def test_works_where_differentiation_is_switched_off(toy_file, ethanol):
     import torch
 

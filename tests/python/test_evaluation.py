@@ -456,7 +456,8 @@ def test_eval_of_values_that_are_not_finite(command, files):
     result = files / "errors.json"
     code, _, said = command("eval", files / "all.ckpt", files / "place.extxyz", "--json", result)
     assert code == 1 and "place.extxyz: the model gives energies or forces that are not finite" in said
-    assert not result.exists()
+    found = json.loads(result.read_text())
+    assert found["verdict"] == "FAIL" and "whole" not in found
 
 
 def test_eval_in_a_process_of_its_own(files):

@@ -20,7 +20,7 @@ DOCUMENTS = sorted(
     if "data" not in path.parts
 )
 #: Pages that `make docs` generates; their anchors are those of headings that do not stand in a file.
-GENERATED = {"cli.md", "recipe.md", "python.md", "c.md"}
+GENERATED = {"cli.md", "summary.md", "recipe.md", "python.md", "c.md"}
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,16 @@ def test_commands_are_all_there(pages):
         assert f"\n## {name}\n" in pages["cli.md"]
     for option in ("`--output`, `-o`", "`--format`", "`--set`"):
         assert option in pages["cli.md"]
+
+
+def test_page_of_summaries_has_every_key(pages):
+    from transip_md.cli.main import app
+    from transip_md.cli.summary import Summary
+
+    for name in Summary.model_fields:
+        assert f"\n| `{name}` |" in pages["summary.md"], name
+    own = set(re.findall(r"^\| `(\w+)` \|", pages["summary.md"].split("## Keys of single commands")[1], re.MULTILINE))
+    assert own < {command.name for command in app.registered_commands}
 
 
 def test_recipe_has_every_key(pages):

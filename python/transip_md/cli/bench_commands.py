@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from transip_md.cli.console import console
 from transip_md.cli.engine_commands import Model
 from transip_md.cli.progress import LongTask
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import EnvironmentFaultError, UsageError
 
 #: Of two lines, so that the table fits a terminal of 60 columns; names wrap.
@@ -43,21 +45,17 @@ def bench(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.01, help="About how long one run takes.")] = 3.0,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each, alternating.")] = 3,
-    json: Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")] = None,
 ) -> None:
     """Time a step: the model alone, and in every engine, on this machine."""
     from transip_md.bench.baselines import registered
     from transip_md.bench.floor import SIZES
     from transip_md.bench.run import TARGETS, Gap, layouts_of, measure, require_a_use
-    from transip_md.common.outputs import require_folder_of
     from transip_md.data.electronic_state import known_state
     from transip_md.data.structures import read_structure
     from transip_md.evaluators.torch_model import choose_device
     from transip_md.modelfile.certificate import print_certificate
     from transip_md.modelfile.metadata import read_metadata
 
-    if json is not None:
-        require_folder_of(json)
     if device not in SIZES:
         raise UsageError(f"--device must be {' or '.join(SIZES)}, got {device!r}.")
     choose_device(device)
@@ -134,12 +132,13 @@ def bench(
     for gap in results.gaps:
         where = f" on {gap.structure}" if gap.structure else ""
         console.print(f"Not measured: {gap.baseline}{where}: {gap.reason}", soft_wrap=True)
-    if json is not None:
-        results.write(json)
+    noted = record()
+    noted.numbers |= {f"{line.structure}, {line.layout}: ms": line.ms for line in results.lines}
+    noted.details |= asdict(results)
     if failed := sorted({gap.baseline for gap in results.gaps if gap.failed}):
         raise EnvironmentFaultError(f"Not all of {', '.join(failed)} could be measured: see above.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(bench)
+    add_command(app, bench)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import UsageError
 from transip_md.common.outputs import require_folder_of
 from transip_md.common.whole_files import replacing, write_whole
+
+if TYPE_CHECKING:
+    from transip_md.validation.uncertainty import Calibration, Judged
 
 
 def deviation(
@@ -24,7 +27,6 @@ def deviation(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a line of each frame, in DeePMD-kit's columns.")
     ] = None,
-    report: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw deviations against errors, and the calibration: .png, .svg or .pdf.")
     ] = None,
@@ -34,7 +36,7 @@ def deviation(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: OMP_NUM_THREADS, or all cores.")] = 0,
 ) -> None:
     """How far the models of a committee lie apart on structures, and how well that tells their true errors."""
-    for path in (output, report, plot):
+    for path in (output, plot):
         if path is not None:
             require_folder_of(path)
     from transip_md.data.structures import read_frames
@@ -66,27 +68,39 @@ def deviation(
     if plot is not None and calibration is not None:
         with replacing(plot) as partial:
             uncertainty.plot(partial, judged, calibration)
-    if report is not None:
-        values = {
-            "models": [str(path) for path in models],
-            "frames": [
-                {
-                    "name": name,
-                    "max_devi_f": one.of_atoms.max(),
-                    "avg_devi_f": one.of_atoms.mean(),
-                    "devi_e": one.energy,
-                }
-                for (name, _), one in zip(structures, judged.deviations, strict=True)
-            ],
-            "force": force,
-            "calibration": None if calibration is None else calibration.to_dict(),
-        }
-        write_whole(report, json.dumps(values, indent=1) + "\n")
-    for path in (output, plot, report):
+    _note(models, [name for name, _ in structures], judged, calibration, force)
+    for path in (output, plot):
         if path is not None:
+            record().files.append(path)
             console.print(f"{path}: written", soft_wrap=True)
+
+
+def _note(models: list[Path], names: list[str], judged: Judged, calibration: Calibration | None, force: str) -> None:
+    """Keep everything for the summary."""
+    highest = [float(one.of_atoms.max()) for one in judged.deviations]
+    noted = record()
+    noted.numbers |= {
+        "structures": len(names),
+        "mean_highest_force_deviation_eV_per_A": sum(highest) / len(highest),
+        "highest_force_deviation_eV_per_A": max(highest),
+    }
+    if calibration is not None:
+        noted.numbers |= {
+            "spearman": calibration.spearman,
+            "miscalibration_area": calibration.miscalibration,
+            "force_mae_eV_per_A": calibration.force_mae,
+        }
+    noted.details |= {
+        "models": [str(path) for path in models],
+        "frames": [
+            {"name": name, "max_devi_f": most, "avg_devi_f": float(one.of_atoms.mean()), "devi_e": one.energy}
+            for name, most, one in zip(names, highest, judged.deviations, strict=True)
+        ],
+        "force": force,
+        "calibration": None if calibration is None else calibration.to_dict(),
+    }
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(deviation)
+    add_command(app, deviation)

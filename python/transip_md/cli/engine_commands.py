@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transip_md.cli.console import coloured_verdict, console
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import CheckFailedError
 
 Model = Annotated[Path, typer.Argument(help="A file made by `transip-md export`.")]
@@ -43,7 +45,9 @@ def build(
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
 
-    build_plugins(list(KINDS) if plugin == "all" else [plugin], force=force, folder=folder, say=say)
+    built = build_plugins(list(KINDS) if plugin == "all" else [plugin], force=force, folder=folder, say=say)
+    record().numbers["libraries"] = len(built)
+    record().files += built.values()
 
 
 def warn_of_direct_forces(model: Path) -> None:
@@ -85,6 +89,14 @@ def parity(
     )
     for heading in ("engine", "energy\n(eV)", "|dE|\n(eV)", "max |dF|\n(eV/A)", ""):
         table.add_column(Text(heading), justify="left" if heading == "engine" else "right", overflow="fold")
+    noted = record()
+    noted.numbers |= {
+        "energy_difference_eV": max(row.energy_difference for row in rows),
+        "force_difference_eV_per_A": max(row.force_difference for row in rows),
+        "allowed_energy_difference_eV": tolerance.energy,
+        "allowed_force_difference_eV_per_A": tolerance.force,
+    }
+    noted.details["engines"] = [asdict(row) for row in rows]
     for row in rows:
         table.add_row(
             row.engine,
@@ -102,5 +114,5 @@ def parity(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(build)
-    app.command()(parity)
+    add_command(app, build)
+    add_command(app, parity)

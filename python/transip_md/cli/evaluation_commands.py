@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +12,8 @@ from rich.text import Text
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import CheckFailedError, UsageError
-from transip_md.common.outputs import require_folder_of
-from transip_md.common.version import VERSION
-from transip_md.common.whole_files import write_whole
-from transip_md.plugins.locate import version_of
 
 if TYPE_CHECKING:
     from transip_md.data.frames import Frames
@@ -31,7 +27,6 @@ def evaluate(
         str, typer.Argument(help="A checkpoint file, or the name of a shipped model, such as ethanol.")
     ],
     data: Annotated[list[Path], typer.Argument(help="Labelled files, or folders of .aselmdb.")],
-    output: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
     rotations: Annotated[
         bool, typer.Option("--rotation/--no-rotation", help="Measure what changes when structures are rotated.")
     ] = True,
@@ -40,8 +35,6 @@ def evaluate(
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Errors of a model on labelled structures: over all, by element, by number of atoms and under rotation."""
-    if output is not None:
-        require_folder_of(output)
     from transip_md.data.frames import open_frames
     from transip_md.evaluators.torch_model import choose_device
     from transip_md.training.evaluation import Tally
@@ -63,12 +56,13 @@ def evaluate(
         from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 
         console.print(Text(NOT_CONSERVATIVE, style="yellow"), soft_wrap=True)
-    if output is not None:
-        assumed = {"charge": charge, "multiplicity": multiplicity}
-        files = [{"file": name, **report.to_dict()} for name, report in reports.items()]
-        values = {**_origin(checkpoint, loaded), "assumed": assumed, "files": files, "whole": whole.to_dict()}
-        write_whole(output, json.dumps(values, indent=1) + "\n")
-        console.print(f"{output}: everything above, unrounded", soft_wrap=True)
+    noted = record()
+    noted.numbers |= _numbers(whole)
+    noted.details |= _origin(checkpoint, loaded) | {
+        "assumed": {"charge": charge, "multiplicity": multiplicity},
+        "files": [{"file": name, **report.to_dict()} for name, report in reports.items()],
+        "whole": whole.to_dict(),
+    }
 
 
 def _load(checkpoint: str) -> Checkpoint:
@@ -173,6 +167,23 @@ def _sizes_table(report: Report) -> Table:
     return table
 
 
+def _numbers(report: Report) -> dict[str, float | None]:
+    """Errors over all structures, by name with its unit."""
+    numbers = {
+        "structures": report.structures,
+        "energy_mae_meV_per_atom": report.energy_mae,
+        "energy_rmse_meV_per_atom": report.energy_rmse,
+        "force_mae_meV_per_A": report.force_mae,
+        "force_rmse_meV_per_A": report.force_rmse,
+    }
+    if report.rotation is not None:
+        numbers |= {
+            "rotation_energy_meV_per_atom": report.rotation.energy_mae,
+            "rotation_force_meV_per_A": report.rotation.force_mae,
+        }
+    return numbers
+
+
 def _origin(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     """What was evaluated, and by what."""
     return {
@@ -180,10 +191,9 @@ def _origin(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
         "sha256": checkpoint.sha256,
         "conservative": checkpoint.config.conservative,
         "units": {"energy": "meV/atom", "force": "meV/Angstrom"},
-        "versions": {"transip-md": VERSION, **{name: version_of(name) for name in ("torch", "ase")}},
     }
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command("eval")(evaluate)
+    add_command(app, evaluate, "eval")

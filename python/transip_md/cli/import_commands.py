@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transip_md.cli.console import console
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import UsageError
 from transip_md.common.outputs import require_folder_of
 
@@ -43,6 +44,13 @@ def import_weights(
     rules = read_table(table)
     shape = model_config_of(rules, config)
     done = import_checkpoint(read_foreign(source), rules, shape, output)
+    noted = record()
+    noted.numbers |= {
+        "weights": done.weights,
+        "rounded_weights": len(done.rounded),
+        "largest_rounding": max(done.rounded.values(), default=0.0),
+    }
+    noted.files.append(output)
     if done.rounded:
         name, change = max(done.rounded.items(), key=lambda item: item[1])
         _say(f"rounded: {len(done.rounded)} weights lost digits; largest change {change:.1e} ({name})")
@@ -57,6 +65,12 @@ def _show(source: ForeignFile) -> None:
     from transip_md.importing.foreign_files import describe_value
 
     state_dicts = source.state_dicts() or [source.state_dict(None)]
+    noted = record()
+    noted.numbers["keys"] = sum(len(state_dict.entries) for state_dict in state_dicts)
+    noted.details |= {
+        "sha256": source.sha256,
+        "state_dicts": {str(state_dict): list(state_dict.entries) for state_dict in state_dicts},
+    }
     _say(f"{source.name}, sha256 {source.sha256}")
     for state_dict in state_dicts:
         _say(f"weights_at: {state_dict}, {len(state_dict.entries)} keys")
@@ -71,4 +85,4 @@ def _say(line: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command("import")(import_weights)
+    add_command(app, import_weights, "import")

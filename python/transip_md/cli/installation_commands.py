@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from transip_md.cli.console import console
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import EnvironmentFaultError
 
 STATES = {"works": "green", "absent": "yellow", "broken": "red"}
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-) -> None:
+def doctor(as_json: bool = False) -> None:
     """Check the installation: what works, what is not installed, what is broken, and what to type."""
     from transip_md.cli.environment import diagnose
 
     parts = diagnose()
+    noted = record()
+    noted.numbers |= {state: sum(part.state == state for part in parts) for state in STATES}
+    noted.details["parts"] = [asdict(part) for part in parts]
     if as_json:
         print(json.dumps([asdict(part) for part in parts], indent=1))
     else:
@@ -38,9 +39,7 @@ def doctor(
         console.print("Try: transip-md export ethanol -o ethanol.pt, then transip-md parity ethanol.pt STRUCTURE")
 
 
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-) -> None:
+def models(as_json: bool = False) -> None:
     """List the models that the package ships: elements, size, what they are for, errors on held-out data."""
     from ase.data import chemical_symbols
 
@@ -64,6 +63,8 @@ def models(
                 "energy_mae_meV_per_atom": held_out.get("energy_mae"),
             }
         )
+    record().numbers["models"] = len(rows)
+    record().details["models"] = rows
     if as_json:
         print(json.dumps(rows, indent=1))
         return
@@ -87,5 +88,5 @@ def models(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(doctor)
-    app.command()(models)
+    add_command(app, doctor)
+    add_command(app, models)

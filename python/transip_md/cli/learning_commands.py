@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transip_md.cli.console import console
+from transip_md.cli.summary import add_command, record
 
 
 def learn(
@@ -36,20 +38,32 @@ def learn(
     try:
         iterations = learn(plan, output, jobs=jobs, steps=Steps(say, labelling))
     except WaitingError as waiting:
+        record().verdict = "WAIT"
+        record().details["waiting"] = str(waiting)
         say(str(waiting))
         return
     write_report(output / "report.html", plan, iterations)
-    last = iterations[-1]
-    if last.number and last.share <= plan.converged:
+    last, made = iterations[-1], models_of(output, iterations)
+    converged = bool(last.number) and last.share <= plan.converged
+    noted = record()
+    noted.numbers |= {
+        "iterations": last.number,
+        "share_flagged": last.share,
+        "frames": last.frames,
+        "labels_failed": sum(iteration.failed for iteration in iterations),
+    }
+    noted.details |= {"converged": converged, "iterations": [asdict(iteration) for iteration in iterations]}
+    noted.files += [*made, output / "report.html"]
+    if converged:
         say(f"converged: a share of {last.share:.3f} is flagged, {plan.converged:g} was asked for")
     else:
         say(
             f"not converged after {last.number} iterations: a share of {last.share:.3f} is flagged. Raise `iterations`."
         )
-    say("models: " + " ".join(map(str, models_of(output, iterations))))
+    say("models: " + " ".join(map(str, made)))
     say(f"report: {output / 'report.html'}")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(learn)
+    add_command(app, learn)

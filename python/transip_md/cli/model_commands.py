@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from transip_md.cli.console import console
+from transip_md.cli.summary import add_command, record
 from transip_md.common.outputs import require_folder_of
 
 
@@ -39,6 +40,10 @@ def export(
 
     require_folder_of(output)
     metadata = write(load_named(checkpoint), output, dtype, form, device)
+    noted = record()
+    noted.numbers["bytes"] = output.stat().st_size
+    noted.details["metadata"] = json.loads(metadata.to_json())
+    noted.files.append(output)
     console.print(
         f"{output}: format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back and "
         f"compared with the eager model on {CHECK_STRUCTURES} random structures.",
@@ -50,7 +55,7 @@ def export(
 
 def info(
     file: Annotated[Path | None, typer.Argument(help="A model file; without one, a report of the environment.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
+    as_json: bool = False,
 ) -> None:
     """Show the metadata of a model file; without a file, what is installed and built."""
     if file is not None:
@@ -66,6 +71,14 @@ def _show_model(file: Path, as_json: bool) -> None:
     from transip_md.modelfile.metadata import read_metadata
 
     metadata = read_metadata(file)
+    noted = record()
+    errors = metadata.training.get("held_out", {})
+    noted.numbers |= {
+        "bytes": file.stat().st_size,
+        "force_mae_meV_per_A": errors.get("force_mae"),
+        "energy_mae_meV_per_atom": errors.get("energy_mae"),
+    }
+    noted.details["metadata"] = json.loads(metadata.to_json())
     if as_json:
         print(metadata.to_json())
         return
@@ -113,6 +126,7 @@ def _show_environment(as_json: bool) -> None:
     from transip_md.cli.environment import report
 
     rows = report()
+    record().details["environment"] = rows
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
@@ -144,12 +158,14 @@ def presets() -> None:
         with torch.device("meta"):
             model = TransIP(ModelConfig(species=(1, 6, 7, 8), **shape))
         sizes = [shape[field] for field in ("dim", "layers", "heads", "feedforward")]
+        record().numbers[f"{name}: weights"] = model.parameter_count()
         table.add_row(name, *map(str, sizes), f"{model.parameter_count():,}")
+    record().details["presets"] = {name: dict(shape) for name, shape in PRESETS.items()}
     console.print(table)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(export)
-    app.command()(info)
-    app.command()(presets)
+    add_command(app, export)
+    add_command(app, info)
+    add_command(app, presets)

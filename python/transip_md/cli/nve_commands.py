@@ -14,6 +14,7 @@ from rich.text import Text
 from transip_md.cli.console import coloured_verdict, console, errors
 from transip_md.cli.engine_commands import EngineChoice, Symmetry
 from transip_md.cli.progress import LongTask
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.common.tolerances import DRIFT
 
@@ -197,6 +198,14 @@ def _finish(study: Study, shapes: dict, out: Path, model: Path | None) -> None:
     make_folder(out)
     write_tables(study, out, shapes)
     write_study_report(study, out / "report.html", shapes)
+    noted = record()
+    noted.numbers |= {
+        "largest_drift_meV_per_atom_ps": max(abs(run.conservation.slope) for run in study.runs),
+        "largest_fluctuation_meV_per_atom": max(run.conservation.fluctuation for run in study.runs),
+        "allowed_drift_meV_per_atom_ps": study.threshold,
+    }
+    noted.details |= study.to_dict()
+    noted.files += [out / "report.html", out / "nve.csv", out / "nve.json"]
     console.print(_table(study))
     for name, order in study.orders.items():
         verdict = "PASS" if order.passed else "FAIL"
@@ -241,4 +250,4 @@ def _table(study: Study) -> Table:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(nve)
+    add_command(app, nve)

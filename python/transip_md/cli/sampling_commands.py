@@ -13,6 +13,7 @@ import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import CheckFailedError, UsageError, validation_message
 from transip_md.common.outputs import make_folder, require_folder_of
 from transip_md.common.whole_files import write_whole
@@ -209,10 +210,11 @@ def _write_pairs(files: list[Path], folder: Path, charges: list[int]) -> list[Pa
 
 
 def _dropped(tasks: list[SamplingTask]) -> str:
-    """What was dropped from files, in words."""
+    """What was dropped from files, in words; the summary has it in numbers."""
     from transip_md.sampling import dropped
 
     counts = sum((dropped(task.output) for task in tasks), Counter())
+    record().numbers |= {f"dropped, {reason}": count for reason, count in counts.items()}
     return f"; dropped: {', '.join(f'{counts[reason]} {reason}' for reason in sorted(counts))}" if counts else ""
 
 
@@ -222,9 +224,12 @@ def _sample_one(structure: Path, output: Path, frames: int, recipe: SamplingReci
 
     # Alone, it makes dimers with itself.
     task = SamplingTask(structure, output, recipe, (structure,) if recipe.mode == "dimers" else ())
+    noted = record()
+    noted.files.append(output)
     with LongTask(f"sampling {structure.stem}", frames, unit="frames") as progress:
         for done in run(structure, output, frames, recipe, task.partners):
             progress.update(done)
+            noted.numbers["frames"] = done
     how = f"at {recipe.temperature:g} K" if recipe.mode in ("langevin", "normal-modes") else f"({recipe.mode})"
     console.print(f"{output}: {frames} frames {how}, labelled with {recipe.teacher}{_dropped([task])}")
 
@@ -248,6 +253,9 @@ def _sample_several(tasks: list[SamplingTask], frames: int, jobs: int) -> str:
                 shortfalls[output] = step.shortfall
             expected = sum(done[path] if path in failures or path in shortfalls else frames for path in done)
             shown.update(sum(done.values()), total=expected)
+    noted = record()
+    noted.numbers |= {"frames": sum(done.values()), "files": len(tasks), "files_failed": len(failures)}
+    noted.files += [path for path in done if path not in failures]
     for shortfall in list(shortfalls.values())[:MOST_TOLD]:
         console.print(shortfall)
     if len(shortfalls) > MOST_TOLD:
@@ -262,4 +270,4 @@ def _sample_several(tasks: list[SamplingTask], frames: int, jobs: int) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(sample)
+    add_command(app, sample)

@@ -10,11 +10,14 @@ import typer
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import UsageError
 from transip_md.common.outputs import require_folder_of
 
 if TYPE_CHECKING:
     from transip_md.training.config import TrainConfig
+    from transip_md.training.evaluation import Report
+    from transip_md.training.run import TrainingRun
 
 
 def _print_schema(wanted: bool) -> None:
@@ -66,6 +69,7 @@ def train(
         own, file = member(recipe, output, number)
         if is_trained(own, file):
             console.print(f"{file}: is there, by this recipe", soft_wrap=True)
+            record().files.append(file)
         else:
             console.print(f"{file}: model {number} of {committee}, seed {own.seed}", soft_wrap=True)
             _train(own, file)
@@ -77,7 +81,8 @@ def _train(recipe: TrainConfig, output: Path) -> None:
 
     run = TrainingRun(recipe, output)
     if int(os.environ.get("LOCAL_RANK", "0")) or int(os.environ.get("NODE_RANK", "0")):
-        # One of several processes that Lightning started: the first one speaks for all.
+        # One of several processes that Lightning started: the first one reports for all.
+        record().reported = False
         run.train()
         return
     console.print(
@@ -104,12 +109,23 @@ def _train(recipe: TrainConfig, output: Path) -> None:
             )
 
         test = run.train(report, bar.update)
+    _note(run, output, test)
     console.print(
         f"{output}: held-out force MAE {test.force_mae:.2f} meV/A, RMSE {test.force_rmse:.2f} meV/A, "
         f"energy MAE {test.energy_mae:.3f} meV/atom"
     )
 
 
+def _note(run: TrainingRun, output: Path, test: Report) -> None:
+    """Keep errors on held-out data for the summary: the last model's as numbers, each model's by its file."""
+    noted = record()
+    errors = {"force_mae_meV_per_A": test.force_mae, "force_rmse_meV_per_A": test.force_rmse}
+    errors |= {"energy_mae_meV_per_atom": test.energy_mae, "energy_rmse_meV_per_atom": test.energy_rmse}
+    noted.files.append(output)
+    noted.numbers |= {"weights": run.model.parameter_count(), "training_frames": len(run.train_rows), **errors}
+    noted.details.setdefault("models", {})[str(output)] = errors
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(train)
+    add_command(app, train)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +12,9 @@ from rich.text import Text
 
 from transip_md.cli.console import console
 from transip_md.cli.progress import LongTask
+from transip_md.cli.summary import add_command, record
 from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.common.outputs import require_folder_of
-from transip_md.common.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transip_md.validation.findings import Finding, Validation
@@ -35,7 +34,6 @@ def validate(
     ],
     only: Annotated[list[str] | None, typer.Option(help="Checks to carry out; repeats, or commas.")] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Checks to leave out; repeats, or commas.")] = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write everything into this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report with pictures into this file.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A warning fails too.")] = False,
     stamp: Annotated[bool, typer.Option("--stamp", help="Write the result into the model file's certificate.")] = False,
@@ -49,9 +47,8 @@ def validate(
     device: Annotated[str, typer.Option(help="Where the model runs: auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Measure what a model breaks: derivatives, symmetries, smoothness, precision, engines, labels, conservation."""
-    for output in (as_json, html):
-        if output is not None:
-            require_folder_of(output)
+    if html is not None:
+        require_folder_of(html)
     if stamp and symmetry != "none":
         raise UsageError(
             f"--stamp writes what the model itself does, and this is with symmetry {symmetry}. Leave one of them out."
@@ -77,7 +74,13 @@ def validate(
     console.print(_table(result))
     for finding in result.of("SKIP"):
         console.print(f"SKIP {_location(result, finding)}: {finding.note}", soft_wrap=True)
-    _write(result, as_json, html)
+    noted = record()
+    noted.verdict = result.verdict
+    noted.numbers |= {key: result.value(key) for key in dict.fromkeys(finding.key for finding in result.findings)}
+    noted.details |= result.to_dict()
+    if html is not None:
+        _write_report(result, html)
+        noted.files.append(html)
     if stamp:
         from transip_md.modelfile.certificate import stamp as write
         from transip_md.validation.certificate import certificate_of
@@ -116,17 +119,13 @@ def _table(result: Validation) -> Table:
     return table
 
 
-def _write(result: Validation, as_json: Path | None, html: Path | None) -> None:
-    if as_json is not None:
-        write_whole(as_json, json.dumps(result.to_dict(), indent=1) + "\n")
-        console.print(f"{as_json}: everything above, unrounded, with curves and sources", soft_wrap=True)
-    if html is not None:
-        from transip_md.validation.report import write_report
+def _write_report(result: Validation, html: Path) -> None:
+    from transip_md.validation.report import write_report
 
-        write_report(result, html)
-        console.print(f"{html}: the report, {html.stat().st_size // 1024} kB", soft_wrap=True)
+    write_report(result, html)
+    console.print(f"{html}: the report, {html.stat().st_size // 1024} kB", soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file."""
-    app.command()(validate)
+    add_command(app, validate)

@@ -201,7 +201,7 @@ def checked(
     """
     numbers = np.ascontiguousarray(numbers, dtype=np.int64)
     positions = np.ascontiguousarray(positions, dtype=np.float64)
-    metadata.check_species(np.unique(numbers).tolist())
+    metadata.check_species(set(numbers.tolist()))
     metadata.check_charge(charge, multiplicity)
     if positions.shape != (len(numbers), 3):
         raise UsageError(f"positions must be [{len(numbers)}, 3], got {list(positions.shape)}.")
