@@ -1,7 +1,7 @@
 #include "DeviceEvaluation.h"
 
 #include "checks.h"
-#include "cuda/gpu.h"
+#include "cuda/device_source.h"
 #include "transip/error.h"
 #include "transip/units.h"
 
@@ -9,7 +9,7 @@
 
 #include <dlfcn.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <filesystem>
 #include <string>
@@ -19,6 +19,8 @@ namespace TransIPPlugin {
 namespace {
 
 constexpr double angstrom = transip::units::angstrom_per_nm;
+
+std::atomic<int> on_device = 0;
 
 /// Have the library beside this one register its kernels. Without it there is nothing to report: forces are evaluated as
 /// on every other platform.
@@ -40,9 +42,24 @@ std::optional<OpenMM::Kernel> cuda_kernel(OpenMM::ContextImpl &context)
 {
   OpenMM::Platform &platform = context.getPlatform();
   if (platform.getName() != "CUDA") return std::nullopt;
-  static const bool registered = register_cuda_kernels();
-  if (!registered || !platform.supportsKernels({CalcTransIPForceKernel::Name()})) return std::nullopt;
+  const std::vector<std::string> name{CalcTransIPForceKernel::Name()};
+  if (!platform.supportsKernels(name)) {
+    // Once, found or not.
+    static const bool registered = register_cuda_kernels();
+    if (!registered || !platform.supportsKernels(name)) return std::nullopt;
+  }
   return platform.createKernel(CalcTransIPForceKernel::Name(), context);
+}
+
+DeviceEvaluation::DeviceEvaluation(OpenMM::Kernel kernel, const Particles &particles)
+    : kernel_(kernel), particles_(particles)
+{
+  on_device++;
+}
+
+DeviceEvaluation::~DeviceEvaluation()
+{
+  on_device--;
 }
 
 std::unique_ptr<DeviceEvaluation> DeviceEvaluation::make(OpenMM::Kernel kernel, const transip::Model &model,
@@ -52,7 +69,7 @@ std::unique_ptr<DeviceEvaluation> DeviceEvaluation::make(OpenMM::Kernel kernel, 
   std::unique_ptr<DeviceEvaluation> made(new DeviceEvaluation(kernel, particles));
   CalcTransIPForceKernel &arrays = made->kernel();
   if (model.device() != "cuda:" + std::to_string(arrays.getDeviceIndex())) return nullptr;
-  made->device_ = transip::cuda::borrow_gpu(arrays.getCudaContext(), arrays.getStream());
+  made->device_ = transip::cuda::device_source().borrow(arrays.getCudaContext(), arrays.getStream());
   made->dynamics_ = model.make_dynamics(*made->device_);
   if (!made->dynamics_) return nullptr;
   made->periodic_ = force.usesPeriodicBoundaryConditions();
@@ -94,3 +111,8 @@ void DeviceEvaluation::check_whole_on_device(OpenMM::ContextImpl &context, doubl
 }
 
 }  // namespace TransIPPlugin
+
+int transip_openmm_forces_on_device()
+{
+  return TransIPPlugin::on_device;
+}

@@ -36,6 +36,8 @@ class DeviceEvaluation {
                                                 const TransIPForce &force, const Particles &particles, bool isolated,
                                                 OpenMM::ContextImpl &context);
 
+  ~DeviceEvaluation();
+
   /// Evaluate the Context's positions, and add the forces to the Context's unless they are not wanted; returns the energy,
   /// kJ/mol.
   ///
@@ -44,7 +46,7 @@ class DeviceEvaluation {
   double evaluate(OpenMM::ContextImpl &context, bool forces);
 
  private:
-  DeviceEvaluation(OpenMM::Kernel kernel, const Particles &particles) : kernel_(kernel), particles_(particles) {}
+  DeviceEvaluation(OpenMM::Kernel kernel, const Particles &particles);
 
   CalcTransIPForceKernel &kernel() { return kernel_.getAs<CalcTransIPForceKernel>(); }
   void check_whole_on_device(OpenMM::ContextImpl &context, double *positions);
@@ -57,3 +59,6 @@ class DeviceEvaluation {
 };
 
 }  // namespace TransIPPlugin
+
+/// Number of forces of this process that work on the arrays of a Context at present: for those who want to see it.
+extern "C" __attribute__((visibility("default"))) int transip_openmm_forces_on_device();
