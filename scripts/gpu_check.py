@@ -181,14 +181,28 @@ def export(name: str, dtype: str) -> Command:
 
 
 def times(kernels: str, *repeats: int) -> tuple[Command, ...]:
-    """Times of a step by these kernels: ethanol in LAMMPS and OpenMM, water of several sizes in LAMMPS."""
-    sizes = (word for repeat in repeats for word in ("--repeat", str(repeat)))
+    """Times of a step by these kernels: ethanol in LAMMPS and OpenMM, water of several sizes."""
+    sizes = tuple(word for repeat in repeats for word in ("--repeat", str(repeat)))
     by = ("--kernels", kernels)
     ethanol, water = ("ethanol-float32.pt", "ethanol.xyz"), ("water-float32.pt", "openmm/water.pdb")
     return (
         bench(f"ethanol_{kernels}.json", *ethanol, "--engine", "lammps,openmm", *by),
         bench(f"water_{kernels}.json", *water, "--engine", "lammps", *by, *sizes),
+        platform(kernels, *repeats),
     )
+
+
+def platform(kernels: str, *repeats: int) -> Command:
+    """Times of a step of water on OpenMM's CUDA platform."""
+    sizes = (word for repeat in repeats for word in ("--repeat", str(repeat)))
+    files = (
+        "{out}/water-float32.pt",
+        "{repository}/examples/openmm/water.pdb",
+        "--json",
+        "{out}/" + f"platform_{kernels}.json",
+    )
+    script = "{repository}/benchmarks/cuda/openmm_platform.py"
+    return Command(("{python}", script, *files, "--seconds", "0.5", *sizes), {"TRANSIP_KERNELS": kernels})
 
 
 def sanitizer(tool: str) -> Command:
@@ -212,8 +226,8 @@ NVE = (
     nve("water-float32.pt", "openmm/water.pdb", "nve-water"),
 )
 PLATFORM, TORCH = pytest("test_openmm_platform.py"), pytest("test_cuda.py")
-NATIVE_FILES = ("ethanol_native.json", "water_native.json")
-TORCH_FILES = ("ethanol_torch.json", "water_torch.json")
+NATIVE_FILES = ("ethanol_native.json", "water_native.json", "platform_native.json")
+TORCH_FILES = ("ethanol_torch.json", "water_torch.json", "platform_torch.json")
 PARTS = (
     Part("models", "the files that all parts take", 60, EXPORTS, at_once=True),
     Part(

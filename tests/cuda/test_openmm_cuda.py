@@ -6,6 +6,7 @@ libraries that PyPI's wheels bring.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -35,6 +36,40 @@ def test_no_races(tmp_path_factory):
     programs = built_by_cmake(tmp_path_factory, "test_particles_thread")
     result = subprocess.run([programs / "test_particles_thread"], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "passed\n"), result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> list[Path]:
+    """Untrained models of the shapes in emulated_kernels.cpp: one with a cutoff of 3 Angstrom, one all-to-all."""
+    from networks import make_model
+    from transip_md.exporting.export import export
+    from transip_md.model.checkpoint import Checkpoint
+
+    folder = tmp_path_factory.mktemp("models")
+    bias = {"dim": 32, "feedforward": 44, "radial_functions": 12, "radial_hidden": 8, "cutoff": 3.0}
+    plain = {"dim": 128, "feedforward": 100, "radial_bias": False, "rotary_values": False, "coordinates": True}
+    shapes = {"local": bias, "molecule": plain}
+    for name, shape in shapes.items():
+        model = make_model(heads=2, **shape)
+        export(Checkpoint(model.config, model), folder / f"{name}.pt", "float64")
+    return [folder / f"{name}.pt" for name in shapes]
+
+
+def test_the_force_on_an_emulated_platform(tmp_path_factory, repository, models):
+    openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    platforms = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
+    if "CUDA" in platforms:
+        pytest.skip("this machine has OpenMM's CUDA platform: tests/gpu run there")
+    library = built_by_cmake(tmp_path_factory, "emulated_platform") / "emulated_platform.so"
+    program = repository / "tests" / "cuda" / "openmm_on_emulated_cuda.py"
+    paths = [str(repository / "tests"), os.environ.get("PYTHONPATH", "")]
+    result = subprocess.run(
+        [sys.executable, str(program), str(library), *map(str, models)], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )  # fmt: skip
+    print(result.stdout, result.stderr)
+    assert result.returncode == 0
+    assert result.stdout.count("PASS") > 40
 
 
 def source_for_openmm(repository: Path, real4: str) -> str:
