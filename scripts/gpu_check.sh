@@ -1,5 +1,5 @@
 #!/bin/sh
-# Everything that a CUDA device is needed for, in five minutes on one GPU; needs no network.
+# Everything that a CUDA device is needed for, in five minutes with the build, on one GPU; needs no network.
 #
 #   scripts/gpu_check.sh gpu-bundle.tar [-o RESULTS] [options of gpu_check.py]
 #   scripts/gpu_check.sh --dry-run
@@ -30,7 +30,8 @@ device=yes
 [ $device = yes ] || [ "${GPU:-}" = optional ] ||
   missing "torch of $PYTHON sees no CUDA device. GPU=optional checks the build without one."
 
-started=$(pwd)
+folder=$(pwd)
+start=$(date +%s)
 work=$(mktemp -d)
 [ "${KEEP:-}" = 1 ] && echo "Kept: $work" || trap 'rm -rf "$work"' EXIT
 tar -xf "$bundle" -C "$work"
@@ -64,5 +65,7 @@ venv/bin/transip-md build all --folder "$work/cmake"
 cmake -S . -B "$work/cmake" -D TRANSIP_TESTS=ON > /dev/null
 cmake --build "$work/cmake" --target test_gpu > /dev/null
 [ $device = yes ] || { echo "Built; without a CUDA device no part of the check can run."; exit 0; }
-cd "$started"
-"$work/gpu-bundle/venv/bin/python" "$work/gpu-bundle/scripts/gpu_check.py" --build "$work/cmake" "$@"
+left=$((300 - $(date +%s) + start))
+echo "Built; $left s of five minutes are left."
+cd "$folder"
+"$work/gpu-bundle/venv/bin/python" "$work/gpu-bundle/scripts/gpu_check.py" --build "$work/cmake" --seconds "$left" "$@"
