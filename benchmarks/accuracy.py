@@ -157,7 +157,7 @@ def report(entries: list[dict[str, Any]]) -> str:
     lines = [
         "# What accuracy so much training buys",
         "",
-        "Made by `python benchmarks/accuracy.py DATA`; docs/performance.md says what it means.",
+        "Made by `python benchmarks/accuracy.py DATA`; docs/performance.md explains it.",
     ]
     for part, settings in PARTS.items():
         mine = sorted((entry for entry in entries if entry["part"] == part), key=lambda entry: entry["force_mae"])

@@ -567,7 +567,7 @@ def introduction(title: str, cells: list[Cell], form: str, results: list[dict[st
     data = "".join(f"- {name}: {one.description}; {one.level_of_theory}\n" for name, one in sets.items())
     return f"""# {title}
 
-Written by `benchmarks/learned_symmetry.py`; `benchmarks/README.md` says what the columns mean. Forces in meV/Å,
+Written by `benchmarks/learned_symmetry.py`; `benchmarks/README.md` explains the columns. Forces in meV/Å,
 energies in meV/atom; means over seeds, ± half the range. All runs: model `nano`, {config.batch_size} frames a step,
 every structure rotated at random, optimizer {config.optimizer}, learning rate {config.learning_rate:g} (constant
 after {config.warmup} steps), averaged weights (decay {config.ema_decay:g}), one thread. {form}
@@ -717,7 +717,7 @@ def main() -> int:
         errors.print(f"Error: {error}", markup=False, soft_wrap=True)
         return error.exit_code
     except KeyboardInterrupt:
-        errors.print("Interrupted. The cells that are done are kept; the same command goes on.")
+        errors.print("Interrupted. The cells that are done are kept; the same command resumes.")
         return 130
     return 0
 

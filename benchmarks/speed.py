@@ -1,6 +1,6 @@
 """How long a step takes, beside what one would use instead: `python benchmarks/speed.py`, or some of its parts by name.
 
-molecules  ethanol and 3BPA: `organic` in every engine, by its own kernels and by torch's, beside GFN2-xTB, ANI, NequIP,
+molecules  ethanol and 3BPA: `organic` in every engine, by native kernels and by torch's, beside GFN2-xTB, ANI, NequIP,
            MACE and eSEN
 compiled   ethanol: the compiled form of `organic` in LAMMPS
 water      192 and 1,536 atoms: `water` in every engine, on one and two ranks, beside DeePMD and MACE
@@ -124,7 +124,7 @@ def report() -> str:
     lines = [
         "# How long a step takes",
         "",
-        "Made by `python benchmarks/speed.py`; docs/performance.md says what it means.",
+        "Made by `python benchmarks/speed.py`; docs/performance.md explains it.",
     ]
     for name in PARTS:
         file = RESULTS / f"{name}.json"

@@ -1,7 +1,7 @@
 """What exact symmetry costs and what it does: `python benchmarks/symmetry.py`, or some of its parts by name.
 
 table    rotation error and cost against the number of rotations, for the shipped models organic and water
-native   cost of the modes in LAMMPS, by libtransip's own kernels
+native   cost of the modes in LAMMPS, by libtransip's native kernels
 batch    an average in one batched call of torch's against single calls
 momenta  angular momentum, energy and temperatures of ethanol and alanine dipeptide at constant energy, with and without
          the frame
@@ -401,7 +401,7 @@ def report(found: dict) -> str:
             lines.append(f"| {text} | {error:.3g} | {push:.3g} | {cost} |")
         lines.append("")
     if "native" in found:
-        lines += ["## Cost by libtransip's own kernels, in LAMMPS", ""]
+        lines += ["## Cost by libtransip's native kernels, in LAMMPS", ""]
         for structure, modes in found["native"].items():
             costs = ", ".join(f"{text} {ms / modes['none']:.2f}" for text, ms in modes.items() if text != "none")
             lines.append(f"- {structure}: none {modes['none']:.3g} ms a step; as multiples of it {costs}")

@@ -145,9 +145,9 @@ def words(result: Validation, exact: Validation, study: Study, recipe: Recipe) -
     longest = max(float(run.record.time[-1]) for run in study.runs)
     if angular := [run.angular for run in study.runs if run.angular is not None]:
         lines += [
-            f"In the runs of {longest:g} ps below, which conserve energy as the table says, the angular momentum moved "
-            f"away from its first value by up to {max(angular):.2g} of its thermal size. Longer runs, with and without "
-            "exact symmetry: [benchmarks/symmetry.md](../../benchmarks/symmetry.md).",
+            f"In the runs of {longest:g} ps below, which conserve energy as the table states, the angular momentum "
+            f"moved away from its first value by up to {max(angular):.2g} of its thermal size. Longer runs, with and "
+            "without exact symmetry: [benchmarks/symmetry.md](../../benchmarks/symmetry.md).",
             "",
         ]
     lines += [

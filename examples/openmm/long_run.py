@@ -41,7 +41,7 @@ simulation = Simulation(pdb.topology, system, integrator, openmm.Platform.getPla
 checkpoint = Path("long_run.chk")
 if checkpoint.exists():
     simulation.loadCheckpoint(str(checkpoint))
-    print(f"Going on from step {simulation.currentStep}", flush=True)
+    print(f"Resuming from step {simulation.currentStep}", flush=True)
 else:
     simulation.context.setPositions(pdb.positions)
     simulation.context.setVelocitiesToTemperature(300, 1)

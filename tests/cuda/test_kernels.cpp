@@ -422,7 +422,7 @@ void test_errors()
   check_error(evaluate(bad, around.positions), "A neighbour is row 1000");
   bad = good;
   bad.first = good.first.first(8);
-  check_error(evaluate(bad, around.positions), "places that do not fit");
+  check_error(evaluate(bad, around.positions), "positions that do not fit");
   bad = good;
   bad.virials = true;
   check_error(evaluate(bad, around.positions), "no virials");

@@ -1,4 +1,4 @@
-"""The project's own kernels, in LAMMPS, against the eager network in Python."""
+"""Native kernels in LAMMPS, against the eager network in Python."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_killed_run_ends_like_an_unbroken_one(start):
 
     process, _ = start("killed")
     said = finish(process)
-    step = int(said.split("Going on from step ")[1].split()[0])
+    step = int(said.split("Resuming from step ")[1].split()[0])
     assert 300 <= step < STEPS and step % 10 == 0
 
     assert (killed / "long_run.chk").read_bytes() == (unbroken / "long_run.chk").read_bytes()

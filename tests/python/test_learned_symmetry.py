@@ -62,12 +62,14 @@ def cells_of(benchmark, folder, *arguments, steps=3, seconds=0.05):
 
 
 def test_every_cell_is_run_once_and_stands_in_the_table(benchmark, folder):
-    arguments = ["--only", "ethanol_pbe", "--steps", "3", "--minutes", "0.001", "--folder", str(folder)]
+    # One row of one model has both seeds; of the others, one is enough.
+    wanted = r"ethanol_pbe\.(rope\.augmentation|.*seed1)"
+    arguments = ["--only", wanted, "--steps", "3", "--minutes", "0.001", "--folder", str(folder)]
     options = benchmark.parse(arguments)
     benchmark.run(options)
     runs = benchmark.runs_folder(folder)
     files = {file.name: file.stat().st_mtime_ns for file in runs.iterdir()}
-    assert len(files) == 2 * 4 * 2 and "ethanol_pbe.rope.augmentation.seed0.json" in files
+    assert len(files) == 2 * 4 + 1 and "ethanol_pbe.rope.augmentation.seed0.json" in files
     for name in files:
         result = json.loads((runs / name).read_text())
         assert result["at_steps"]["steps"] == 3
@@ -79,10 +81,11 @@ def test_every_cell_is_run_once_and_stands_in_the_table(benchmark, folder):
             rows = [line for line in lines if f"| {model} |" in line and objective in line]
             # At equal steps and at equal time, for each data set; nothing of the second was run.
             assert len(rows) == 4
-            assert all(row.count("±") >= 5 and row.endswith("| 2 |") for row in rows[:2])
+            seeds = 2 if (model, objective) == ("plain RoPE", "augmentation alone") else 1
+            assert all(row.count("±") >= (5 if seeds == 2 else 0) and row.endswith(f"| {seeds} |") for row in rows[:2])
             assert all(row.count("–") == 7 and row.endswith("| 0 |") for row in rows[2:])
     record = json.loads((folder / "learned_symmetry.json").read_text())
-    assert len(record["cells"]) == 16 and record["steps"] == 3 and record["machine"]["torch"] == torch.__version__
+    assert len(record["cells"]) == 9 and record["steps"] == 3 and record["machine"]["torch"] == torch.__version__
 
     # Again: nothing is run; with one file gone, that one; with other settings, all of what is asked for.
     benchmark.run(options)
@@ -93,7 +96,8 @@ def test_every_cell_is_run_once_and_stands_in_the_table(benchmark, folder):
     changed = [name for name, time in files.items() if (runs / name).stat().st_mtime_ns != time]
     assert changed == [gone]
     cells = cells_of(benchmark, folder, "--weight-squared", "0.5", seconds=options.minutes * 60)
-    stale = {cell.name.split(".")[2] for cell in cells if benchmark.load_result(cell, runs) is None}
+    ran = [cell for cell in cells if f"{cell.name}.json" in files]
+    stale = {cell.name.split(".")[2] for cell in ran if benchmark.load_result(cell, runs) is None}
     assert stale == {"pooled", "atoms"}
 
 

@@ -358,7 +358,7 @@ def test_clashes_are_dropped(molecules, tmp_path):
             assert distances[i, j] > 0.5 * covalent_length(*frame.numbers[[i, j]])
 
 
-def test_dynamics_stops_at_dissociation(tmp_path):
+def test_dynamics_stops_at_dissociation(tmp_path, monkeypatch):
     """Hydrogen peroxide far too hot: no frame with a broken bond, the same over interruptions."""
     structure = tmp_path / "H2O2.extxyz"
     ase.io.write(structure, molecule("H2O2"))
@@ -378,7 +378,8 @@ def test_dynamics_stops_at_dissociation(tmp_path):
     for frames in (1, max(1, last), 6):
         list(sample(structure, broken, frames, recipe))
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
-    with pytest.raises(FewerFramesError, match="dynamics at 100000 K stops each of 20 times"):
+    monkeypatch.setattr("transip_md.sampling.langevin.MOST_BREAKS", 4)
+    with pytest.raises(FewerFramesError, match="dynamics at 100000 K stops each of 4 times"):
         list(sample(structure, tmp_path / "d.extxyz", 1, recipe.model_copy(update={"temperature": 100000.0})))
 
 

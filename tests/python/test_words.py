@@ -1,4 +1,4 @@
-"""Documents use the field's words, and none of those that the glossary lists as not to be used (docs/glossary.md)."""
+"""Documents and what programs print use the words of the field, and none that docs/glossary.md bans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "recipes/**/*.md", ".github/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "recipes/**/*.md", "benchmarks/*.md", ".github/**/*.md")
     for path in ROOT.glob(pattern)
 )
 
@@ -31,23 +31,37 @@ BANNED = {
 }
 
 #: Phrases with a banned word in another sense.
-PHRASES = re.compile(r"\b(in turns?|take turns|by turns|in place|takes? place|no-peers)\b", re.IGNORECASE)
+PHRASES = re.compile(
+    # The last one is the name of a number in reports.
+    r"\b(in turns?|take turns|by turns|in place|takes? place|no-peers|permutation\.exchange)\b",
+    re.IGNORECASE,
+)
 
 #: What the program prints: text of help, messages and reports.
-SOURCES = sorted((ROOT / "python" / "transip_md").rglob("*.py"))
+SOURCES = sorted(
+    path
+    for folder in ("python/transip_md", "benchmarks", "examples", "recipes", "scripts")
+    for path in (ROOT / folder).rglob("*.py")
+)
+CXX_SOURCES = sorted(
+    path
+    for folder in ("libtransip", "libtransip_torch", "pair_style", "openmm_plugin", "benchmarks", "examples")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".c", ".cpp", ".cu", ".cuh", ".h", ".f90")
+)
 
 #: Text of the program with a banned word in another sense, or that files hold.
 EXEMPT_TEXT = {
     '<Place x="',  # OpenMM's XML of systems that users have saved
     "Bonds rotated through a full turn",
-    "permutation.exchange",
+    "Place",  # the same
     "transip_md.symmetry.turning",
     "turning",  # an attribute in pickles of earlier versions
     "_turns",
 }
 
-#: Documents that must name the words: the table of the glossary. Generated reports quote the program.
-EXEMPT = {"docs/glossary.md", "docs/reports/ethanol.md", "docs/reports/organic.md", "docs/reports/water.md"}
+#: The document that must name the words.
+EXEMPT = {"docs/glossary.md"}
 
 
 def prose(text: str) -> str:
@@ -61,12 +75,16 @@ def prose(text: str) -> str:
 def test_words(path):
     name = str(path.relative_to(ROOT))
     if name in EXEMPT:
-        pytest.skip("names the words, or quotes the program")
-    text = prose(path.read_text())
+        pytest.skip("names the words")
+    require_words(prose(path.read_text()), name)
+
+
+def require_words(text: str, where: str) -> None:
+    """Fail at the first banned word of a text."""
     for pattern, instead in BANNED.items():
         found = re.search(rf"(?i)\b(?:{pattern})\b", text)
         assert not found, (
-            f"{name}: {text[max(0, found.start() - 60) : found.end() + 30]!r}. Write {instead} (docs/glossary.md)."
+            f"{where}: {text[max(0, found.start() - 60) : found.end() + 30]!r}. Write {instead} (docs/glossary.md)."
         )
 
 
@@ -81,10 +99,35 @@ def printed_text(tree: ast.Module) -> list[ast.Constant]:
     ]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "python")))
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_words_that_the_program_prints(path):
     for node in printed_text(ast.parse(path.read_text())):
-        text = "" if node.value.strip() in EXEMPT_TEXT else prose(node.value)
-        for pattern, instead in BANNED.items():
-            found = re.search(rf"(?i)\b(?:{pattern})\b", text)
-            assert not found, f"{path.name}:{node.lineno}: {node.value!r}. Write {instead} (docs/glossary.md)."
+        if node.value.strip() not in EXEMPT_TEXT:
+            require_words(prose(node.value), f"{path.name}:{node.lineno}")
+
+
+#: A comment, a character, a raw string or a string of C and C++; the last two are captured. Fortran's are alike.
+CXX_TOKEN = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])'|R"\((.*?)\)"|"((?:[^"\\\n]|\\.)*)"|#include[^\n]*""", re.DOTALL
+)
+
+
+def cxx_text(source: str) -> str:
+    """The strings of a source of C or C++, one a line; parts that the compiler joins are joined."""
+    joined = re.sub(r'"\s*\n\s*"', "", source)
+    found = [match[1] or match[2] for match in CXX_TOKEN.finditer(joined) if match[1] or match[2]]
+    return "\n\n".join(prose(text.replace("\\n", " ")) for text in found if text not in EXEMPT_TEXT)
+
+
+@pytest.mark.parametrize("path", CXX_SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_words_that_compiled_code_prints(path):
+    require_words(cxx_text(path.read_text()), str(path.relative_to(ROOT)))
+
+
+def test_strings_of_cxx_are_found():
+    source = (
+        '#include "guest.h"\nf("a \\" b");  // says "no"\ng(\'"\', "one "\n  "two"); h(R"(raw "x")", "Place", "");\n'
+    )
+    assert cxx_text(source).split("\n\n") == ['a \\" b', "one two", 'raw "x"']
+    with pytest.raises(AssertionError, match="halo exchange"):
+        require_words(cxx_text('throw Error("no ex"\n    "change");'), "x.cpp")

@@ -63,7 +63,7 @@ void CudaModel::evaluate(const Request &request, std::span<const double> positio
 {
   Impl &impl = *impl_;
   if (request.exchange)
-    throw Error("The CUDA kernels do not exchange features between ranks: give atoms of other ranks as tokens.");
+    throw Error("The CUDA kernels have no halo exchange between ranks: give atoms of other ranks as tokens.");
   if (request.virials) throw Error("The CUDA kernels give no virials of atoms. Use the device cpu.");
   const std::size_t tokens = request.species.size();
   if (!request.owned.empty() && request.owned.size() != tokens)

@@ -31,7 +31,7 @@ void check_first(const Request &request)
                                         first.back() == edges && std::is_sorted(first.begin(), first.end());
   if (!good)
     throw Error("The lists of neighbours of " + std::to_string(request.species.size()) + " tokens begin at " +
-                std::to_string(first.size()) + " places that do not fit " + std::to_string(edges) + " neighbours.");
+                std::to_string(first.size()) + " positions that do not fit " + std::to_string(edges) + " neighbours.");
 }
 
 }  // namespace

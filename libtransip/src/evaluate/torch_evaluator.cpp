@@ -35,7 +35,7 @@ void TorchEvaluator::average(const Request &request, const RotationSet &set, Res
 void TorchEvaluator::run(const Request &request, std::span<const double> positions, const RotationSet *set,
                          Result &result, bool forces)
 {
-  if (request.exchange) throw Error("Only native kernels take an exchange.");
+  if (request.exchange) throw Error("Only native kernels take a halo exchange.");
   if (request.virials)
     throw Error("Virials of single atoms are made by native kernels; " + name() + " has none. Use the virial of the whole.");
   const auto rows = static_cast<std::int64_t>(positions.size() / 3);
