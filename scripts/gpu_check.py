@@ -4,7 +4,7 @@
     python scripts/gpu_check.py --dry-run       # the plan
 
 Every part writes ``results/NAME.json`` as soon as it ends, so that a check that is cut off keeps what it had. The files
-are committed under ``benchmarks/cuda/check/``.
+are committed under ``benchmarks/cuda/``.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def bench(name: str, model: str, structure: str, *options: str) -> Command:
 
 
 def nve(model: str, structure: str, name: str) -> Command:
-    """10 ps at 0.5 fs in LAMMPS by the project's own kernels."""
+    """10 ps at 0.5 fs in LAMMPS by native kernels."""
     files = ("{out}/" + model, "{repository}/examples/" + structure, "--out", "{out}/" + name)
     settings = ("--engine", "lammps", "--time", "10", "--dt", "0.5", "--temperature", "300", "--device", "cuda")
     return Command(("transip-md", "nve", *files, *settings), {"TRANSIP_KERNELS": "native"})
@@ -232,13 +232,13 @@ PARTS = (
     Part("models", "the files that all parts take", 60, EXPORTS, at_once=True),
     Part(
         "parity",
-        "own CUDA kernels of every kind against the CPU's, the same bits twice",
+        "native CUDA kernels, every kind of network, against the CPU's, the same bits twice",
         90,
         PARITY,
         read_verdicts,
         True,
     ),
-    Part("timing", "a step by own kernels, ms", 60, times("native", 1, 2, 4, 8), read_json(*NATIVE_FILES)),
+    Part("timing", "a step by native kernels, ms", 60, times("native", 1, 2, 4, 8), read_json(*NATIVE_FILES)),
     Part("openmm", "the force on the arrays of OpenMM's CUDA platform", 45, (PLATFORM,), read_measured),
     Part("memcheck", "no access out of bounds", 40, (sanitizer("memcheck"),), read_sanitizer, tool="compute-sanitizer"),
     Part("nve", "10 ps of ethanol and of water at constant energy", 45, NVE, read_nve),

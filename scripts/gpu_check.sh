@@ -5,7 +5,7 @@
 #   scripts/gpu_check.sh --dry-run
 #
 # The bundle comes from `make gpu-bundle`. PYTHON names the Python that has torch (default python3). Each part of the check
-# writes RESULTS/NAME.json (default gpu-check) as soon as it ends; commit them under benchmarks/cuda/check/. Everything
+# writes RESULTS/NAME.json (default gpu-check) as soon as it ends; commit them under benchmarks/cuda/. Everything
 # else is put into a temporary folder, which KEEP=1 leaves there. GPU=optional goes on without a CUDA device: the build is
 # checked, and no part. Exit: 0 all passed, 1 a part failed or was cut off, 2 usage, 3 something is missing here.
 set -eu

@@ -227,14 +227,14 @@ def test_what_goes_by_the_host() -> None:
     """On the CUDA platform too: a model on the CPU, and a symmetry."""
     atoms = local_atoms()
     by_cpu = make_context(atoms, "CUDA", make_force(LOCAL, atoms.numbers, "cpu", periodic=True))
-    averaged = make_force(LOCAL, atoms.numbers, "cuda", periodic=True, symmetry="average 12")
-    turned = make_context(atoms, "CUDA", averaged)
+    symmetric = make_force(LOCAL, atoms.numbers, "cuda", periodic=True, symmetry="average 12")
+    averaged = make_context(atoms, "CUDA", symmetric)
     check("forces on the device", on_device(), 0)
     compare(
         "device cpu", by_cpu, make_context(atoms, "Reference", make_force(LOCAL, atoms.numbers, "cpu", periodic=True))
     )
     on_cpu = make_force(LOCAL, atoms.numbers, "cpu", periodic=True, symmetry="average 12")
-    compare("symmetry average", turned, make_context(atoms, "Reference", on_cpu))
+    compare("symmetry average", averaged, make_context(atoms, "Reference", on_cpu))
 
 
 def main() -> int:

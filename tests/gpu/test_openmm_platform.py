@@ -1,4 +1,4 @@
-"""The force on the arrays of OpenMM's CUDA platform, by own CUDA kernels: precisions, order of atoms, groups, boxes."""
+"""The force on the arrays of OpenMM's CUDA platform, by native kernels: precisions, order of atoms, groups, boxes."""
 
 from __future__ import annotations
 
