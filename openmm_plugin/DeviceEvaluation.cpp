@@ -88,8 +88,10 @@ double DeviceEvaluation::evaluate(OpenMM::ContextImpl &context, bool forces)
   if (periodic_) dynamics_->set_box({box_of(context), {true, true, true}});
   double *positions = dynamics_->device_positions();
   arrays.takePositions(positions);
-  if (isolated_) check_whole_on_device(context, positions);
+  if (isolated_) arrays.startLookingForCut(positions, box_of(context), bonded);
+  // Waits for the stream, and so for what was looked for.
   const transip::cuda::Evaluation &found = dynamics_->evaluate_on_device({.forces = forces});
+  if (isolated_ && arrays.getIsCut()) check_cut(context);
   if (!std::isfinite(found.energy))
     throw transip::Error("The model gave an energy that is not finite (NaN or infinity).");
   if (forces) arrays.addForces(dynamics_->device_forces());
@@ -97,17 +99,14 @@ double DeviceEvaluation::evaluate(OpenMM::ContextImpl &context, bool forces)
 }
 
 /// The device looks at every step, and the host only where something was found: it reports what.
-void DeviceEvaluation::check_whole_on_device(OpenMM::ContextImpl &context, double *positions)
+void DeviceEvaluation::check_cut(OpenMM::ContextImpl &context)
 {
-  const std::array<double, 9> box = box_of(context);
-  kernel().startLookingForCut(positions, box, bonded);
-  if (!kernel().getIsCut()) return;
   std::vector<OpenMM::Vec3> all;
   context.getPositions(all);
-  std::vector<double> places;
+  std::vector<double> positions;
   for (const int index : particles_.indices)
-    for (int x = 0; x < 3; x++) places.push_back(angstrom * all[static_cast<std::size_t>(index)][x]);
-  check_whole(particles_.indices, places, box);
+    for (int x = 0; x < 3; x++) positions.push_back(angstrom * all[static_cast<std::size_t>(index)][x]);
+  check_whole(particles_.indices, positions, box_of(context));
 }
 
 }  // namespace TransIPPlugin

@@ -49,7 +49,7 @@ class DeviceEvaluation {
   DeviceEvaluation(OpenMM::Kernel kernel, const Particles &particles);
 
   CalcTransIPForceKernel &kernel() { return kernel_.getAs<CalcTransIPForceKernel>(); }
-  void check_whole_on_device(OpenMM::ContextImpl &context, double *positions);
+  void check_cut(OpenMM::ContextImpl &context);
 
   OpenMM::Kernel kernel_;
   const Particles &particles_;

@@ -59,9 +59,9 @@ class __attribute__((visibility("default"))) CalcTransIPForceKernel : public Ope
    */
   virtual void startLookingForCut(const double *positions, const std::array<double, 9> &box, double bonded) = 0;
   /**
-   * Get whether there are such particles. Waits for it.
+   * Get whether there were such particles. The stream must have been waited for.
    */
-  virtual bool getIsCut() = 0;
+  virtual bool getIsCut() const = 0;
   /**
    * Add forces to those of the Context when the stream gets there.
    *

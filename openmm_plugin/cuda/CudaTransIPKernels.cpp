@@ -80,14 +80,7 @@ void CudaCalcTransIPForceKernel::startLookingForCut(const double *positions, con
   for (std::size_t i = 0; i < box.size(); i++) vectors.vectors[i] = box[i];
   void *arguments[] = {&positions, &rows_, &vectors, &bonded, &cut_.getDevicePointer()};
   cu_.executeKernel(find_cut_, arguments, rows_);
-}
-
-bool CudaCalcTransIPForceKernel::getIsCut()
-{
-  ContextSelector selector(cu_);
-  int found = 0;
-  cut_.download(&found);
-  return found != 0;
+  cut_.download(&is_cut_, false);
 }
 
 void CudaCalcTransIPForceKernel::addForces(const double *forces)

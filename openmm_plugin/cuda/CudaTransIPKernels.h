@@ -22,12 +22,13 @@ class CudaCalcTransIPForceKernel : public CalcTransIPForceKernel {
   void *getStream() override { return cu_.getCurrentStream(); }
   void takePositions(double *positions) override;
   void startLookingForCut(const double *positions, const std::array<double, 9> &box, double bonded) override;
-  bool getIsCut() override;
+  bool getIsCut() const override { return is_cut_ != 0; }
   void addForces(const double *forces) override;
 
  private:
   OpenMM::CudaContext &cu_;
   int rows_ = 0;                // particles of the force
+  int is_cut_ = 0;              // what the device found last
   OpenMM::CudaArray row_of_atom_, cut_;
   CUfunction take_positions_ = nullptr, add_forces_ = nullptr, find_cut_ = nullptr;
 };

@@ -9,7 +9,8 @@
 
 #include "particles.h"
 
-namespace transip::openmm {
+namespace transip {
+namespace openmm {
 
 __device__ __forceinline__ int first_index()
 {
@@ -88,4 +89,5 @@ __device__ __forceinline__ void find_cut(const double *positions, int rows, cons
     }
 }
 
-}  // namespace transip::openmm
+}  // namespace openmm
+}  // namespace transip

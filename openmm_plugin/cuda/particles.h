@@ -1,11 +1,14 @@
 // What the host gives to the kernels of particles.cuh, and gets from them.
 #pragma once
 
-namespace transip::openmm {
+// OpenMM chooses the standard of C++ that NVRTC compiles by: C++11 is enough.
+namespace transip {
+namespace openmm {
 
 /// Three vectors of a periodic box in OpenMM's reduced form, one after another, Angstrom.
 struct Box {
   double vectors[9];
 };
 
-}  // namespace transip::openmm
+}  // namespace openmm
+}  // namespace transip

@@ -105,7 +105,7 @@ class EmulatedKernel : public TransIPPlugin::CalcTransIPForceKernel {
     cut_ = 0;
     run([&] { transip::openmm::find_cut(positions, rows_, vectors, bonded, &cut_); });
   }
-  bool getIsCut() override { return cut_ != 0; }
+  bool getIsCut() const override { return cut_ != 0; }
 
   void addForces(const double *forces) override
   {

@@ -69,7 +69,12 @@ def compile_kernels(name: str, architecture: str, *definitions: str) -> tuple[by
 
 
 def compile_source(
-    source: str, name: str, architecture: str, *definitions: str, headers: dict[str, bytes] | None = None
+    source: str,
+    name: str,
+    architecture: str,
+    *definitions: str,
+    headers: dict[str, bytes] | None = None,
+    standard: str = "c++17",
 ) -> tuple[bytes, dict[str, Usage]]:
     """Compile CUDA C++.
 
@@ -79,6 +84,7 @@ def compile_source(
         architecture: "sm_90".
         definitions: of the preprocessor, "NAME=VALUE".
         headers: what it includes, by name.
+        standard: of C++.
 
     Returns:
         The cubin, and what each kernel uses.
@@ -96,7 +102,7 @@ def compile_source(
         strings(*headers.values()), strings(*(header.encode() for header in headers)),
     )  # fmt: skip
     assert created == 0
-    options = [f"--gpu-architecture={architecture}", "--std=c++17", "--ptxas-options=-v"]
+    options = [f"--gpu-architecture={architecture}", f"--std={standard}", "--ptxas-options=-v"]
     options += [f"-D{definition}" for definition in definitions]
     encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     failed = nvrtc.nvrtcCompileProgram(program, len(options), encoded)
