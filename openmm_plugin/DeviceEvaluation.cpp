@@ -66,12 +66,12 @@ std::unique_ptr<DeviceEvaluation> DeviceEvaluation::make(OpenMM::Kernel kernel, 
                                                          const TransIPForce &force, const Particles &particles,
                                                          bool isolated, OpenMM::ContextImpl &context)
 {
+  if (!model.evaluates_structures()) return nullptr;
   std::unique_ptr<DeviceEvaluation> made(new DeviceEvaluation(kernel, particles));
   CalcTransIPForceKernel &arrays = made->kernel();
   if (model.device() != "cuda:" + std::to_string(arrays.getDeviceIndex())) return nullptr;
   made->device_ = transip::cuda::device_source().borrow(arrays.getCudaContext(), arrays.getStream());
   made->dynamics_ = model.make_dynamics(*made->device_);
-  if (!made->dynamics_) return nullptr;
   made->periodic_ = force.usesPeriodicBoundaryConditions();
   made->isolated_ = isolated;
   made->dynamics_->set_atoms(particles.species, force.getCharge(), force.getMultiplicity());
