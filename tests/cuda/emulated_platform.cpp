@@ -15,9 +15,7 @@ struct double4 {
 };
 
 #include "TransIPKernels.h"
-#include "cuda/device_source.h"
 #include "cuda/particles.cuh"
-#include "emulated_device.h"
 #include "transip/units.h"
 
 #include <openmm/KernelFactory.h>
@@ -28,7 +26,6 @@ struct double4 {
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <memory>
 #include <numeric>
 #include <random>
 #include <string>
@@ -141,11 +138,6 @@ class EmulatedFactory : public OpenMM::KernelFactory {
   }
 };
 
-std::unique_ptr<transip::cuda::Device> emulated_device()
-{
-  return std::make_unique<emulated::Device>();
-}
-
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) void registerPlatforms()
@@ -155,8 +147,6 @@ extern "C" __attribute__((visibility("default"))) void registerPlatforms()
 
 extern "C" __attribute__((visibility("default"))) void registerKernelFactories()
 {
-  transip::cuda::set_device_source({[] { return 1; }, [](int) { return emulated_device(); },
-                                    [](void *, void *) { return emulated_device(); }});
   OpenMM::Platform::getPlatformByName("CUDA").registerKernelFactory(TransIPPlugin::CalcTransIPForceKernel::Name(),
                                                                     new EmulatedFactory);
 }

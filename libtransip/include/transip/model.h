@@ -57,6 +57,7 @@ struct StructureRequest {
   bool forces = true;                      ///< forces are wanted
   bool virial = false;                     ///< the virial is wanted, with the forces
   bool energies = false;                   ///< energies of atoms are wanted
+  bool nearest = false;                    ///< the nearest pair of atoms is wanted
 };
 
 /// What comes of it; the spans hold until the next evaluation.
@@ -65,6 +66,8 @@ struct StructureResult {
   std::array<double, 9> virial{};      ///< eV: sum of r_a f_b over atoms and images; zeros where it was not wanted
   std::span<const double> forces{};    ///< [N*3] eV/Angstrom; empty where not wanted
   std::span<const double> energies{};  ///< [N] eV; empty where not wanted
+  double nearest = 0.0;                ///< Angstrom between the two nearest atoms within the cutoff; 1e300 if there are none
+  std::array<int, 2> pair{};           ///< these atoms
 };
 
 class Model {

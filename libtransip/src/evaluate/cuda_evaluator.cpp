@@ -36,7 +36,7 @@ void CudaEvaluator::evaluate_molecule(const Request &request, std::span<const do
   if (positions.size() != 3 * request.species.size() || !request.neighbours.empty())
     throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
   dynamics_->set_atoms(request.species, request.charge, request.multiplicity);
-  const cuda::Evaluation &found = dynamics_->evaluate(positions, {.forces = forces, .energies = true});
+  const cuda::Evaluation &found = dynamics_->evaluate(positions, {forces, false, true, false});
   result.energies.assign(found.energies.begin(), found.energies.end());
   result.forces.assign(found.forces.begin(), found.forces.end());
 }
@@ -46,11 +46,13 @@ void CudaEvaluator::evaluate_structure(const StructureRequest &request, Structur
   dynamics_->set_box({request.box, request.periodic});
   dynamics_->set_atoms(request.species, request.charge, request.multiplicity);
   const cuda::Evaluation &found = dynamics_->evaluate(
-      request.positions, {.forces = request.forces, .virial = request.virial, .energies = request.energies});
+      request.positions, {request.forces, request.virial, request.energies, request.nearest});
   result.energy = found.energy;
   result.virial = found.virial;
   result.forces = found.forces;
   result.energies = found.energies;
+  result.nearest = found.nearest;
+  result.pair = found.pair;
 }
 
 std::unique_ptr<cuda::Dynamics> CudaEvaluator::make_dynamics(cuda::Device &device) const

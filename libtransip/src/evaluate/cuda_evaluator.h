@@ -23,6 +23,7 @@ class CudaEvaluator : public Evaluator {
   static std::unique_ptr<CudaEvaluator> make(Weights weights, const Metadata &metadata, int number);
 
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces) override;
+  bool exchanges_halo() const override { return metadata_.cutoff.has_value(); }
   bool evaluates_structures() const override { return true; }
   void evaluate_structure(const StructureRequest &request, StructureResult &result) override;
   /// The same network on another device, which must live longer.

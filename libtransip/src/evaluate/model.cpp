@@ -90,7 +90,8 @@ int cuda_devices(const std::string &kernels)
   return driver_devices() == 0 ? 0 : torch_devices();
 }
 
-/// "cpu" or "cuda:N" of what is asked for, native kernels run on the CPU where there is no driver; processes that share a node share out its CUDA devices by their number there.
+/// "cpu" or "cuda:N" of what is asked for; without a driver native kernels run on the CPU. Processes that share a node
+/// share out its CUDA devices by their number there.
 std::string choose_device(const std::string &asked, int node_rank, const std::string &kernels)
 {
   // Native kernels are the CPU's unless a CUDA device is asked for.

