@@ -18,6 +18,11 @@
 
 namespace transip {
 
+namespace cuda {
+class Device;
+class Dynamics;
+}  // namespace cuda
+
 /// One evaluation's input; the spans must live as long as the call.
 struct Request {
   std::span<const std::int64_t> species;     ///< [T] atomic numbers
@@ -105,6 +110,12 @@ class Model {
 
   /// Whether the project's own kernels evaluate it on the CPU.
   bool is_native() const;
+
+  /// The same model for a structure that moves, on a device that must live longer (cuda/dynamics.h, internal to
+  /// libtransip): what engines evaluate by that have positions on the device.
+  ///
+  /// Null: it is not the project's own CUDA kernels that evaluate the model. Throws Error: not enough memory on the device.
+  std::unique_ptr<cuda::Dynamics> make_dynamics(cuda::Device &device) const;
 
   /// Whether `evaluate_structure` can be called: the project's own CUDA kernels, and no symmetry.
   bool evaluates_structures() const;

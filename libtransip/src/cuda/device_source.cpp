@@ -9,7 +9,7 @@ namespace {
 
 DeviceSource &chosen()
 {
-  static DeviceSource source{driver_devices, open_gpu};
+  static DeviceSource source{driver_devices, open_gpu, borrow_gpu};
   return source;
 }
 

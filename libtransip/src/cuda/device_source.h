@@ -13,6 +13,8 @@ struct DeviceSource {
   int (*count)();
   /// One of them. Throws Error: it cannot be used.
   std::unique_ptr<Device> (*open)(int number);
+  /// The one of a context that a host program has made (gpu.h, borrow_gpu).
+  std::unique_ptr<Device> (*borrow)(void *context, void *stream);
 };
 
 /// The driver, unless another source has been set.

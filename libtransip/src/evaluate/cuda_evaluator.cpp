@@ -55,6 +55,11 @@ void CudaEvaluator::evaluate_structure(const StructureRequest &request, Structur
   result.pair = found.pair;
 }
 
+std::unique_ptr<cuda::Dynamics> CudaEvaluator::make_dynamics(cuda::Device &device) const
+{
+  return cuda::Dynamics::make(weights_, metadata_, device);
+}
+
 std::string CudaEvaluator::name() const
 {
   return "native CUDA kernels (" + device_->name() + ")";

@@ -26,6 +26,8 @@ class CudaEvaluator : public Evaluator {
   bool exchanges_halo() const override { return metadata_.cutoff.has_value(); }
   bool evaluates_structures() const override { return true; }
   void evaluate_structure(const StructureRequest &request, StructureResult &result) override;
+  /// The same network on another device, which must live longer.
+  std::unique_ptr<cuda::Dynamics> make_dynamics(cuda::Device &device) const;
   std::string name() const override;
   std::string device() const override { return device_name_; }
   void set_threads(int) override {}

@@ -273,6 +273,12 @@ bool Model::is_native() const
   return dynamic_cast<const NativeEvaluator *>(impl_->evaluator.get()) != nullptr;
 }
 
+std::unique_ptr<cuda::Dynamics> Model::make_dynamics(cuda::Device &device) const
+{
+  const auto *by_kernels = dynamic_cast<const CudaEvaluator *>(impl_->evaluator.get());
+  return by_kernels ? by_kernels->make_dynamics(device) : nullptr;
+}
+
 bool Model::exchanges_halo() const
 {
   return impl_->evaluator->exchanges_halo();

@@ -41,6 +41,8 @@ class PluginKind:
         distributions: installed packages whose versions matter.
         linked: packages whose folder it is linked with.
         install: what to type where one of the packages is missing.
+        parts: further files, built if what they need is installed, and kept beside the library.
+        beside: installed packages whose versions matter to the parts.
     """
 
     name: str
@@ -51,6 +53,8 @@ class PluginKind:
     distributions: tuple[str, ...]
     linked: str
     install: str
+    parts: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 KINDS = {
@@ -75,6 +79,8 @@ KINDS = {
             distributions=("vesin", "openmm"),
             linked="vesin",
             install="pip install 'transip-md[openmm]'",
+            parts=("libOpenMMTransIPCUDA.so",),
+            beside=("openmm-cuda-12", "openmm-cuda-13", "nvidia-cuda-runtime", "nvidia-cuda-crt"),
         ),
         PluginKind(
             name="library",
@@ -133,6 +139,7 @@ def _source_hash(kind: PluginKind) -> str:
 def expected_record(kind: PluginKind) -> dict[str, str]:
     """Everything that a plugin is compiled from and against, as it is now."""
     record = {name: locate.version_of(name) or "not installed" for name in kind.distributions}
+    record |= {name: version for name in kind.beside if (version := locate.version_of(name))}
     record[f"{kind.linked} folder"] = str(locate.package_folder(kind.linked))
     record["transip-md sources"] = _source_hash(kind)
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
@@ -38,6 +39,16 @@ def load_plugin() -> None:
             f"The OpenMM plugin does not load: {error}. Type `transip-md build openmm --force`."
         ) from error
     _loaded.add(library)
+
+
+def forces_on_device() -> int:
+    """How many forces of this process work on the arrays of a Context on OpenMM's CUDA platform at present.
+
+    Raises:
+        EnvironmentFaultError: see `load_plugin`.
+    """
+    load_plugin()
+    return ctypes.CDLL(str(plugin_library(KINDS["openmm"]))).transip_openmm_forces_on_device()
 
 
 def make_force(request: ForceRequest) -> openmm.Force:
