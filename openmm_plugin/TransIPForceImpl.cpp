@@ -67,7 +67,7 @@ void TransIPForceImpl::load_model(OpenMM::ContextImpl &context)
   std::optional<OpenMM::Kernel> kernel = cuda_kernel(context);
   std::string device = owner_.getDevice();
   if (kernel && device == "cuda")
-    device += ":" + std::to_string(kernel->getAs<CalcTransIPForceKernel>().getDeviceIndex());
+    device.append(1, ':').append(std::to_string(kernel->getAs<CalcTransIPForceKernel>().getDeviceIndex()));
   model_.emplace(find_model(owner_.getFile(), owner_.getSha256()), device);
   if (owner_.getNumThreads() > 0 || model_->is_native())
     model_->set_threads(owner_.getNumThreads() > 0 ? owner_.getNumThreads() : cpu_threads());
