@@ -1,13 +1,17 @@
-// Evaluates a TransIPForce in a Context, on any platform.
+// Evaluates a TransIPForce in a Context: on the arrays of the CUDA platform where it can, else through the host.
 #pragma once
 
+#include "DeviceEvaluation.h"
 #include "TransIPForce.h"
 #include "transip/model.h"
 #include "transip/neighbours.h"
 
 #include <openmm/internal/CustomCPPForceImpl.h>
 
+#include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace TransIPPlugin {
 
@@ -31,17 +35,20 @@ class TransIPForceImpl : public OpenMM::CustomCPPForceImpl {
   const OpenMM::Force &getOwner() const override { return owner_; }
 
  private:
-  std::size_t owner_of(std::size_t row) const;
+  void load_model(OpenMM::ContextImpl &context);
   void prepare_symmetry(OpenMM::ContextImpl &context);
-  void check_whole(OpenMM::ContextImpl &context) const;
+  void check_model();
+  std::size_t owner_of(std::size_t row) const;
 
   const TransIPForce &owner_;
-  std::vector<int> particles_;  // indices in the System, as the owner had them when the Context was created
+  Particles particles_;  // as the owner had them when the Context was created
   std::optional<transip::Model> model_;
-  bool checked_ = false;        // against the file's reference numbers
+  std::unique_ptr<DeviceEvaluation> on_device_;  // null: positions come through the host
+  bool checked_ = false;                         // against the file's reference numbers
+  // Platforms with a GPU compute before they tell what is wanted, in a thread of their own.
+  bool told_before_ = true;
   bool forces_wanted_ = true;   // by the evaluation at hand
   bool among_images_ = false;   // an isolated molecule in a periodic System
-  std::vector<std::int64_t> species_;
   std::vector<double> positions_;                  // Angstrom
   std::optional<transip::Neighbours> neighbours_;  // of a local model
   transip::Result result_;

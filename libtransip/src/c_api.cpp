@@ -153,6 +153,33 @@ transip::Request request_of(const transip_model &model, const Input &input, std:
   return request;
 }
 
+/// Evaluate a structure by what finds its neighbours itself.
+void evaluate_whole(transip_model &model, const transip::Request &atoms, const std::array<double, 9> &cell,
+                    const std::array<bool, 3> &periodic, const transip_result &wanted)
+{
+  transip::StructureRequest request;
+  request.species = atoms.species;
+  request.positions = atoms.positions;
+  request.box = cell;
+  request.periodic = periodic;
+  request.charge = atoms.charge;
+  request.multiplicity = atoms.multiplicity;
+  request.forces = wanted.forces || wanted.virial;
+  request.virial = wanted.virial != nullptr;
+  request.energies = wanted.energies != nullptr;
+  transip::StructureResult result;
+  try {
+    model.model.evaluate_structure(request, result);
+  } catch (const transip::NotFinite &problem) {
+    throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(problem.row()) +
+                             " (counted from 0). Look for atoms on top of each other.", problem.row());
+  }
+  if (wanted.energy) *wanted.energy = result.energy;
+  if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
+  if (wanted.forces) std::copy(result.forces.begin(), result.forces.end(), wanted.forces);
+  if (wanted.virial) std::copy(result.virial.begin(), result.virial.end(), wanted.virial);
+}
+
 void evaluate(transip_model &model, const transip_structure &structure, const transip_result &wanted,
               double *distances = nullptr)
 {
@@ -161,19 +188,23 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
   const std::array<bool, 3> periodic = {structure.periodic[0] != 0, structure.periodic[1] != 0,
                                         structure.periodic[2] != 0};
   const bool any = periodic[0] || periodic[1] || periodic[2];
-  if (!model.neighbours) {
-    if (any)
-      throw Error("The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
-                  "Set periodic to zeros, or use a model with a cutoff.");
-    run(model, request, wanted, {}, distances);
-    return;
-  }
+  if (!model.neighbours && any)
+    throw Error("The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+                "Set periodic to zeros, or use a model with a cutoff.");
   std::array<double, 9> cell{};
   if (any) {
     require(structure.cell, "cell of a periodic structure");
     std::copy_n(structure.cell, 9, cell.begin());
     if (!std::all_of(cell.begin(), cell.end(), [](double value) { return std::isfinite(value); }))
       throw Error("The cell holds values that are not finite (NaN or infinity).");
+  }
+  if (model.model.evaluates_structures() && !wanted.virials && !distances) {
+    evaluate_whole(model, request, cell, periodic, wanted);
+    return;
+  }
+  if (!model.neighbours) {
+    run(model, request, wanted, {}, distances);
+    return;
   }
   model.neighbours->find(request.positions, cell, periodic);
   request.positions = model.neighbours->positions;
@@ -260,6 +291,11 @@ const char *transip_device(const transip_model *model)
 const char *transip_runs_by(const transip_model *model)
 {
   return model ? model->runs_by.c_str() : "";
+}
+
+const char *transip_notice(const transip_model *model)
+{
+  return model ? model->model.notice().c_str() : "";
 }
 
 transip_status transip_set_threads(transip_model *model, int threads)

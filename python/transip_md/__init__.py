@@ -44,8 +44,10 @@ def load_model(path: Path | str, *, device: str = "auto", kernels: str = "auto",
     Args:
         path: a file made by ``transip-md export``.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        kernels: "native": the project's own kernels, on the CPU, without torch. "torch": TorchScript or compiled code.
-            "auto": the kernels where they are built (`transip-md build library`) and know the network.
+        kernels: "native": native kernels, without torch, on the CPU, or with a CUDA device on that; without a driver a
+            warning reports that the CPU evaluates. No GPU has run the CUDA kernels yet. "torch": TorchScript or
+            compiled code. "auto": the kernels of the CPU where they are built (`transip-md build library`) and know the
+            network; torch on a CUDA device.
         threads: CPU threads of one evaluation by the kernels; the numbers do not depend on it. 0: OMP_NUM_THREADS, or
             all cores; small molecules stay on one.
 

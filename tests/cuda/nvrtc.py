@@ -63,12 +63,28 @@ def version() -> str:
 
 
 def compile_kernels(name: str, architecture: str, *definitions: str) -> tuple[bytes, dict[str, Usage]]:
-    """Compile a file of the kernels' folder.
+    """Compile a file of the kernels' folder; arguments and results as of `compile_source`."""
+    headers = {file.name: file.read_bytes() for file in sorted(KERNELS.iterdir()) if file.suffix in (".h", ".cuh")}
+    return compile_source((KERNELS / name).read_text(), name, architecture, *definitions, headers=headers)
+
+
+def compile_source(
+    source: str,
+    name: str,
+    architecture: str,
+    *definitions: str,
+    headers: dict[str, bytes] | None = None,
+    standard: str = "c++17",
+) -> tuple[bytes, dict[str, Usage]]:
+    """Compile CUDA C++.
 
     Args:
-        name: of the file, "step.cu".
+        source: the text.
+        name: what the log calls it, "step.cu".
         architecture: "sm_90".
         definitions: of the preprocessor, "NAME=VALUE".
+        headers: what it includes, by name.
+        standard: of C++.
 
     Returns:
         The cubin, and what each kernel uses.
@@ -77,17 +93,16 @@ def compile_kernels(name: str, architecture: str, *definitions: str) -> tuple[by
         CompilationError: it does not compile.
     """
     nvrtc = library()
-    headers = {file.name: file.read_bytes() for file in sorted(KERNELS.iterdir()) if file.suffix in (".h", ".cuh")}
+    headers = headers or {}
     count = len(headers)
     strings = ctypes.c_char_p * count
     program = ctypes.c_void_p()
-    source = (KERNELS / name).read_bytes()
     created = nvrtc.nvrtcCreateProgram(
-        ctypes.byref(program), source, name.encode(), count,
+        ctypes.byref(program), source.encode(), name.encode(), count,
         strings(*headers.values()), strings(*(header.encode() for header in headers)),
     )  # fmt: skip
     assert created == 0
-    options = [f"--gpu-architecture={architecture}", "--std=c++17", "--ptxas-options=-v"]
+    options = [f"--gpu-architecture={architecture}", f"--std={standard}", "--ptxas-options=-v"]
     options += [f"-D{definition}" for definition in definitions]
     encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     failed = nvrtc.nvrtcCompileProgram(program, len(options), encoded)

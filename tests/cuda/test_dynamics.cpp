@@ -1,10 +1,12 @@
 // Whole steps under the emulator against the CPU's kernels: neighbours, network, repulsion, forces of atoms, virial.
 //
-// Usage: test_dynamics [--few] [MODEL STRUCTURE]...
-// Files as test_kernels takes them. --few: one small case, for ThreadSanitizer.
+// Usage: test_dynamics [--few | --gpu] [MODEL STRUCTURE]...
+// Files as test_kernels takes them. --few: one small case, for ThreadSanitizer. --gpu: all of it on the first GPU instead
+// of the emulator.
 
 #include "cpu/native_model.h"
 #include "cuda/dynamics.h"
+#include "cuda/gpu.h"
 #include "emulated_device.h"
 #include "evaluate/short_range.h"
 #include "networks.h"
@@ -17,6 +19,7 @@
 #include <cstring>
 #include <functional>
 #include <iostream>
+#include <memory>
 #include <random>
 #include <sstream>
 
@@ -27,6 +30,18 @@ using transip::cuda::Evaluation;
 using transip::cuda::Periodicity;
 
 int failures = 0;
+bool on_gpu = false;
+
+std::unique_ptr<transip::cuda::Device> make_device()
+{
+  if (on_gpu) return transip::cuda::open_gpu(0);
+  return std::make_unique<emulated::Device>();
+}
+
+const std::byte *bytes_of(const double *numbers)
+{
+  return reinterpret_cast<const std::byte *>(numbers);
+}
 
 void check(bool good, const std::string &what)
 {
@@ -40,6 +55,7 @@ struct Truth {
   double energy = 0.0;
   std::vector<double> energies, forces;
   std::vector<double> virial = std::vector<double>(9);
+  double nearest = 1e300;
 
   Truth(const TestNetwork &network, const TestStructure &structure)
   {
@@ -52,6 +68,13 @@ struct Truth {
     transip::NativeModel::make(network.weights, exact)->evaluate(request, around.positions, found, true);
     if (auto repulsion = transip::ShortRange::make(network.weights, exact))
       repulsion->add(request, around.positions, found, true);
+    for (std::size_t t = 0; t < structure.species.size(); t++)
+      for (std::size_t row = 0; row < around.owner.size(); row++) {
+        double square = 0.0;
+        for (std::size_t x = 0; x < 3; x++) square += std::pow(around.positions[3 * row + x] - around.positions[3 * t + x], 2);
+        // Rows that another token sees may be beyond the cutoff of this one, but not the nearest of all.
+        if (row != t) nearest = std::min(nearest, std::sqrt(square));
+      }
     energies = found.energies;
     for (const double one : energies) energy += one;
     forces.resize(3 * structure.species.size());
@@ -87,6 +110,7 @@ double compare(const std::string &name, const std::string &dtype, const Truth &t
   const double off = std::max({difference(got.energies, truth.energies, 1.0), difference(got.forces, truth.forces, 1.0),
                                std::abs(got.energy - truth.energy) / (1.0 + static_cast<double>(truth.energies.size())),
                                difference(got.virial, truth.virial, 10.0 * extent)});
+  check(std::abs(got.nearest - truth.nearest) <= 1e-9 * truth.nearest, name + ": the nearest pair");
   check(off <= bar, name + ", " + dtype + ": differs by " + std::to_string(off / bar) + " of what is allowed: energies " +
                         std::to_string(difference(got.energies, truth.energies, 1.0) / bar) + ", forces " +
                         std::to_string(difference(got.forces, truth.forces, 1.0) / bar) + ", virial " +
@@ -94,7 +118,7 @@ double compare(const std::string &name, const std::string &dtype, const Truth &t
   return off;
 }
 
-constexpr transip::cuda::Wanted everything{true, true, true};
+constexpr transip::cuda::Wanted everything{true, true, true, true};
 
 Periodicity periodicity(const TestStructure &structure)
 {
@@ -111,9 +135,9 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
               bool once = false)
 {
   const std::string title = name + ", " + structure.name, dtype = network.metadata.dtype;
-  emulated::Device device;
+  const auto device = make_device();
   emulated::set_seed(1);
-  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, *device);
   dynamics->set_box(box);
   dynamics->set_atoms(structure.species, 0, 1);
   const Evaluation &got = dynamics->evaluate(structure.positions, everything);
@@ -127,13 +151,17 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
   const double energy = got.energy;
   const std::array<double, 9> virial = got.virial;
   emulated::set_seed(1000);
-  const auto again = Dynamics::make(network.weights, network.metadata, device);
+  const auto again = Dynamics::make(network.weights, network.metadata, *device);
   again->set_box(box);
   again->set_atoms(structure.species, 0, 1);
-  std::memcpy(again->device_positions(), structure.positions.data(), structure.positions.size() * sizeof(double));
+  device->upload(reinterpret_cast<std::byte *>(again->device_positions()), bytes_of(structure.positions.data()),
+                 structure.positions.size() * sizeof(double));
   const Evaluation &left = again->evaluate_on_device(everything);
+  std::vector<double> left_forces(forces.size());
+  device->download(reinterpret_cast<std::byte *>(left_forces.data()), bytes_of(again->device_forces()),
+                   forces.size() * sizeof(double));
   check(left.energy == energy && left.virial == virial && left.forces.empty() && left.energies.empty() &&
-            same_bits({again->device_forces(), forces.size()}, forces),
+            same_bits(left_forces, forces),
         title + ": the same bits in another order of threads, left on the device");
   const Evaluation &plain = dynamics->evaluate(structure.positions, {});
   check(plain.energy == energy && same_bits(plain.forces, forces) && plain.energies.empty() &&
@@ -214,8 +242,8 @@ void test_moves(const std::string &dtype)
 {
   const TestNetwork network = local_network(dtype);
   TestStructure structure = crystal();
-  emulated::Device device;
-  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  const auto device = make_device();
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, *device);
   dynamics->set_atoms(structure.species, 0, 1);
   std::mt19937 random(4);
   std::normal_distribution<double> by(0.0, 0.08);
@@ -244,8 +272,8 @@ void test_rest()
 {
   const TestNetwork network = local_network("float32");
   const TestStructure structure = crystal();
-  emulated::Device device;
-  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  const auto device = make_device();
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, *device);
   dynamics->set_atoms(structure.species, 0, 1);
   dynamics->set_box(periodicity(structure));
   dynamics->evaluate(structure.positions, {});
@@ -264,8 +292,8 @@ void test_rest()
 void test_changes()
 {
   const TestNetwork network = local_network("float64");
-  emulated::Device device;
-  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  const auto device = make_device();
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, *device);
   for (const int atoms : {3, 8, 0, 2, 8}) {
     TestStructure structure = crystal(std::max(1, atoms));
     structure.species.resize(static_cast<std::size_t>(atoms));
@@ -300,8 +328,8 @@ void test_errors()
 {
   const TestNetwork network = local_network("float64");
   TestStructure structure = crystal();
-  emulated::Device device;
-  const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+  const auto device = make_device();
+  const auto dynamics = Dynamics::make(network.weights, network.metadata, *device);
   check_error([&] { dynamics->evaluate(structure.positions, {}); }, "call set_atoms first");
   dynamics->set_atoms(structure.species, 0, 1);
   dynamics->set_box(periodicity(structure));
@@ -327,7 +355,7 @@ void test_errors()
   transip::Architecture shape = architecture(128, 2, 100, false, false);
   shape.coordinates = true;
   const TestNetwork all = random_network(shape, 0.0, "float64");
-  check_error([&] { Dynamics::make(all.weights, all.metadata, device)->set_box(periodicity(structure)); },
+  check_error([&] { Dynamics::make(all.weights, all.metadata, *device)->set_box(periodicity(structure)); },
               "attends all-to-all");
 }
 
@@ -335,8 +363,10 @@ void test_errors()
 
 int main(int count, char **arguments)
 {
-  const std::vector<std::string> files(arguments + 1, arguments + count);
+  std::vector<std::string> files(arguments + 1, arguments + count);
   const bool few = !files.empty() && files.front() == "--few";
+  on_gpu = !files.empty() && files.front() == "--gpu";
+  if (on_gpu) files.erase(files.begin());
   try {
     if (few) run_case("local", local_network("float32"), crystal(2), true);
     for (std::size_t i = 0; i + 1 < files.size(); i += 2)

@@ -1,25 +1,114 @@
-// The CUDA kernels on a GPU against the CPU's kernels.
+// The CUDA kernels on a GPU against the CPU's kernels: whole steps of networks of every kind.
 //
-// Usage: test_gpu | test_gpu compile ARCHITECTURE
-// Exit codes: 0 they agree, 1 they do not, 3 there is no GPU or no driver. `compile` needs none: it compiles the kernels
-// of one network, or takes them from the cache, and prints the size of the machine code.
+// Usage: test_gpu [--few] [--part I N] | test_gpu compile ARCHITECTURE
+// --few: two small structures, for compute-sanitizer. --part: of all cases the I-th of every N, from 0; most of the time
+// goes into compiling their kernels, so that parts may run at once. Each case is a line, PASS or FAIL.
+// Exit codes: 0 they agree, 1 they do not, 2 usage, 3 there is no GPU or no driver. `compile` needs none: it compiles the
+// kernels of one network, or takes them from the cache, and prints the size of the machine code.
 
-#include "cuda/compiler.h"
-#include "cuda/cuda_model.h"
-#include "cuda/gpu.h"
 #include "cpu/native_model.h"
+#include "cuda/compiler.h"
+#include "cuda/dynamics.h"
+#include "cuda/gpu.h"
+#include "evaluate/short_range.h"
 #include "networks.h"
 #include "structures.h"
 #include "transip/error.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <iostream>
+#include <span>
+#include <string>
+#include <vector>
 
 namespace {
 
-double difference(const std::vector<double> &got, const std::vector<double> &wanted)
+/// A kind of network and a structure for it.
+struct Case {
+  int dim, heads, feedforward;
+  bool radial, coordinates, repels;
+  double cutoff;  // Angstrom; 0: all to all
+  std::string dtype;
+  TestStructure structure;
+  int charge = 0, multiplicity = 1;
+
+  transip::Architecture architecture() const
+  {
+    transip::Architecture shape;
+    shape.dim = dim;
+    shape.layers = 2;
+    shape.heads = heads;
+    shape.feedforward = feedforward;
+    shape.radial_bias = radial;
+    shape.radial_functions = 12;
+    shape.radial_hidden = 8;
+    shape.rotary_values = radial;
+    shape.coordinates = coordinates;
+    shape.short_range = repels;
+    return shape;
+  }
+
+  std::string name() const
+  {
+    return std::string(cutoff > 0.0 ? "local" : "all to all") + ", width " + std::to_string(dim) + ", heads of " +
+           std::to_string(dim / heads) + (radial ? ", radial bias" : "") + (coordinates ? ", coordinates" : "") +
+           (repels ? ", repulsion" : "") + (charge ? ", charge" : "") + ", " + dtype + ", " + structure.name;
+  }
+};
+
+std::vector<Case> all_cases()
 {
+  const TestStructure box = random_structure("50 atoms in a triclinic box", 50,
+                                             {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2);
+  const TestStructure cell = random_structure("8 atoms in a cell smaller than the cutoff", 8,
+                                              {5.0, 0, 0, 1.5, 4.5, 0, -0.7, 0.9, 4.0}, {1, 8}, 8);
+  const TestStructure large = random_structure("1,000 atoms", 1000, {22, 0, 0, 3, 21, 0, -2, 4, 23}, {1, 8}, 6);
+  const TestStructure molecule = random_structure("11 atoms in vacuum", 11, {}, {1, 8}, 3);
+  const TestStructure atom = random_structure("one atom in vacuum", 1, {}, {8}, 3);
+  std::vector<Case> cases;
+  for (const std::string dtype : {"float32", "float64"}) {
+    cases.push_back({64, 4, 160, true, false, false, 4.5, dtype, box});
+    cases.push_back({64, 4, 160, true, false, false, 0.0, dtype, molecule});
+    cases.push_back({32, 2, 44, true, false, true, 4.5, dtype, cell});
+    cases.push_back({128, 2, 100, false, true, true, 0.0, dtype, molecule});
+    cases.push_back({64, 4, 160, true, false, true, 4.5, dtype, large});
+    cases.push_back({64, 4, 160, true, false, false, 4.5, dtype, box, -1, 3});
+    cases.push_back({64, 4, 160, true, false, false, 0.0, dtype, atom});
+    cases.push_back({64, 8, 96, false, false, false, 4.5, dtype, box});
+  }
+  cases.push_back({256, 8, 512, true, false, false, 4.5, "float32", box});
+  cases.push_back({768, 12, 2048, true, false, false, 4.5, "float32", box});
+  return cases;
+}
+
+/// Energies of atoms and their forces by the CPU's kernels in float64; those of images are added to their atoms.
+struct Truth {
+  std::vector<double> energies, forces;
+
+  Truth(const TestNetwork &network, const Case &one)
+  {
+    transip::Metadata exact = network.metadata;
+    exact.dtype = "float64";
+    const Neighbourhood around(one.structure, one.cutoff);
+    transip::Request request = around.request(one.structure);
+    request.charge = one.charge;
+    request.multiplicity = one.multiplicity;
+    transip::Result found;
+    transip::NativeModel::make(network.weights, exact)->evaluate(request, around.positions, found, true);
+    if (auto repulsion = transip::ShortRange::make(network.weights, exact))
+      repulsion->add(request, around.positions, found, true);
+    energies = found.energies;
+    forces.resize(3 * one.structure.species.size());
+    for (std::size_t i = 0; i < found.forces.size(); i++)
+      forces[3 * static_cast<std::size_t>(around.owner[i / 3]) + i % 3] += found.forces[i];
+  }
+};
+
+double difference(std::span<const double> got, const std::vector<double> &wanted)
+{
+  if (got.size() != wanted.size()) return NAN;
   double most = 0.0, size = 1.0;
   for (std::size_t i = 0; i < wanted.size(); i++) {
     if (!(std::abs(got[i] - wanted[i]) <= most)) most = std::abs(got[i] - wanted[i]);
@@ -28,57 +117,37 @@ double difference(const std::vector<double> &got, const std::vector<double> &wan
   return most / size;
 }
 
-transip::Architecture architecture(int dim, int heads, bool radial, bool coordinates)
+bool same_bits(std::span<const double> a, const std::vector<double> &b)
 {
-  transip::Architecture shape;
-  shape.dim = dim;
-  shape.layers = 2;
-  shape.heads = heads;
-  shape.feedforward = 100;
-  shape.radial_bias = radial;
-  shape.radial_functions = 12;
-  shape.radial_hidden = 8;
-  shape.rotary_values = radial;
-  shape.coordinates = coordinates;
-  return shape;
+  return a.size() == b.size() && (b.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
-/// Whether energies and forces agree, the same bits come twice, and both can be done without forces.
-bool agrees(transip::cuda::Device &device, const transip::Architecture &shape, double cutoff, const std::string &dtype,
-            const TestStructure &structure)
+/// Whether energies and forces agree, the same bits come twice, and the energy comes alone too.
+bool agrees(transip::cuda::Device &device, const Case &one)
 {
-  const TestNetwork network = random_network(shape, cutoff, dtype);
-  const auto gpu = transip::CudaModel::make(network.weights, network.metadata, device);
-  transip::Metadata exact = network.metadata;
-  exact.dtype = "float64";
-  const auto cpu = transip::NativeModel::make(network.weights, exact);
-  const Neighbourhood around(structure, cutoff);
-  const transip::Request request = around.request(structure);
-  transip::Result got, again, alone, wanted;
-  gpu->evaluate(request, around.positions, got, true);
-  gpu->evaluate(request, around.positions, again, true);
-  gpu->evaluate(request, around.positions, alone, false);
-  cpu->evaluate(request, around.positions, wanted, true);
+  const TestNetwork network = random_network(one.architecture(), one.cutoff, one.dtype);
+  const auto make = [&] {
+    auto dynamics = transip::cuda::Dynamics::make(network.weights, network.metadata, device);
+    const bool periodic = one.structure.periodic();
+    dynamics->set_box({one.structure.cell, {periodic, periodic, periodic}});
+    dynamics->set_atoms(one.structure.species, one.charge, one.multiplicity);
+    return dynamics;
+  };
+  const auto gpu = make();
+  const transip::cuda::Evaluation &got =
+      gpu->evaluate(one.structure.positions, {.forces = true, .virial = true, .energies = true});
+  const Truth wanted(network, one);
   const double off = std::max(difference(got.energies, wanted.energies), difference(got.forces, wanted.forces));
-  const bool same = got.energies == again.energies && got.forces == again.forces && got.energies == alone.energies;
-  const bool good = same && off <= (dtype == "float64" ? 1e-10 : 5e-6);
-  std::cout << (good ? "PASS " : "FAIL ") << structure.name << ", " << dtype << ": difference " << off
-            << (same ? "" : ", other bits in the second run") << '\n';
-  return good;
-}
-
-bool test_parity(transip::cuda::Device &device)
-{
-  std::cout << device.name() << '\n';
-  const TestStructure box = random_structure("50 atoms in a triclinic box", 50,
-                                             {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2);
-  const TestStructure molecule = random_structure("11 atoms in vacuum", 11, {}, {1, 8}, 3);
-  bool good = true;
-  for (const std::string dtype : {"float64", "float32"}) {
-    good = agrees(device, architecture(64, 4, true, false), 4.5, dtype, box) && good;
-    good = agrees(device, architecture(64, 4, true, false), 0.0, dtype, molecule) && good;
-    good = agrees(device, architecture(128, 2, false, true), 0.0, dtype, molecule) && good;
-  }
+  const std::vector<double> forces(got.forces.begin(), got.forces.end());
+  const double energy = got.energy;
+  const auto again = make();
+  const transip::cuda::Evaluation &second = again->evaluate(one.structure.positions, {});
+  bool same = second.energy == energy && same_bits(second.forces, forces);
+  same = again->evaluate(one.structure.positions, {.forces = false}).energy == energy && same;
+  const double allowed = one.dtype == "float64" ? 1e-10 : 5e-6;
+  const bool good = same && off <= allowed;
+  std::cout << (good ? "PASS " : "FAIL ") << one.name() << ": difference " << off << " of " << allowed
+            << (same ? "" : ", other bits in the second run") << std::endl;
   return good;
 }
 
@@ -88,17 +157,45 @@ void compile(const std::string &architecture)
   std::cout << transip::cuda::compiled_kernels(shape, architecture).size() << " bytes\n";
 }
 
+int usage()
+{
+  std::cerr << "usage: test_gpu [--few] [--part I N] | test_gpu compile ARCHITECTURE\n";
+  return 2;
+}
+
 }  // namespace
 
 int main(int count, char **arguments)
 {
+  const std::vector<std::string> words(arguments + 1, arguments + count);
+  bool few = false;
+  std::size_t part = 0, parts = 1;
   try {
-    if (count == 3 && std::string(arguments[1]) == "compile") {
-      compile(arguments[2]);
+    if (words.size() == 2 && words[0] == "compile") {
+      compile(words[1]);
       return 0;
     }
+    for (std::size_t i = 0; i < words.size(); i++) {
+      if (words[i] == "--few") {
+        few = true;
+      } else if (words[i] == "--part" && i + 2 < words.size()) {
+        part = std::stoul(words[i + 1]);
+        parts = std::stoul(words[i + 2]);
+        i += 2;
+      } else {
+        return usage();
+      }
+    }
+    if (part >= parts) return usage();
     const auto device = transip::cuda::open_gpu(0);
-    return test_parity(*device) ? 0 : 1;
+    std::cout << device->name() << std::endl;
+    std::vector<Case> cases = all_cases();
+    if (few) cases = {cases[2], cases[1]};
+    bool good = true;
+    for (std::size_t i = part; i < cases.size(); i += parts) good = agrees(*device, cases[i]) && good;
+    return good ? 0 : 1;
+  } catch (const std::invalid_argument &) {
+    return usage();
   } catch (const transip::Error &problem) {
     std::cerr << problem.what() << '\n';
     return 3;

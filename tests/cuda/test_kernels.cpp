@@ -385,6 +385,59 @@ void test_request(const std::string &dtype)
   check(difference(got.forces.data(), wanted.forces) <= allowed(dtype), structure.name + ": forces");
 }
 
+/// A halo whose atoms are the tokens of the same structure: every halo atom g is token g.
+class OwnHalo final : public transip::HaloExchange {
+ public:
+  explicit OwnHalo(std::int64_t atoms) : atoms_(atoms) {}
+  std::int64_t halo_atoms() const override { return atoms_; }
+  void forward(const float *tokens, std::int64_t stride, float *halo, int width) override { take(tokens, stride, halo, width); }
+  void forward(const double *tokens, std::int64_t stride, double *halo, int width) override { take(tokens, stride, halo, width); }
+  void reverse(const float *halo, float *tokens, std::int64_t stride, int width) override { give(halo, tokens, stride, width); }
+  void reverse(const double *halo, double *tokens, std::int64_t stride, int width) override { give(halo, tokens, stride, width); }
+
+ private:
+  template <typename Real> void take(const Real *tokens, std::int64_t stride, Real *halo, int width) const
+  {
+    for (std::int64_t g = 0; g < atoms_; g++) std::copy_n(tokens + g * stride, width, halo + g * width);
+  }
+  template <typename Real> void give(const Real *halo, Real *tokens, std::int64_t stride, int width) const
+  {
+    for (std::int64_t g = 0; g < atoms_; g++)
+      for (int i = 0; i < width; i++) tokens[g * stride + i] += halo[g * width + i];
+  }
+
+  std::int64_t atoms_;
+};
+
+/// Images whose features come by an exchange, those of every other atom, as on several ranks.
+void test_halo(const std::string &dtype)
+{
+  const TestNetwork network = turned_network(dtype);
+  const TestStructure structure = crystal();
+  Neighbourhood around(structure, 4.5);
+  emulated::Device device;
+  const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
+  transip::Metadata exact = network.metadata;
+  exact.dtype = "float64";
+  Result wanted, got, alone;
+  transip::NativeModel::make(network.weights, exact)->evaluate(around.request(structure), around.positions, wanted, true);
+  const auto atoms = static_cast<std::int64_t>(structure.species.size());
+  for (std::size_t row = structure.species.size(); row < around.owner.size(); row++)
+    if (around.owner[row] % 2 == 1) around.owner[row] += atoms;
+  OwnHalo halo(atoms);
+  transip::Request request = around.request(structure);
+  request.exchange = &halo;
+  model->evaluate(request, around.positions, got, true);
+  model->evaluate(request, around.positions, alone, false);
+  check(difference(got.energies.data(), wanted.energies) <= allowed(dtype), "energies with a halo, " + dtype);
+  check(difference(got.forces.data(), wanted.forces) <= allowed(dtype), "forces with a halo, " + dtype);
+  check(same_bits(got.energies, alone.energies), "energies alone with a halo, " + dtype);
+  // And without one again.
+  const Neighbourhood plain(structure, 4.5);
+  model->evaluate(plain.request(structure), plain.positions, got, true);
+  check(difference(got.forces.data(), wanted.forces) <= allowed(dtype), "forces behind those with a halo, " + dtype);
+}
+
 void check_error(const std::function<void()> &call, const std::string &words)
 {
   try {
@@ -479,6 +532,7 @@ int main(int count, char **arguments)
       for (const std::string dtype : {"float64", "float32"}) {
         random_cases(dtype);
         test_request(dtype);
+        test_halo(dtype);
       }
       test_sizes();
       test_errors();

@@ -164,13 +164,22 @@ def test_coefficients_that_were_never_given(toy_file, folder):
     assert result.returncode != 0 and "pair coeffs are not set" in result.stdout.lower()
 
 
-@pytest.mark.parametrize("kernels", ["", " kernels native"])
-def test_cuda_where_there_is_none(toy_file, folder, kernels):
+def test_cuda_where_there_is_none(toy_file, folder):
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    result = run_lammps(folder, deck(toy_file, style="device cuda" + kernels))
+    result = run_lammps(folder, deck(toy_file, style="device cuda"))
     assert result.returncode != 0
     assert "device 'cuda' was asked for, but NVIDIA's driver is not here" in " ".join(result.stdout.split())
+
+
+def test_native_cuda_kernels_without_a_driver_are_those_of_the_cpu(ethanol_file, folder):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    result = run_lammps(folder, deck(ethanol_file, style="device cuda kernels native"))
+    assert result.returncode == 0, result.stdout
+    output = " ".join(result.stdout.split())
+    assert output.count("Device cuda was asked for, but NVIDIA's driver is not here") == 1
+    assert "weights on cpu, native kernels" in output
 
 
 def test_model_file_that_is_not_there(folder):

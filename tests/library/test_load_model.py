@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -69,6 +70,19 @@ def test_symmetry(library, molecule_file, bent, text):
         assert_equal(
             got.evaluate(bent.numbers, bent.positions), wanted.evaluate(bent.numbers, bent.positions), "float64"
         )
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a GPU")
+def test_cuda_kernels_without_a_driver_are_those_of_the_cpu(library, ethanol_file, ethanol):
+    with pytest.warns(
+        UserWarning, match="NVIDIA's driver is not here or sees no CUDA devices: .* evaluated on the CPU"
+    ):
+        model = transip_md.load_model(ethanol_file, device="cuda", kernels="native")
+    assert model.device == "cpu" and "native kernels" in model.runs_by
+    wanted = transip_md.load_model(ethanol_file, device="cpu").evaluate(ethanol.numbers, ethanol.positions)
+    assert_equal(model.evaluate(ethanol.numbers, ethanol.positions), wanted, "float64")
+    with pytest.raises(UsageError, match="device must be auto, cpu, cuda or cuda:N, got 'cuda:many'"):
+        transip_md.load_model(ethanol_file, device="cuda:many", kernels="native")
 
 
 def test_the_kernels_that_are_asked_for(library, ethanol_file, toy_file, monkeypatch):

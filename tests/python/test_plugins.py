@@ -188,3 +188,19 @@ def test_the_version_of_torch_is_what_torch_says(tmp_path, monkeypatch):
     assert locate.version_of("numpy") == "2.13.0"
     (tmp_path / "version.py").unlink()
     assert locate.version_of("torch") == "2.13.0"
+
+
+def test_nvrtc_of_a_wheel_is_named(tmp_path, monkeypatch):
+    library = tmp_path / "nvidia" / "cu13" / "lib" / "libnvrtc.so.13"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "nvidia", raising=False)
+    monkeypatch.setenv(plugins.NVRTC_VARIABLE, "/opt/libnvrtc.so")
+    plugins.name_nvrtc()
+    assert os.environ[plugins.NVRTC_VARIABLE] == "/opt/libnvrtc.so"
+    monkeypatch.delenv(plugins.NVRTC_VARIABLE)
+    plugins.name_nvrtc()
+    named = Path(os.environ[plugins.NVRTC_VARIABLE])
+    monkeypatch.delenv(plugins.NVRTC_VARIABLE)
+    assert named.name.startswith("libnvrtc.so.")

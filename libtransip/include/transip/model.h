@@ -8,6 +8,7 @@
 #include "transip/metadata.h"
 #include "transip/symmetry.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -16,6 +17,11 @@
 #include <vector>
 
 namespace transip {
+
+namespace cuda {
+class Device;
+class Dynamics;
+}  // namespace cuda
 
 /// One evaluation's input; the spans must live as long as the call.
 struct Request {
@@ -42,6 +48,30 @@ struct Result {
   double energy = 0.0;           ///< sum of energies, eV
 };
 
+/// A whole structure whose neighbours the evaluator finds by itself; the spans must live as long as the call.
+struct StructureRequest {
+  std::span<const std::int64_t> species;   ///< [N] atomic numbers
+  std::span<const double> positions;       ///< [N*3] Angstrom; atoms may lie outside the box
+  std::array<double, 9> box{};             ///< three vectors, Angstrom; not looked at along axes that are not periodic
+  std::array<bool, 3> periodic{};          ///< along each of the vectors
+  int charge = 0;                          ///< total charge, e
+  int multiplicity = 1;                    ///< spin multiplicity
+  bool forces = true;                      ///< forces are wanted
+  bool virial = false;                     ///< the virial is wanted, with the forces
+  bool energies = false;                   ///< energies of atoms are wanted
+  bool nearest = false;                    ///< the nearest pair of atoms is wanted
+};
+
+/// What comes of it; the spans hold until the next evaluation.
+struct StructureResult {
+  double energy = 0.0;                 ///< eV
+  std::array<double, 9> virial{};      ///< eV: sum of r_a f_b over atoms and images; zeros where it was not wanted
+  std::span<const double> forces{};    ///< [N*3] eV/Angstrom; empty where not wanted
+  std::span<const double> energies{};  ///< [N] eV; empty where not wanted
+  double nearest = 0.0;                ///< Angstrom between the two nearest atoms within the cutoff; 1e300 if there are none
+  std::array<int, 2> pair{};           ///< these atoms
+};
+
 class Model {
  public:
   /// Load a file made by `transip-md export`.
@@ -49,8 +79,9 @@ class Model {
   /// device: "auto" (CUDA if there is one and torch can use it), "cpu", "cuda" or "cuda:N".
   /// node_rank: number of this process among those of its node; "auto" and "cuda" take the CUDA devices in turn by it.
   /// kernels: what evaluates a TorchScript file on the CPU: "auto" (the project's own kernels where they can, else
-  /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS sets what "auto" is. On a CUDA device "auto"
-  /// replays evaluations of models without a cutoff as CUDA graphs, "torch" does not.
+  /// torch), "native" or "torch"; the environment variable TRANSIP_KERNELS sets what "auto" is. On a CUDA device "native"
+  /// is the project's own CUDA kernels, and without a driver the CPU's, which `notice` then says; "auto" is torch, which
+  /// replays evaluations of models without a cutoff as CUDA graphs, as "torch" does not.
   /// torch is opened (libtransip_torch) only where it evaluates, or reads a file of format 1.
   /// Throws Error: no such file, not a TorchScript file, no transip.json in it, a format or device that is not there,
   /// native kernels for a model that they do not know, torch where there is no libtransip_torch.
@@ -74,8 +105,26 @@ class Model {
   /// What evaluates the model, for the log: "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
   std::string runs_by() const;
 
-  /// Whether the project's own kernels evaluate it, not torch.
+  /// What the user should know of where the model runs, one line; empty if it is as was asked.
+  const std::string &notice() const;
+
+  /// Whether the project's own kernels evaluate it on the CPU.
   bool is_native() const;
+
+  /// The same model for a structure that moves, on a device that must live longer (cuda/dynamics.h, internal to
+  /// libtransip): what engines evaluate by that have positions on the device.
+  ///
+  /// Null: it is not the project's own CUDA kernels that evaluate the model. Throws Error: not enough memory on the device.
+  std::unique_ptr<cuda::Dynamics> make_dynamics(cuda::Device &device) const;
+
+  /// Whether `evaluate_structure` can be called: the project's own CUDA kernels, and no symmetry.
+  bool evaluates_structures() const;
+
+  /// Energy, and what else is wanted, of a structure whose neighbours are found on the device. Species, charge and
+  /// multiplicity must have been checked.
+  ///
+  /// Throws Error: as `evaluate`; NotFinite names the atom. Also where `evaluates_structures` is false.
+  void evaluate_structure(const StructureRequest &request, StructureResult &result);
 
   /// Whether it takes a `HaloExchange`. If not, what images of other ranks' atoms see has to be given as tokens that are
   /// not owned.

@@ -9,7 +9,7 @@ std::size_t place_inputs(Inputs &inputs, const Capacity &capacity, std::byte *st
   parts.place(inputs.counts, 1);
   parts.place(inputs.positions, 3 * rows);
   parts.place(inputs.owner, rows);
-  parts.place(inputs.image_first, tokens + 1);
+  parts.place(inputs.image_first, tokens + capacity.halo + 1);
   parts.place(inputs.image_row, rows);
   for (int **array : {&inputs.species, &inputs.charge, &inputs.multiplicity, &inputs.begin, &inputs.end})
     parts.place(*array, tokens);
@@ -41,6 +41,7 @@ std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capaci
   step.most_tokens = capacity.tokens;
   step.most_rows = capacity.rows;
   step.most_edges = capacity.edges;
+  step.most_halo = capacity.halo;
   Parts parts(start);
   parts.place(step.distance, edges);
   parts.place(step.clash, tokens);
@@ -55,6 +56,9 @@ std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capaci
   parts.place(step.lse, all * tokens * heads);
   parts.place(step.gate, all * tokens * gates);
   parts.place(step.hidden, tokens * dim);
+  const long long halo = capacity.halo;
+  parts.place(step.given, halo > 0 ? 2 * tokens * dim : 0);
+  parts.place(step.halo, 2 * halo * dim);
   if (!forces) return parts.used();
   for (Real **array : {&step.pending, &step.gradient_between, &step.gradient_inside, &step.gradient_mixed,
                        &step.gradient_query})
@@ -63,6 +67,7 @@ std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capaci
   parts.place(step.along, tokens * heads);
   for (Real **array : {&step.gradient_key, &step.gradient_value}) parts.place(*array, rows * dim);
   parts.place(step.gradient_three, 3 * tokens * dim);
+  parts.place(step.gradient_halo, 2 * halo * dim);
   parts.place(step.slopes, shape.split().groups * edges);
   parts.place(step.phase_gradient, 3 * rows);
   parts.place(step.pull, 3 * tokens);

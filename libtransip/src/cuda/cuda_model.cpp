@@ -62,8 +62,6 @@ void CudaModel::Impl::fill(const Request &request, std::span<const double> posit
 void CudaModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces)
 {
   Impl &impl = *impl_;
-  if (request.exchange)
-    throw Error("The CUDA kernels have no halo exchange between ranks: give atoms of other ranks as tokens.");
   if (request.virials) throw Error("The CUDA kernels give no virials of atoms. Use the device cpu.");
   const std::size_t tokens = request.species.size();
   if (!request.owned.empty() && request.owned.size() != tokens)
@@ -75,7 +73,8 @@ void CudaModel::evaluate(const Request &request, std::span<const double> positio
   impl.lists.make(request, positions, impl.cutoff);
   const cuda::Counts counts = impl.lists.counts(tokens);
   const cuda::Results &found =
-      impl.runner->run(counts, forces, [&](const cuda::Inputs &to) { impl.fill(request, positions, to); });
+      impl.runner->run(counts, forces, [&](const cuda::Inputs &to) { impl.fill(request, positions, to); },
+                       request.exchange);
   if (*found.clash >= 0) throw_same_place(static_cast<std::size_t>(*found.clash));
   result.energies.assign(found.energies, found.energies + tokens);
   result.energy = *found.energy;

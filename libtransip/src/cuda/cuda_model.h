@@ -24,8 +24,8 @@ class CudaModel {
   /// Energies, and forces unless they are not wanted, of a request whose positions are these.
   ///
   /// Throws Error: shapes, rows or owners that do not fit, species, charge or multiplicity that the model does not know,
-  /// features that other ranks have to bring (`Request::exchange`), virials, atoms in one
-  /// place, a device that fails.
+  /// virials, atoms in one place, a device that fails. With a halo exchange the device stops in every layer until the
+  /// features have come; every rank calls it.
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces);
 
   /// Bytes on the device that are kept from one evaluation to the next.

@@ -340,12 +340,13 @@ template <typename Real> class WholeStep final : public Dynamics {
   {
     totals_.forces = wanted.forces;
     totals_.virial = wanted.forces && wanted.virial;
-    std::unique_ptr<Program> &program = programs_[totals_.virial ? 2 : totals_.forces ? 1 : 0];
+    std::unique_ptr<Program> &program =
+        programs_[(totals_.forces ? 1 : 0) + (totals_.virial ? 2 : 0) + (wanted.nearest ? 4 : 0)];
     if (!program) {
       const Stage stages[] = {
           {search_kernels_.get(), plan_move(search_, shape_.local), &search_, sizeof search_},
           {step_kernels_.get(), plan_step(shape_, capacity_, wanted.forces), &step_, sizeof step_},
-          {totals_kernels_.get(), plan_totals(totals_, capacity_), &totals_, sizeof totals_},
+          {totals_kernels_.get(), plan_totals(totals_, capacity_, wanted.nearest), &totals_, sizeof totals_},
       };
       program = device_.program(stages);
     }
@@ -388,6 +389,10 @@ template <typename Real> class WholeStep final : public Dynamics {
     evaluation_ = {};
     evaluation_.energy = host_->report->energy;
     if (totals_.virial) std::copy_n(host_->report->virial, 9, evaluation_.virial.begin());
+    if (wanted.nearest) {
+      evaluation_.nearest = host_->report->nearest;
+      std::copy_n(host_->report->pair, 2, evaluation_.pair.begin());
+    }
     if (to_host && wanted.forces) evaluation_.forces = {host_->forces, 3 * count};
     if (to_host && wanted.energies) evaluation_.energies = {host_->energies, count};
   }
@@ -408,7 +413,7 @@ template <typename Real> class WholeStep final : public Dynamics {
   Step<Real> step_{};
   Search search_{};
   Totals totals_{};
-  std::unique_ptr<Program> search_program_, programs_[3];  // energies alone; forces too; and the virial
+  std::unique_ptr<Program> search_program_, programs_[8];  // with forces, + 2 virial, + 4 nearest pair
   bool ready_ = false;         // set_atoms has gone through
   bool box_is_there_ = false;  // the device has the box as it is now
   bool due_ = true;            // neighbours have to be sought before the next step

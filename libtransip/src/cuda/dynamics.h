@@ -29,6 +29,7 @@ struct Wanted {
   bool forces = true;
   bool virial = false;    ///< with the forces only
   bool energies = false;  ///< of every atom
+  bool nearest = false;   ///< the two atoms that are nearest
 };
 
 /// What an evaluation gave; the spans hold until the next call.
@@ -37,6 +38,8 @@ struct Evaluation {
   std::array<double, 9> virial{};      ///< eV, row-major: sum of r_a f_b over atoms and images; zeros if not wanted
   std::span<const double> forces{};    ///< [N*3] eV/Angstrom; empty if not wanted or left on the device
   std::span<const double> energies{};  ///< [N] eV; likewise
+  double nearest = 1e300;              ///< Angstrom between the two nearest atoms; 1e300: none see each other, or not wanted
+  std::array<int, 2> pair{};           ///< these atoms
 };
 
 class Dynamics {

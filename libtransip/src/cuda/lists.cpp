@@ -54,13 +54,16 @@ void Lists::make(const Request &request, std::span<const double> positions, doub
 void Lists::take_owners(const Request &request, std::size_t tokens, std::size_t rows)
 {
   owner.resize(rows);
-  image_first.assign(tokens + 1, 0);
+  const std::size_t halo = request.exchange ? static_cast<std::size_t>(request.exchange->halo_atoms()) : 0,
+                    owners = tokens + halo;
+  image_first.assign(owners + 1, 0);
   for (std::size_t i = 0; i < rows; i++) {
     const auto self = static_cast<std::int64_t>(i);
     const std::int64_t found = request.owner.empty() ? self : request.owner[i];
-    if (found < 0 || static_cast<std::size_t>(found) >= tokens || (i < tokens && found != self))
+    if (found < 0 || static_cast<std::size_t>(found) >= owners || (i < tokens && found != self))
       throw Error("Row " + std::to_string(i) + " of a structure has owner " + std::to_string(found) + "; there are " +
-                  std::to_string(tokens) + " tokens, and each owns itself.");
+                  std::to_string(tokens) + " tokens, and each owns itself" +
+                  (halo > 0 ? ", and " + std::to_string(halo) + " halo atoms." : "."));
     owner[i] = static_cast<int>(found);
     if (i >= tokens) image_first[static_cast<std::size_t>(found) + 1]++;
   }

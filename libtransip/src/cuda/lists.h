@@ -9,7 +9,7 @@
 
 namespace transip::cuda {
 
-/// Edges from tokens to rows, and the same edges by the rows at their ends; images by their tokens.
+/// Edges from tokens to rows, and the same edges by the rows at their ends; images by their tokens and halo atoms.
 struct Lists {
   std::vector<int> owner, image_first, image_row, first, row, back_first, back_edge, back_token;
 
@@ -20,7 +20,8 @@ struct Lists {
 
   Counts counts(std::size_t tokens) const
   {
-    return {static_cast<int>(tokens), static_cast<int>(owner.size()), static_cast<int>(row.size())};
+    return {static_cast<int>(tokens), static_cast<int>(owner.size()), static_cast<int>(row.size()),
+            static_cast<int>(image_first.size() - 1 - tokens)};
   }
 
  private:

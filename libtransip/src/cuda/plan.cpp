@@ -42,8 +42,17 @@ namespace {
 /// Launches one after another; how many blocks, for each kind of kernel.
 class Planner {
  public:
-  Planner(const NetworkShape &shape, const Capacity &capacity) : shape_(shape), capacity_(capacity) {}
+  /// halo: features of halo atoms come from elsewhere, so that a step is done in parts.
+  Planner(const NetworkShape &shape, const Capacity &capacity, bool halo)
+      : shape_(shape), capacity_(capacity), halo_(halo), parts_(1)
+  {
+  }
 
+  void forward();
+  void backward();
+  const std::vector<StepPart> &parts() const { return parts_; }
+
+ private:
   /// A warp for each of so many items.
   void warps(StepKernel kernel, long long items, int layer = 0)
   {
@@ -54,19 +63,20 @@ class Planner {
   {
     add(kernel, layer, blocks_for(capacity_.tokens, tile_tokens), blocks_for(outer, tile_outer), dense_threads);
   }
-  void forward();
-  void backward();
-
-  std::vector<Launch> launches;
-
- private:
   void add(StepKernel kernel, int layer, unsigned x, unsigned y, int threads)
   {
-    launches.push_back({static_cast<int>(kernel), layer, x, y, static_cast<unsigned>(threads)});
+    parts_.back().launches.push_back({static_cast<int>(kernel), layer, x, y, static_cast<unsigned>(threads)});
+  }
+  void end_part(StepPart::Then then)
+  {
+    parts_.back().then = then;
+    parts_.emplace_back();
   }
 
   const NetworkShape &shape_;
   const Capacity &capacity_;
+  bool halo_;
+  std::vector<StepPart> parts_;
 };
 
 void Planner::forward()
@@ -79,6 +89,10 @@ void Planner::forward()
   add(phases, 0, blocks_for(rows * (dim / 2), plain_threads), static_cast<unsigned>(shape_.layers), plain_threads);
   for (int layer = 0; layer < shape_.layers; layer++) {
     dense(project, 3 * dim, layer);
+    if (halo_) {
+      warps(give_halo, tokens, layer);
+      end_part(StepPart::Then::forward);
+    }
     // Any row may be an image: the counts are known to the device alone.
     if (shape_.local) warps(spread, rows, layer);
     warps(attend, tokens * groups, layer);
@@ -104,6 +118,10 @@ void Planner::backward()
     warps(attend_back_tokens, tokens * groups, layer);
     warps(attend_back_rows, rows * groups, layer);
     warps(fold, tokens, layer);
+    if (halo_) {
+      warps(fold_halo, capacity_.halo, layer);
+      if (layer > 0) end_part(StepPart::Then::reverse);
+    }
     if (layer > 0 || shape_.coordinates) dense(project_back, dim, layer);
   }
   if (shape_.coordinates) warps(pull, tokens);
@@ -112,12 +130,20 @@ void Planner::backward()
 
 }  // namespace
 
-std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces)
+std::vector<StepPart> plan_parts(const NetworkShape &shape, const Capacity &capacity, bool forces)
 {
-  Planner planner(shape, capacity);
+  Planner planner(shape, capacity, true);
   planner.forward();
   if (forces) planner.backward();
-  return planner.launches;
+  return planner.parts();
+}
+
+std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces)
+{
+  Planner planner(shape, capacity, false);
+  planner.forward();
+  if (forces) planner.backward();
+  return planner.parts().front().launches;
 }
 
 }  // namespace transip::cuda

@@ -29,10 +29,11 @@ struct NetworkShape {
 /// The most tokens, rows and edges of a step.
 struct Capacity {
   int tokens = 0, rows = 0, edges = 0;
+  int halo = 0;  ///< atoms whose features come from elsewhere
 
   bool holds(const Counts &counts) const
   {
-    return counts.tokens <= tokens && counts.rows <= rows && counts.edges <= edges;
+    return counts.tokens <= tokens && counts.rows <= rows && counts.edges <= edges && counts.halo <= halo;
   }
   bool operator==(const Capacity &) const = default;
 };
@@ -64,5 +65,17 @@ unsigned blocks_for(long long items, int threads);
 
 /// Launches of a step that fits the capacity; without forces the forward alone. Grids have one block at least.
 std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces);
+
+/// Part of a step with a halo, and what the host has to do behind it: nothing, hand features of tokens to halo atoms, or
+/// gradients of halo atoms back.
+struct StepPart {
+  enum class Then { nothing, forward, reverse };
+  std::vector<Launch> launches;
+  Then then = Then::nothing;
+};
+
+/// The same in parts: between them the keys and values of halo atoms come from elsewhere, in every layer, and the gradients
+/// by them go back, in every layer but the first.
+std::vector<StepPart> plan_parts(const NetworkShape &shape, const Capacity &capacity, bool forces);
 
 }  // namespace transip::cuda

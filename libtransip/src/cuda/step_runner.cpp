@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace transip::cuda {
 
@@ -27,18 +28,16 @@ template <typename Real> class Runner final : public StepRunner {
     packed_.give(step_, constant_->data());
   }
 
-  const Results &run(const Counts &counts, bool forces, const std::function<void(const Inputs &)> &fill) override
+  const Results &run(const Counts &counts, bool forces, const std::function<void(const Inputs &)> &fill,
+                     HaloExchange *exchange) override
   {
-    if (!inputs_ || !capacity_.holds(counts) || (forces && !with_forces_)) lay_out(counts, forces);
+    const bool other_kind = (exchange != nullptr) != with_halo_;
+    if (!inputs_ || !capacity_.holds(counts) || (forces && !with_forces_) || other_kind)
+      lay_out(counts, forces, exchange != nullptr);
     *staged_.counts = counts;
     fill(staged_);
     device_.upload(inputs_->data(), host_inputs_->data(), inputs_->bytes());
-    std::unique_ptr<Program> &program = programs_[forces ? 1 : 0];
-    if (!program) {
-      const Stage stage{kernels_.get(), plan_step(shape_, capacity_, forces), &step_, sizeof step_};
-      program = device_.program({&stage, 1});
-    }
-    program->run();
+    run_parts(counts, forces, exchange);
     device_.download(host_results_->data(), results_->data(), results_->bytes());
     returned_ = found_;
     if (!forces) returned_.forces = nullptr;
@@ -56,13 +55,76 @@ template <typename Real> class Runner final : public StepRunner {
   const void *step() const override { return &step_; }
 
  private:
-  void lay_out(const Counts &counts, bool forces)
+  /// A part of a step as a program, and what the host does behind it.
+  struct Part {
+    std::unique_ptr<Program> program;
+    StepPart::Then then;
+  };
+
+  void run_parts(const Counts &counts, bool forces, HaloExchange *exchange)
   {
-    for (auto &program : programs_) program.reset();
-    if (!capacity_.holds(counts))
+    std::vector<Part> &parts = programs_[forces ? 1 : 0];
+    if (parts.empty()) {
+      const std::vector<StepPart> plan = with_halo_
+          ? plan_parts(shape_, capacity_, forces)
+          : std::vector<StepPart>{{plan_step(shape_, capacity_, forces), StepPart::Then::nothing}};
+      for (const StepPart &part : plan) {
+        const Stage stage{kernels_.get(), part.launches, &step_, sizeof step_};
+        parts.push_back({device_.program({&stage, 1}), part.then});
+      }
+    }
+    for (const Part &part : parts) {
+      part.program->run();
+      if (part.then == StepPart::Then::forward) bring_halo(counts, *exchange);
+      if (part.then == StepPart::Then::reverse) return_halo(counts, *exchange);
+    }
+  }
+
+  /// Copy numbers from the device or to it, by way of an array on the host.
+  Real *fetch(std::unique_ptr<Memory> &host, const Real *from, std::size_t count)
+  {
+    const std::size_t bytes = count * sizeof(Real);
+    if (!host || host->bytes() < bytes) host = device_.allocate_host(bytes);
+    if (from) device_.download(host->data(), reinterpret_cast<const std::byte *>(from), bytes);
+    return reinterpret_cast<Real *>(host->data());
+  }
+  void put(Real *to, const Real *from, std::size_t count)
+  {
+    device_.upload(reinterpret_cast<std::byte *>(to), reinterpret_cast<const std::byte *>(from), count * sizeof(Real));
+  }
+
+  /// Keys and values of halo atoms, from where these are tokens.
+  void bring_halo(const Counts &counts, HaloExchange &exchange)
+  {
+    const int two = 2 * shape_.dim;
+    const auto tokens = static_cast<std::size_t>(counts.tokens), halo = static_cast<std::size_t>(counts.halo);
+    const Real *given = fetch(host_tokens_, step_.given, tokens * static_cast<std::size_t>(two));
+    Real *brought = fetch(host_halo_, nullptr, halo * static_cast<std::size_t>(two));
+    exchange.forward(given, two, brought, two);
+    put(step_.halo, brought, halo * static_cast<std::size_t>(two));
+  }
+
+  /// Gradients by keys and values of halo atoms, added to those of the tokens that they are elsewhere.
+  void return_halo(const Counts &counts, HaloExchange &exchange)
+  {
+    const int dim = shape_.dim;
+    const std::size_t three = static_cast<std::size_t>(counts.tokens) * static_cast<std::size_t>(3 * dim),
+                      two = static_cast<std::size_t>(counts.halo) * static_cast<std::size_t>(2 * dim);
+    Real *tokens = fetch(host_tokens_, step_.gradient_three, three);
+    const Real *halo = fetch(host_halo_, step_.gradient_halo, two);
+    exchange.reverse(halo, tokens + dim, 3 * dim, 2 * dim);
+    put(step_.gradient_three, tokens, three);
+  }
+
+  void lay_out(const Counts &counts, bool forces, bool halo)
+  {
+    for (auto &parts : programs_) parts.clear();
+    if (!capacity_.holds(counts) || halo != with_halo_)
       capacity_ = {std::max(capacity_.tokens, with_room(counts.tokens)), std::max(capacity_.rows, with_room(counts.rows)),
-                   std::max(capacity_.edges, with_room(counts.edges))};
+                   std::max(capacity_.edges, with_room(counts.edges)),
+                   halo ? std::max(capacity_.halo, with_room(counts.halo)) : 0};
     with_forces_ = with_forces_ || forces;
+    with_halo_ = halo;
     // What is too small goes before what is larger comes.
     for (auto *memory : {&inputs_, &work_, &results_, &host_inputs_, &host_results_}) memory->reset();
     const std::size_t inputs = place_inputs(staged_, capacity_, nullptr),
@@ -84,13 +146,13 @@ template <typename Real> class Runner final : public StepRunner {
   NetworkShape shape_;
   PackedWeights<Real> packed_;
   std::unique_ptr<Kernels> kernels_;
-  std::unique_ptr<Memory> constant_, inputs_, work_, results_, host_inputs_, host_results_;
+  std::unique_ptr<Memory> constant_, inputs_, work_, results_, host_inputs_, host_results_, host_tokens_, host_halo_;
   Capacity capacity_;
-  bool with_forces_ = false;
+  bool with_forces_ = false, with_halo_ = false;
   Step<Real> step_{};
   Inputs staged_{};
   Results found_{}, returned_{};
-  std::unique_ptr<Program> programs_[2];  // energies alone; forces too
+  std::vector<Part> programs_[2];  // energies alone; forces too
 };
 
 }  // namespace

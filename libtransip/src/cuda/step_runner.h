@@ -5,6 +5,7 @@
 #include "device.h"
 #include "lists.h"
 #include "packed_weights.h"
+#include "transip/halo_exchange.h"
 
 #include <functional>
 #include <memory>
@@ -18,8 +19,10 @@ class StepRunner {
 
   /// Run a step of these sizes. `fill` puts everything but the counts into arrays of the host, which are then copied.
   ///
-  /// Returns the results, on the host until the next call; without forces those are null.
-  virtual const Results &run(const Counts &counts, bool forces, const std::function<void(const Inputs &)> &fill) = 0;
+  /// exchange: brings the features of halo atoms; null: there are none. Returns the results, on the host until the next
+  /// call; without forces those are null.
+  virtual const Results &run(const Counts &counts, bool forces, const std::function<void(const Inputs &)> &fill,
+                             HaloExchange *exchange) = 0;
 
   /// Bytes on the device.
   virtual std::size_t memory() const = 0;

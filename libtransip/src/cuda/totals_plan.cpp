@@ -8,22 +8,27 @@ std::size_t place_totals(Totals &totals, const Capacity &capacity, std::byte *st
 {
   Parts parts(start);
   parts.place(totals.repelled, totals.repels ? 13LL * capacity.tokens : 0);
+  parts.place(totals.nearest, capacity.tokens);
+  parts.place(totals.nearest_row, capacity.tokens);
   parts.place(totals.sums, 10LL * blocks_for(capacity.rows, sum_threads));
   return parts.used();
 }
 
-std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity)
+std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity, bool nearest)
 {
   const auto launch = [](TotalsKernel kernel, unsigned blocks, int threads) {
     return Launch{static_cast<int>(kernel), 0, blocks, 1, static_cast<unsigned>(threads)};
   };
+  const unsigned warps = blocks_for(static_cast<long long>(capacity.tokens) * warp_size, plain_threads);
   std::vector<Launch> launches;
-  if (totals.repels)
-    launches.push_back(launch(TotalsKernel::repel, blocks_for(static_cast<long long>(capacity.tokens) * warp_size, plain_threads),
-                              plain_threads));
+  if (totals.repels) launches.push_back(launch(TotalsKernel::repel, warps, plain_threads));
   launches.push_back(launch(TotalsKernel::fold_atoms, blocks_for(capacity.tokens, plain_threads), plain_threads));
   launches.push_back(launch(TotalsKernel::sum_chunks, blocks_for(capacity.rows, sum_threads), sum_threads));
   launches.push_back(launch(TotalsKernel::sum_all, 1, sum_threads));
+  if (nearest) {
+    launches.push_back(launch(TotalsKernel::find_nearest, warps, plain_threads));
+    launches.push_back(launch(TotalsKernel::take_nearest, 1, sum_threads));
+  }
   return launches;
 }
 

@@ -18,6 +18,7 @@ enum class TotalsKernel {
 /// Point to the arrays that the kernels have to themselves, from `start` on; returns the bytes that they take.
 std::size_t place_totals(Totals &totals, const Capacity &capacity, std::byte *start);
 
-std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity);
+/// Launches behind a step. nearest: the nearest pair of atoms is wanted too.
+std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity, bool nearest);
 
 }  // namespace transip::cuda

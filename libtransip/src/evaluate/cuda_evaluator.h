@@ -2,8 +2,11 @@
 #pragma once
 
 #include "cuda/cuda_model.h"
+#include "cuda/dynamics.h"
 #include "evaluator.h"
+#include "modelfile/weights.h"
 #include "short_range.h"
+#include "transip/metadata.h"
 
 #include <memory>
 #include <optional>
@@ -20,17 +23,26 @@ class CudaEvaluator : public Evaluator {
   static std::unique_ptr<CudaEvaluator> make(Weights weights, const Metadata &metadata, int number);
 
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces) override;
+  bool exchanges_halo() const override { return metadata_.cutoff.has_value(); }
+  bool evaluates_structures() const override { return true; }
+  void evaluate_structure(const StructureRequest &request, StructureResult &result) override;
+  /// The same network on another device, which must live longer.
+  std::unique_ptr<cuda::Dynamics> make_dynamics(cuda::Device &device) const;
   std::string name() const override;
   std::string device() const override { return device_name_; }
   void set_threads(int) override {}
 
  private:
-  CudaEvaluator() = default;
+  CudaEvaluator(Weights weights, const Metadata &metadata, int number);
+  void evaluate_molecule(const Request &request, std::span<const double> positions, Result &result, bool forces);
 
-  std::unique_ptr<cuda::Device> device_{};
-  std::unique_ptr<CudaModel> model_{};  // goes before its device
-  std::optional<ShortRange> repulsion_{};
-  std::string device_name_{};
+  Weights weights_;
+  Metadata metadata_;
+  std::string device_name_;
+  std::unique_ptr<cuda::Device> device_;
+  std::unique_ptr<cuda::Dynamics> dynamics_;  // of whole structures; goes before its device
+  std::unique_ptr<CudaModel> model_{};        // of lists that a caller brings, made when there are some
+  std::optional<ShortRange> repulsion_;       // of these
 };
 
 }  // namespace transip

@@ -1,5 +1,7 @@
 #include "evaluator.h"
 
+#include "transip/error.h"
+
 #include <utility>
 
 namespace transip {
@@ -25,6 +27,11 @@ std::vector<double> rotated(std::span<const double> rows, std::span<const double
 std::vector<double> rotated_back(std::span<const double> rows, std::span<const double> rotation)
 {
   return product(rows, rotation, true);
+}
+
+void Evaluator::evaluate_structure(const StructureRequest &, StructureResult &)
+{
+  throw Error(name() + " wants the neighbours of a structure.");
 }
 
 void Evaluator::average(const Request &request, const RotationSet &set, Result &result, bool forces)

@@ -24,6 +24,12 @@ class Evaluator {
   /// knows better.
   virtual void average(const Request &request, const RotationSet &set, Result &result, bool forces);
 
+  /// Whether `evaluate_structure` is there.
+  virtual bool evaluates_structures() const { return false; }
+
+  /// A whole structure; see Model::evaluate_structure.
+  virtual void evaluate_structure(const StructureRequest &request, StructureResult &result);
+
   /// "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
   virtual std::string name() const = 0;
 

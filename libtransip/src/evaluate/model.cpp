@@ -1,5 +1,6 @@
 #include "transip/model.h"
 
+#include "cuda/device_source.h"
 #include "evaluate/cuda_evaluator.h"
 #include "evaluate/native_evaluator.h"
 #include "evaluate/symmetrised.h"
@@ -85,10 +86,12 @@ std::optional<int> cuda_index(const std::string &name)
 /// Number of CUDA devices: that torch sees, or the driver if torch is not what evaluates there.
 int cuda_devices(const std::string &kernels)
 {
-  return kernels == "native" || driver_devices() == 0 ? driver_devices() : torch_devices();
+  if (kernels == "native") return cuda::device_source().count();
+  return driver_devices() == 0 ? 0 : torch_devices();
 }
 
-/// "cpu" or "cuda:N" of what is asked for; processes that share a node share out its CUDA devices by their number there.
+/// "cpu" or "cuda:N" of what is asked for; without a driver native kernels run on the CPU. Processes that share a node
+/// share out its CUDA devices by their number there.
 std::string choose_device(const std::string &asked, int node_rank, const std::string &kernels)
 {
   // Native kernels are the CPU's unless a CUDA device is asked for.
@@ -105,6 +108,7 @@ std::string choose_device(const std::string &asked, int node_rank, const std::st
   const std::optional<int> wanted = cuda_index(asked);
   if (!wanted) throw Error("device must be auto, cpu, cuda or cuda:N, got '" + asked + "'.");
   const int count = cuda_devices(kernels);
+  if (count == 0 && kernels == "native") return "cpu";
   const int index = *wanted >= 0 ? *wanted : (count > 0 ? node_rank % count : 0);
   if (index >= count)
     throw Error("device '" + asked + "' was asked for, but " +
@@ -116,7 +120,7 @@ std::string choose_device(const std::string &asked, int node_rank, const std::st
 }
 
 /// Throw NotFinite for the first value that is NaN or infinite; `stride` values belong to a row.
-void require_finite(const std::vector<double> &values, std::size_t stride, const char *what)
+void require_finite(std::span<const double> values, std::size_t stride, const char *what)
 {
   const auto bad = std::find_if_not(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
   if (bad == values.end()) return;
@@ -162,6 +166,7 @@ std::string kernels_name(const std::string &asked)
 struct Model::Impl {
   Archive archive;
   Card card;
+  std::string notice{};
   std::unique_ptr<Evaluator> evaluator{};
   std::optional<SymmetryTables> tables{};
   std::optional<Symmetrised> symmetrised{};
@@ -218,6 +223,9 @@ try {
   const std::string chosen = choose_device(device_name(device, card, path), node_rank, wanted);
   impl_.reset(new Impl{std::move(archive), std::move(card)});
   impl_->make_evaluator(chosen, wanted);
+  if (chosen == "cpu" && device.starts_with("cuda"))
+    impl_->notice = "Device " + device + " was asked for, but NVIDIA's driver is not here or sees no CUDA devices: " + path +
+                    " is evaluated on the CPU.";
   impl_->symmetrised.emplace(*impl_->evaluator);
 } catch (const Error &) {
   throw;
@@ -255,9 +263,20 @@ std::string Model::runs_by() const
   return impl_->evaluator->name();
 }
 
+const std::string &Model::notice() const
+{
+  return impl_->notice;
+}
+
 bool Model::is_native() const
 {
   return dynamic_cast<const NativeEvaluator *>(impl_->evaluator.get()) != nullptr;
+}
+
+std::unique_ptr<cuda::Dynamics> Model::make_dynamics(cuda::Device &device) const
+{
+  const auto *by_kernels = dynamic_cast<const CudaEvaluator *>(impl_->evaluator.get());
+  return by_kernels ? by_kernels->make_dynamics(device) : nullptr;
 }
 
 bool Model::exchanges_halo() const
@@ -384,6 +403,27 @@ void Model::evaluate(const Request &request, Result &result, bool forces)
 {
   if (request.distances) check_distances();
   impl_->evaluate(*impl_->symmetrised, request, result, forces);
+}
+
+bool Model::evaluates_structures() const
+{
+  return impl_->evaluator->evaluates_structures() && symmetry().mode == Symmetry::Mode::none;
+}
+
+void Model::evaluate_structure(const StructureRequest &request, StructureResult &result)
+{
+  if (!evaluates_structures()) throw Error(runs_by() + " does not find the neighbours of a structure.");
+  require_shape(request.positions.size() == 3 * request.species.size(), "positions", request.positions.size());
+  try {
+    impl_->evaluator->evaluate_structure(request, result);
+  } catch (const Error &) {
+    throw;
+  } catch (const std::exception &problem) {
+    throw Error(runs_by() + " could not evaluate the model: " + problem.what());
+  }
+  require_finite({&result.energy, 1}, 1, "an energy");
+  require_finite(result.energies, 1, "an energy");
+  require_finite(result.forces, 3, "a force");
 }
 
 void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &result, bool forces)

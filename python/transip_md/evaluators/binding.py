@@ -6,7 +6,7 @@ import ctypes
 from functools import cache
 
 from transip_md.common.errors import CheckFailedError, EnvironmentFaultError, TransIPError, UsageError
-from transip_md.plugins.kinds import KINDS, name_torch_library, plugin_library
+from transip_md.plugins.kinds import KINDS, name_nvrtc, name_torch_library, plugin_library
 
 #: TRANSIP_INTERFACE of the header that this module repeats.
 INTERFACE = 1
@@ -71,6 +71,7 @@ def library() -> ctypes.CDLL:
     """
     path = plugin_library(KINDS["library"])
     name_torch_library()
+    name_nvrtc()
     found = ctypes.CDLL(str(path))
     if found.transip_interface() != INTERFACE:
         raise EnvironmentFaultError(
@@ -85,6 +86,7 @@ def library() -> ctypes.CDLL:
         "transip_metadata": (text, (handle,)),
         "transip_device": (text, (handle,)),
         "transip_runs_by": (text, (handle,)),
+        "transip_notice": (text, (handle,)),
         "transip_set_threads": (ctypes.c_int, (handle, ctypes.c_int)),
         "transip_set_symmetry": (ctypes.c_int, (handle, text)),
         "transip_set_reference": (ctypes.c_int, (handle, ctypes.c_int64, handle, handle)),

@@ -44,8 +44,9 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
     Args:
         path: a file made by ``transip-md export``.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        kernels: "native": libtransip's kernels, on the CPU. "torch": TorchScript or compiled code. "auto": the kernels
-            where they are built and know the network, unless a CUDA device is asked for or there.
+        kernels: "native": libtransip's kernels, on the CPU unless a CUDA device is asked for. "torch": TorchScript or
+            compiled code. "auto": the kernels where they are built and know the network, unless a CUDA device is asked
+            for or there.
         threads: CPU threads of one evaluation by the kernels, 0: OMP_NUM_THREADS, or all cores; torch has its
             own setting.
 
@@ -60,9 +61,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
     from transip_md.modelfile.metadata import read_metadata
 
     name = kernels_name(kernels)
-    if name == "native" and device not in ("auto", "cpu"):
-        raise UsageError(f"kernels native are for device cpu; got device {device!r}.")
-    if name != "torch" and device in ("auto", "cpu"):
+    if name == "native" or (name != "torch" and device in ("auto", "cpu")):
         known = has_native_kernels(read_metadata(path))
         if name == "native" and not known:
             raise UsageError(
@@ -72,7 +71,7 @@ def load_evaluator(path: Path | str, *, device: str = "auto", kernels: str = "au
         wanted = name == "native" or (why_unusable(KINDS["library"]) is None and (device == "cpu" or not _cuda()))
         if known and wanted:
             try:
-                return LibraryModel(path, threads)
+                return LibraryModel(path, threads, "cpu" if device == "auto" else device)
             except UsageError:
                 # A shape that the kernels are not made for; torch's reader reports what else is wrong with the file.
                 if name == "native":

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import os
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from transip_md.modelfile.metadata import Metadata, metadata_of
 from transip_md.symmetry.request import SymmetryRequest
 
 
-def _load_again(path: Path, threads: int, sha256: str) -> LibraryModel:
+def _load_again(path: Path, threads: int, sha256: str, device: str = "cpu") -> LibraryModel:
     """Load the file of a pickled model. Raises UsageError: it is another file now."""
-    found = LibraryModel(path, threads=threads)
+    found = LibraryModel(path, threads, device)
     check_same_file(found, sha256)
     return found
 
@@ -35,11 +36,11 @@ def default_threads() -> int:
 class _Handle:
     """A transip_model, given back when nobody needs it; one evaluation at a time."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str) -> None:
         self._library = binding.library()
         self.pointer = ctypes.c_void_p()
         self.lock = threading.Lock()
-        options = binding.Options(b"cpu", b"native", threads or default_threads(), 1)
+        options = binding.Options(device.encode(), b"native", threads or default_threads(), 1)
         binding.check(self._library.transip_load(str(path).encode(), ctypes.byref(options), ctypes.byref(self.pointer)))
 
     def __del__(self) -> None:
@@ -48,7 +49,7 @@ class _Handle:
 
 
 class LibraryModel:
-    """A loaded model file, on the CPU; as it is, without a symmetry.
+    """A loaded model file, on the CPU or a CUDA device; as it is, without a symmetry.
 
     Attributes:
         path: the file.
@@ -58,15 +59,16 @@ class LibraryModel:
         step: of no use without random rotations.
     """
 
-    def __init__(self, path: Path | str, threads: int = 0) -> None:
+    def __init__(self, path: Path | str, threads: int = 0, device: str = "cpu") -> None:
         """Load a TorchScript file made by ``transip-md export``.
 
         Args:
             path: the file.
             threads: CPU threads of one evaluation; the numbers do not depend on it. 0: see `default_threads`.
+            device: "cpu", "cuda" or "cuda:N"; without a driver a warning reports that the CPU evaluates.
 
         Raises:
-            UsageError: the file cannot be used, or there are no native kernels for it.
+            UsageError: the file cannot be used, there are no native kernels for it, or no such device.
             EnvironmentFaultError: libtransip is not built.
         """
         self.path = Path(path)
@@ -75,18 +77,21 @@ class LibraryModel:
         self.sha256 = hashlib.sha256(content or b"").hexdigest()
         self.threads = threads
         self.step = 0
-        self._handle = _Handle(self.path, threads)
+        self._asked_device = device
+        self._handle = _Handle(self.path, threads, device)
+        if notice := binding.library().transip_notice(self._handle.pointer).decode():
+            warnings.warn(notice, stacklevel=2)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A loaded model travels to another process as its path, its hash and its threads."""
-        return _load_again, (self.path.resolve(), self.threads, self.sha256)
+        """A loaded model travels to another process as its path, its hash, its threads and the device asked for."""
+        return _load_again, (self.path.resolve(), self.threads, self.sha256, self._asked_device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LibraryModel:
         return self
 
     @property
     def device(self) -> str:
-        """Where it runs, "cpu"."""
+        """Where it runs, "cpu" or "cuda:N"."""
         return binding.library().transip_device(self._handle.pointer).decode()
 
     @property
@@ -125,7 +130,7 @@ class LibraryModel:
         request.check_offered(self.metadata.symmetry, self.path)
         if request.mode == "none":
             return self
-        found = _load_again(self.path, self.threads, self.sha256)
+        found = _load_again(self.path, self.threads, self.sha256, self._asked_device)
         library, pointer = binding.library(), found._handle.pointer
         binding.check(library.transip_set_symmetry(pointer, request.text.encode()))
         if request.mode == "frame":

@@ -231,9 +231,13 @@ def _keep(kind: PluginKind, built: Path) -> None:
     record = built / RECORD_NAME
     record.write_text(json.dumps(expected_record(kind), indent=1) + "\n")
     record.replace(final / RECORD_NAME)
-    unfinished = final / f"{kind.library}.unfinished"
-    shutil.copy2(built / kind.name / kind.library, unfinished)
-    unfinished.replace(final / kind.library)
+    for name in (*kind.parts, kind.library):
+        if name != kind.library and not (built / kind.name / name).is_file():
+            (final / name).unlink(missing_ok=True)
+            continue
+        unfinished = final / f"{name}.unfinished"
+        shutil.copy2(built / kind.name / name, unfinished)
+        unfinished.replace(final / name)
     if kind.name == "torch":
         _link_torch(final)
 

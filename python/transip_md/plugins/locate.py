@@ -59,12 +59,33 @@ def cuda_include() -> Path | None:
     torch = torch_folder()
     if torch is None or not (torch / "lib" / "libtorch_cuda.so").is_file():
         return None
-    beside = sorted((torch.parent / "nvidia").glob("*/include"))
-    homes = [Path(os.environ[name]) / "include" for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
-    folders = [*beside, *homes, Path("/usr/local/cuda/include")]
     # The wheels that torch itself brings lack the second one.
     wanted = ("cuda_runtime_api.h", "crt/host_config.h")
-    return next((folder for folder in folders if all((folder / name).is_file() for name in wanted)), None)
+    return next((folder for folder in _cuda_folders(torch) if all((folder / name).is_file() for name in wanted)), None)
+
+
+def _cuda_folders(package: Path) -> list[Path]:
+    """Folders that may hold headers of CUDA: of NVIDIA's wheels beside a package, then of toolkits."""
+    beside = sorted((package.parent / "nvidia").glob("*/include"))
+    homes = [Path(os.environ[name]) / "include" for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    return [*beside, *homes, Path("/usr/local/cuda/include")]
+
+
+def openmm_cuda() -> Path | None:
+    """The library of OpenMM's CUDA platform, if it is installed."""
+    folder = openmm_folder()
+    library = folder / "lib" / "plugins" / "libOpenMMCUDA.so" if folder else None
+    return library if library and library.is_file() else None
+
+
+def openmm_cuda_include() -> list[Path]:
+    """Folders of the headers of CUDA that those of OpenMM's CUDA platform include; none unless all are there."""
+    package = package_folder("openmm")
+    folders = _cuda_folders(package) if package else []
+    # CUDA 12 has them in two wheels, with a folder each.
+    wanted = ("cuda.h", "crt/host_config.h")
+    found = [next((folder for folder in folders if (folder / name).is_file()), None) for name in wanted]
+    return list(dict.fromkeys(folder for folder in found if folder)) if all(found) else []
 
 
 def lammps_folder() -> Path | None:
@@ -148,6 +169,8 @@ def main() -> None:
         "LAMMPS_VERSION": lammps_version_text(),
         "MPI_INCLUDE": mpi_include(),
         "OPENMM": openmm_folder(),
+        "OPENMM_CUDA": openmm_cuda(),
+        "OPENMM_CUDA_INCLUDE": "|".join(map(str, openmm_cuda_include())),
     }
     for key, value in found.items():
         print(f"{key}={value or ''}")

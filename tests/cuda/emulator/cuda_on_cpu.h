@@ -53,6 +53,11 @@ inline int atomicAdd(int *place, int value)
   return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
 }
 
+inline unsigned long long atomicAdd(unsigned long long *place, unsigned long long value)
+{
+  return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
+}
+
 inline int atomicExch(int *place, int value)
 {
   return __atomic_exchange_n(place, value, __ATOMIC_RELAXED);

@@ -263,22 +263,47 @@ template <class S> __device__ __forceinline__ void attend_back_rows(const Step<t
 
 // ---- images --------------------------------------------------------------------------------------------------------
 
-/// Keys and values of images: their owner's, rotated by the phase of what lies between them.
+/// Keys and values of tokens as they were before they were rotated, for images of them elsewhere. A warp takes a token.
+template <class S> __device__ __forceinline__ void give_halo(const Step<typename S::Real> &step, int layer)
+{
+  using Real = typename S::Real;
+  const int t = warp_here();
+  if (t >= step.in.counts->tokens) return;
+  const long long mine = static_cast<long long>(t) * S::dim;
+  const Real *phase = of_layer(step.phase, layer, step.most_rows, S::dim) + mine;
+  const Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + mine;
+  const Real *value = of_layer(step.value, layer, step.most_rows, S::dim) + mine;
+  for (int i = 4 * lane_here(); i < S::dim; i += 4 * warp_size) {
+    Real four[4];
+    load<4>(four, key + i);
+    rotate(four, phase + i, Real(-1));
+    store<4>(step.given + 2 * mine + i, four);
+    load<4>(four, value + i);
+    if constexpr (S::rotary_values) rotate(four, phase + i, Real(-1));
+    store<4>(step.given + 2 * mine + S::dim + i, four);
+  }
+}
+
+/// Keys and values of images: their owner's, rotated by the phase of what lies between them; of a halo atom's images, by
+/// that of their place.
 template <class S> __device__ __forceinline__ void spread(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
   const int row = step.in.counts->tokens + warp_here();
   if (row >= step.in.counts->rows) return;
+  const int halo = step.in.owner[row] - step.in.counts->tokens;
   const long long to = static_cast<long long>(row) * S::dim, from = static_cast<long long>(step.in.owner[row]) * S::dim;
   const Real *phase = of_layer(step.phase, layer, step.most_rows, S::dim) + to;
   Real *key = of_layer(step.key, layer, step.most_rows, S::dim);
   Real *value = of_layer(step.value, layer, step.most_rows, S::dim);
+  const Real *own_key = halo < 0 ? key + from : step.halo + 2 * static_cast<long long>(halo) * S::dim;
+  const Real *own_value = halo < 0 ? value + from : own_key + S::dim;
   for (int i = 4 * lane_here(); i < S::dim; i += 4 * warp_size) {
     Real four[4];
-    load<4>(four, key + from + i);
+    load<4>(four, own_key + i);
     rotate(four, phase + i, Real(1));
     store<4>(key + to + i, four);
-    load<4>(four, value + from + i);
+    load<4>(four, own_value + i);
     if constexpr (S::rotary_values) rotate(four, phase + i, Real(1));
     store<4>(value + to + i, four);
   }
@@ -297,6 +322,83 @@ __device__ __forceinline__ void add_phase_gradient(Real (&to)[3], const Real (&f
   }
 }
 
+/// Numbers of a token that a lane holds, four at a time.
+template <class S> constexpr int rounds = (S::dim + 4 * warp_size - 1) / (4 * warp_size);
+
+/// Give a row its gradient by way of the phases of one layer, added to those of the layers behind.
+template <class S>
+__device__ __forceinline__ void give_phase_gradient(const Step<typename S::Real> &step, int layer, int row,
+                                                    const typename S::Real (&along)[3])
+{
+  using Real = typename S::Real;
+#pragma unroll
+  for (int x = 0; x < 3; x++) {
+    const Real sum = sum_warp(along[x]);
+    Real *to = step.phase_gradient + 3 * static_cast<long long>(row) + x;
+    if (lane_here() == 0) *to = layer + 1 == step.layers ? sum : *to + sum;
+  }
+}
+
+/// Add the gradients by keys and values of an owner's images, rotated back to it; gradients by the phases of the images. The
+/// owner is a token, or tokens + halo atom.
+template <class S>
+__device__ __forceinline__ void add_images(const Step<typename S::Real> &step, int layer, int owner,
+                                           typename S::Real (&key)[rounds<S>][4],
+                                           typename S::Real (&value)[rounds<S>][4])
+{
+  using Real = typename S::Real;
+  const Real *phases = of_layer(step.phase, layer, step.most_rows, S::dim);
+  const Real *keys = of_layer(step.key, layer, step.most_rows, S::dim);
+  const Real *values = of_layer(step.value, layer, step.most_rows, S::dim);
+  const Real *frequencies = step.weights.frequencies + static_cast<long long>(layer) * S::pairs * 3;
+  for (int image = step.in.image_first[owner]; image < step.in.image_first[owner + 1]; image++) {
+    const int row = step.in.image_row[image];
+    const long long there = static_cast<long long>(row) * S::dim;
+    Real along[3] = {Real(0), Real(0), Real(0)};
+#pragma unroll
+    for (int n = 0; n < rounds<S>; n++) {
+      const int i = 4 * (lane_here() + n * warp_size);
+      if (i >= S::dim) break;
+      const Real *frequency = frequencies + i / 2 * 3;
+      Real features[4], gradient[4];
+      load<4>(features, keys + there + i);
+      load<4>(gradient, step.gradient_key + there + i);
+      add_phase_gradient(along, features, gradient, frequency, Real(1));
+      rotate(gradient, phases + there + i, Real(-1));
+#pragma unroll
+      for (int j = 0; j < 4; j++) key[n][j] += gradient[j];
+      load<4>(gradient, step.gradient_value + there + i);
+      if constexpr (S::rotary_values) {
+        load<4>(features, values + there + i);
+        add_phase_gradient(along, features, gradient, frequency, Real(1));
+        rotate(gradient, phases + there + i, Real(-1));
+      }
+#pragma unroll
+      for (int j = 0; j < 4; j++) value[n][j] += gradient[j];
+    }
+    give_phase_gradient<S>(step, layer, row, along);
+  }
+}
+
+/// Gradients by keys and values of halo atoms before they were rotated, and by the phases of their images. A warp takes a
+/// halo atom.
+template <class S> __device__ __forceinline__ void fold_halo(const Step<typename S::Real> &step, int layer)
+{
+  using Real = typename S::Real;
+  const int atom = warp_here();
+  if (atom >= step.in.counts->halo) return;
+  Real key[rounds<S>][4] = {}, value[rounds<S>][4] = {};
+  add_images<S>(step, layer, step.in.counts->tokens + atom, key, value);
+  Real *to = step.gradient_halo + 2 * static_cast<long long>(atom) * S::dim;
+#pragma unroll
+  for (int n = 0; n < rounds<S>; n++) {
+    const int i = 4 * (lane_here() + n * warp_size);
+    if (i >= S::dim) break;
+    store<4>(to + i, key[n]);
+    store<4>(to + S::dim + i, value[n]);
+  }
+}
+
 /// Gradients by a token's queries, keys and values before they were rotated, those of its images added, and by the phases
 /// of the token and of its images.
 template <class S> __device__ __forceinline__ void fold(const Step<typename S::Real> &step, int layer)
@@ -311,23 +413,12 @@ template <class S> __device__ __forceinline__ void fold(const Step<typename S::R
   const long long mine = static_cast<long long>(t) * S::dim;
   const Real *query = of_layer(step.query, layer, step.most_tokens, S::dim) + mine;
   const Real *mixed = of_layer(step.mixed, layer, step.most_tokens, S::dim) + mine;
-  const bool fresh = layer + 1 == step.layers;
-  const auto give = [&](int row, Real(&along)[3]) {
-#pragma unroll
-    for (int x = 0; x < 3; x++) {
-      const Real sum = sum_warp(along[x]);
-      Real *to = step.phase_gradient + 3 * static_cast<long long>(row) + x;
-      if (lane_here() == 0) *to = fresh ? sum : *to + sum;
-    }
-  };
 
-  const int from = step.in.image_first[t], to = step.in.image_first[t + 1];
   Real own[3] = {Real(0), Real(0), Real(0)};
   // Lanes without features take part in the sums of the warp.
-  constexpr int rounds = (S::dim + 4 * warp_size - 1) / (4 * warp_size);
-  Real key[rounds][4], value[rounds][4];
+  Real key[rounds<S>][4], value[rounds<S>][4];
 #pragma unroll
-  for (int n = 0; n < rounds; n++) {
+  for (int n = 0; n < rounds<S>; n++) {
     const int i = 4 * (lane_here() + n * warp_size);
     if (i >= S::dim) break;
     const Real *frequency = frequencies + i / 2 * 3;
@@ -349,36 +440,10 @@ template <class S> __device__ __forceinline__ void fold(const Step<typename S::R
       add_phase_gradient(own, features, gradient, frequency, Real(-1));
     }
   }
-  give(t, own);
-  for (int image = from; image < to; image++) {
-    const int row = step.in.image_row[image];
-    const long long there = static_cast<long long>(row) * S::dim;
-    Real along[3] = {Real(0), Real(0), Real(0)};
+  give_phase_gradient<S>(step, layer, t, own);
+  add_images<S>(step, layer, t, key, value);
 #pragma unroll
-    for (int n = 0; n < rounds; n++) {
-      const int i = 4 * (lane_here() + n * warp_size);
-      if (i >= S::dim) break;
-      const Real *frequency = frequencies + i / 2 * 3;
-      Real features[4], gradient[4];
-      load<4>(features, keys + there + i);
-      load<4>(gradient, step.gradient_key + there + i);
-      add_phase_gradient(along, features, gradient, frequency, Real(1));
-      rotate(gradient, phases + there + i, Real(-1));
-#pragma unroll
-      for (int j = 0; j < 4; j++) key[n][j] += gradient[j];
-      load<4>(gradient, step.gradient_value + there + i);
-      if constexpr (S::rotary_values) {
-        load<4>(features, values + there + i);
-        add_phase_gradient(along, features, gradient, frequency, Real(1));
-        rotate(gradient, phases + there + i, Real(-1));
-      }
-#pragma unroll
-      for (int j = 0; j < 4; j++) value[n][j] += gradient[j];
-    }
-    give(row, along);
-  }
-#pragma unroll
-  for (int n = 0; n < rounds; n++) {
+  for (int n = 0; n < rounds<S>; n++) {
     const int i = 4 * (lane_here() + n * warp_size);
     if (i >= S::dim) break;
     rotate(key[n], phases + mine + i, Real(-1));

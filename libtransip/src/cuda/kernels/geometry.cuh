@@ -79,7 +79,7 @@ template <class S> __device__ __forceinline__ void phases(const Step<typename S:
   double along[3];
 #pragma unroll
   for (int x = 0; x < 3; x++) along[x] = step.in.positions[3 * static_cast<long long>(row) + x];
-  if (row >= step.in.counts->tokens) {
+  if (row >= step.in.counts->tokens && step.in.owner[row] < step.in.counts->tokens) {
     const double *owner = step.in.positions + 3 * static_cast<long long>(step.in.owner[row]);
 #pragma unroll
     for (int x = 0; x < 3; x++) along[x] -= owner[x];

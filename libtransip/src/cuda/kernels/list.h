@@ -7,6 +7,7 @@
   X(embed, plain_threads) \
   X(phases, plain_threads) \
   X(project, dense_threads) \
+  X(give_halo, plain_threads) \
   X(spread, plain_threads) \
   X(attend, plain_threads) \
   X(attention_output, dense_threads) \
@@ -22,6 +23,7 @@
   X(attend_back_tokens, plain_threads) \
   X(attend_back_rows, plain_threads) \
   X(fold, plain_threads) \
+  X(fold_halo, plain_threads) \
   X(project_back, dense_threads) \
   X(pull, plain_threads) \
   X(forces, plain_threads)

@@ -26,15 +26,16 @@ struct Shape {
 /// Sizes of one step. They are on the device: grids are sized by capacity, so that a launch holds for any step that fits.
 struct Counts {
   int tokens, rows, edges;
+  int halo = 0;  ///< atoms whose features come from elsewhere, with images among the rows
 };
 
 /// What the host, or the search for neighbours, gives.
 struct Inputs {
   Counts *counts;
   double *positions;       ///< [rows, 3] Angstrom
-  int *owner;              ///< [rows] token of a row; row t < tokens is token t itself
-  int *image_first;        ///< [tokens + 1] where a token's images begin in image_row
-  int *image_row;          ///< [rows - tokens], ascending for each token
+  int *owner;              ///< [rows] token, or tokens + halo atom, of a row; row t < tokens is token t itself
+  int *image_first;        ///< [tokens + halo + 1] where the images of a token or halo atom begin in image_row
+  int *image_row;          ///< [rows - tokens], ascending for each of them
   int *species, *charge, *multiplicity;  ///< [tokens] places in the embeddings
   int *begin, *end;        ///< [tokens] the tokens of its molecule
   unsigned char *owned;    ///< [tokens] 1 if the energy counts
@@ -75,7 +76,7 @@ template <typename Real> struct DeviceWeights {
 
 /// One step. Arrays [layers, tokens, ...] have room for `most_tokens` in each layer, likewise rows and edges.
 template <typename Real> struct Step {
-  int layers, pieces, most_tokens, most_rows, most_edges;
+  int layers, pieces, most_tokens, most_rows, most_edges, most_halo;
   Real cutoff, inverse_cutoff;  ///< Angstrom, 1/Angstrom; only of local models
   Real inverse_spacing;         ///< of the radial table, 1/Angstrom
   Real energy_shift;            ///< bias of the energy head's last layer
@@ -87,13 +88,16 @@ template <typename Real> struct Step {
   // Arrays of the forward, kept for the backward.
   Real *distance;     ///< [edges] Angstrom
   int *clash;         ///< [tokens] a row in the same place, or -1
-  Real *phase;        ///< [layers, rows, pairs, 2] cosine and sine: of w.r for a token, of w.(r - r_owner) for an image
+  Real *phase;        ///< [layers, rows, pairs, 2] cosine and sine: of w.r for a token and for images of halo atoms, of
+                      ///< w.(r - r_owner) for images of tokens
   Real *token;        ///< [tokens, dim]
   Real *normal_one, *normal_two;        ///< [layers, tokens, dim]
   Real *deviation_one, *deviation_two;  ///< [layers, tokens], the inverse
   Real *normal_last, *deviation_last;   ///< [tokens, dim], [tokens]
   Real *query;        ///< [layers, tokens, dim], rotated
   Real *key, *value;  ///< [layers, rows, dim], rotated
+  Real *given;        ///< [tokens, 2 dim] keys and values before they are rotated, for images of them elsewhere
+  Real *halo;         ///< [halo, 2 dim] the same of halo atoms, from elsewhere
   Real *mixed;        ///< [layers, tokens, dim], before they are rotated back
   Real *lse;          ///< [layers, tokens, heads] logarithm of the sum of the exponentials
   Real *gate;         ///< [layers, tokens, feedforward, 2]
@@ -110,6 +114,7 @@ template <typename Real> struct Step {
   Real *gradient_query;    ///< [tokens, dim], rotated
   Real *gradient_key, *gradient_value;  ///< [rows, dim], rotated
   Real *gradient_three;    ///< [tokens, 3 dim] of queries, keys and values before they are rotated
+  Real *gradient_halo;     ///< [halo, 2 dim] of keys and values of halo atoms before they are rotated
   Real *slopes;            ///< [groups of heads, edges] derivative by the distance
   Real *phase_gradient;    ///< [rows, 3] by way of the phases
   double *pull;            ///< [tokens, 3] by way of the coordinates

@@ -148,4 +148,66 @@ __device__ __forceinline__ void sum_all(const Totals &totals, int)
   report.clash = clash < 0 ? -1 : totals.order[totals.lists.owner[clash]];
 }
 
+/// The nearer of two, and of those that are as near the one with the smaller number.
+__device__ __forceinline__ void take_nearer(double &distance, int &number, double other_distance, int other_number)
+{
+  if (other_distance > distance || (other_distance == distance && other_number >= number)) return;
+  distance = other_distance;
+  number = other_number;
+}
+
+__device__ __forceinline__ void take_nearest_of_warp(double &distance, int &number)
+{
+#pragma unroll
+  for (int bit = 1; bit < warp_size; bit *= 2) {
+    const double other_distance = __shfl_xor_sync(all_lanes, distance, bit);
+    take_nearer(distance, number, other_distance, __shfl_xor_sync(all_lanes, number, bit));
+  }
+}
+
+constexpr double far_away = 1e300;  // Angstrom
+
+/// The nearest row of each token. A warp takes a token.
+__device__ __forceinline__ void find_nearest(const Totals &totals, int)
+{
+  const int t = warp_here();
+  if (t >= totals.lists.counts->tokens) return;
+  const double *here = totals.lists.positions + 3 * static_cast<long long>(t);
+  double distance = far_away;
+  int nearest = t;
+  for (int e = totals.lists.first[t] + lane_here(); e < totals.lists.first[t + 1]; e += warp_size) {
+    const double *there = totals.lists.positions + 3 * static_cast<long long>(totals.lists.row[e]);
+    double square = 0.0;
+    for (int x = 0; x < 3; x++) square += (there[x] - here[x]) * (there[x] - here[x]);
+    take_nearer(distance, nearest, sqrt(square), totals.lists.row[e]);
+  }
+  take_nearest_of_warp(distance, nearest);
+  if (lane_here() != 0) return;
+  totals.nearest[t] = distance;
+  totals.nearest_row[t] = nearest;
+}
+
+/// The two atoms that are nearest. One block.
+__device__ __forceinline__ void take_nearest(const Totals &totals, int)
+{
+  TRANSIP_SHARED(double, distances, sum_threads / warp_size);
+  TRANSIP_SHARED(int, tokens, sum_threads / warp_size);
+  double distance = far_away;
+  int token = 0;
+  for (int t = threadIdx.x; t < totals.lists.counts->tokens; t += sum_threads)
+    take_nearer(distance, token, totals.nearest[t], t);
+  take_nearest_of_warp(distance, token);
+  if (lane_here() == 0) {
+    distances[threadIdx.x / warp_size] = distance;
+    tokens[threadIdx.x / warp_size] = token;
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  for (int warp = 1; warp < sum_threads / warp_size; warp++) take_nearer(distance, token, distances[warp], tokens[warp]);
+  totals.report->nearest = distance;
+  if (!(distance < far_away)) return;
+  totals.report->pair[0] = totals.order[token];
+  totals.report->pair[1] = totals.order[totals.lists.owner[totals.nearest_row[token]]];
+}
+
 }  // namespace transip::cuda

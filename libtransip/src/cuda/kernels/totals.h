@@ -12,6 +12,8 @@ struct StepReport {
   Counts needed;        ///< what the lists take; if more than there is room for, the step has done nothing
   int moved, moved_far; ///< 1 if neighbours have to be sought before the next step; for this one
   int clash;            ///< an atom that lies where another does, or -1
+  double nearest;       ///< Angstrom between the two atoms that are nearest, 1e300 if none sees another
+  int pair[2];          ///< these atoms
 };
 
 /// Ziegler-Biersack-Littmark repulsion, see evaluate/short_range.h.
@@ -34,6 +36,8 @@ struct Totals {
   const int *moved, *moved_far;
   double *repelled;       ///< [tokens, 13] energy, force and virial of the repulsion, in eV and Angstrom
   double *sums;           ///< [chunks of rows, 10] energy and virial, eV
+  double *nearest;        ///< [tokens] Angstrom to the nearest row
+  int *nearest_row;       ///< [tokens]
 
   StepReport *report;     ///< [1]
   double *of_forces;      ///< [atoms, 3] eV/Angstrom, those of images added
@@ -45,6 +49,8 @@ struct Totals {
   X(repel) \
   X(fold_atoms) \
   X(sum_chunks) \
-  X(sum_all)
+  X(sum_all) \
+  X(find_nearest) \
+  X(take_nearest)
 
 }  // namespace transip::cuda

