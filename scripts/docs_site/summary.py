@@ -31,6 +31,7 @@ Beside the keys above, under names of their own, without rounding.
 KEYS = {
     "bench": "`machine`, `lines` (times by structure and layout), `flop`, `rate`, `exponent`, `baselines`, `gaps`",
     "deviation": "`models`, `frames` (the deviations of each), `calibration`",
+    "distance": "`frames` (distances of the atoms of each), `ranking`",
     "doctor": "`parts`: name, state, detail",
     "eval": "`model`, `sha256`, `units`, `files` (errors on each file), `whole` (on all, by element and by size)",
     "export": "`metadata` of the file",
