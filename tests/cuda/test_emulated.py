@@ -80,9 +80,8 @@ def test_kernels_of_shipped_models(programs, repository, tmp_path, name, dtype):
     export(transip_md.pretrained(name), model, dtype)
     structure = write_structure(tmp_path / f"{name}.txt", atoms)
     assert run(programs / "test_kernels", model, structure).returncode == 0
-    # A whole step, from positions to forces of atoms; of water in one precision, because it takes long.
-    if (name, dtype) != ("water", "float64"):
-        assert run(programs / "test_dynamics", model, structure).returncode == 0
+    # A whole step, from positions to forces of atoms.
+    assert run(programs / "test_dynamics", model, structure).returncode == 0
 
 
 def test_no_races_and_no_undefined_behaviour(programs):
