@@ -11,12 +11,16 @@ from rich.table import Table
 
 from transip_md.cli.console import console
 from transip_md.cli.summary import add_command, record
+from transip_md.common.errors import UsageError
 from transip_md.common.outputs import require_folder_of
 
 
 def export(
     checkpoint: Annotated[
-        str, typer.Argument(help="A checkpoint file, or the name of a shipped model, such as ethanol.")
+        list[str],
+        typer.Argument(
+            help="A checkpoint file, or the name of a shipped model, such as ethanol; several with --committee."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write, by convention *.pt.")],
     dtype: Annotated[
@@ -31,22 +35,33 @@ def export(
         ),
     ] = "torchscript",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What an aoti file is compiled for.")] = "cpu",
+    committee: Annotated[bool, typer.Option("--committee", help="Write several models into one file.")] = False,
 ) -> None:
     """Write a self-describing model file, and check it against the eager model before saying so."""
     from transip_md.exporting.examples import CHECK_STRUCTURES
     from transip_md.exporting.export import export as write
+    from transip_md.exporting.export import export_committee
     from transip_md.model.checkpoint import load_named
     from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 
     require_folder_of(output)
-    metadata = write(load_named(checkpoint), output, dtype, form, device)
+    if committee and form != "torchscript":
+        raise UsageError("A committee's file holds TorchScript: leave --format out.")
+    if not committee and len(checkpoint) > 1:
+        raise UsageError(f"One checkpoint makes one file; got {len(checkpoint)}. Type --committee for one file of all.")
+    loaded = [load_named(one) for one in checkpoint]
+    if committee:
+        metadata = export_committee(loaded, output, dtype)[0]
+    else:
+        metadata = write(loaded[0], output, dtype, form, device)
     noted = record()
     noted.numbers["bytes"] = output.stat().st_size
     noted.details["metadata"] = json.loads(metadata.to_json())
     noted.files.append(output)
+    models = f"{len(loaded)} models, " if committee else ""
     console.print(
-        f"{output}: format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back and "
-        f"compared with the eager model on {CHECK_STRUCTURES} random structures.",
+        f"{output}: {models}format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back "
+        f"and compared with the eager model on {CHECK_STRUCTURES} random structures.",
         soft_wrap=True,
     )
     if not metadata.conservative:
