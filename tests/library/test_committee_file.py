@@ -137,6 +137,8 @@ def test_export(tmp_path):
     result = invoke("--committee", tmp_path / "a.ckpt", tmp_path / "b.ckpt")
     assert result.exit_code == 0 and "2 models" in result.output, result.output
     assert len(Committee(tmp_path / "model.pt").models) == 2
+    shown = [CliRunner().invoke(app, ["info", f"{tmp_path / 'model.pt'}{which}"]).output for which in ("", "#2")]
+    assert "2; this is the first" in " ".join(shown[0].split()) and "this is the first" not in shown[1]
     for words, said in (
         ((tmp_path / "a.ckpt", tmp_path / "b.ckpt"), "Type --committee"),
         (("--committee", tmp_path / "a.ckpt"), "two models or more; got 1"),

@@ -83,13 +83,14 @@ def _show_model(file: Path, as_json: bool) -> None:
     from ase.data import chemical_symbols
 
     from transip_md.modelfile.certificate import certificate_line
+    from transip_md.modelfile.committee_file import models_in, read_model
     from transip_md.modelfile.metadata import read_metadata
 
-    metadata = read_metadata(file)
+    metadata, models = read_metadata(file), models_in(file)
     noted = record()
     errors = metadata.training.get("held_out", {})
     noted.numbers |= {
-        "bytes": file.stat().st_size,
+        "bytes": len(read_model(file)),
         "force_mae_meV_per_A": errors.get("force_mae"),
         "energy_mae_meV_per_atom": errors.get("energy_mae"),
     }
@@ -115,11 +116,14 @@ def _show_model(file: Path, as_json: bool) -> None:
         "held-out force RMSE": _error(held_out.get("force_rmse"), "meV/Angstrom"),
         "held-out energy MAE": _error(held_out.get("energy_mae"), "meV/atom"),
         "rotation error of forces": _error((held_out.get("rotation") or {}).get("force_mae"), "meV/Angstrom"),
+        "sample of the training set": "yes: distances from it are measured" if metadata.has_sample else "no",
         "closest atoms in training": _error(training.get("closest_pair"), "Angstrom"),
         "certificate": certificate_line(metadata),
         "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
         "checkpoint sha256": metadata.source_sha256 or "none",
     }
+    if len(models) > 1:
+        rows = {"models": f"{len(models)}; this is the first, {file}#2 the second", **rows}
     _print_table(str(file), rows)
 
 
