@@ -51,6 +51,10 @@ def test_emulated_races_are_found(programs, kernel, line):
     assert line in result.stderr
 
 
+def test_products_and_tensor_cores(programs):
+    assert run(programs / "test_dense").returncode == 0
+
+
 def test_search_for_neighbours(programs):
     assert run(programs / "test_search").returncode == 0
 
