@@ -1,8 +1,8 @@
 """What a step of the CUDA kernels should cost, by kernel: `python benchmarks/cuda/estimate.py`.
 
 An ESTIMATE: nothing here is measured. FLOP and bytes are counted by formulas for the launch plan as it is. The time of
-a launch is that of its arithmetic or of its bytes, whichever is longer, at the rates below, and never less than a launch
-takes. What a device really takes is for a profile on one. The plan comes from `print_plan`, which CMake's target
+a launch is that of its arithmetic or that of its bytes, whichever is longer, at the rates below, and never less than a
+launch takes. What a device really takes is for a profile on one. The plan comes from `print_plan`, which CMake's target
 `cuda_tests` builds.
 """
 
