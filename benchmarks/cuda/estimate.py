@@ -2,8 +2,8 @@
 
 An ESTIMATE: nothing here is measured. FLOP and bytes are counted by formulas for the launch plan as it is. The time of
 a launch is that of its arithmetic or that of its bytes, whichever is longer, at the rates below, and never less than a
-launch takes. What a device really takes is for a profile on one. The plan comes from `print_plan`, which CMake's target
-`cuda_tests` builds.
+launch takes; that few blocks wait for memory it does not see. What a device really takes is for a profile on one. The
+plan comes from `print_plan`, which CMake's target `cuda_tests` builds.
 """
 
 from __future__ import annotations
@@ -71,9 +71,11 @@ class Work:
         return self
 
 
+#: Shipped models, and a wide network, of which there is none.
 NETWORKS = {
     "water": Network(64, 3, 4, 160, 4.5, 0.0997),
     "organic": Network(96, 3, 6, 240, None),
+    "wide": Network(256, 3, 8, 640, 4.5, 0.0997),
 }
 
 

@@ -44,10 +44,11 @@ struct Fiber {
   unsigned generation = 0;  // of the barrier that it waits for
 };
 
-/// Barriers and shared memory of one block. Each block has its own: what two share would order them.
+/// Barriers, shared memory and what warps exchange, of one block. Each block has its own: what two share would order them.
 struct BlockState {
   Barrier of_block, of_warp[most_warps];
   alignas(64) char memory[most_shared];
+  alignas(64) std::byte slots[most_warps][2][warp_width * most_gathered];
   std::size_t used = 0;
   std::map<const void *, void *> pieces;
 };
@@ -62,7 +63,6 @@ struct Launch {
   std::string problem;
   Index grid, block, size;
   BlockState *state = nullptr;
-  alignas(64) std::byte slots[most_warps][2][warp_width * most_gathered];
   std::vector<std::unique_ptr<BlockState>> states;
   ucontext_t host;
   void *host_sanitizer = nullptr;
@@ -196,7 +196,7 @@ void run_block(std::mt19937 &random)
   launch.stuck = false;
   // ThreadSanitizer wants new memory for each block until all are done; otherwise one piece serves all.
   if (!__tsan_create_fiber) launch.states.clear();
-  launch.states.push_back(std::make_unique<BlockState>());
+  launch.states.push_back(std::make_unique_for_overwrite<BlockState>());
   launch.state = launch.states.back().get();
   std::memset(launch.state->memory, 0xff, most_shared);
   for (unsigned t = 0; t < launch.size.x; t++) {
@@ -262,7 +262,7 @@ void sync_warp()
 const std::byte *gather(const void *from, std::size_t bytes)
 {
   // Two sets of slots in turn: nobody writes to one before all have read from it and written to the other.
-  std::byte *const slots = launch.slots[warp_of(launch.now)][launch.fibers[launch.now].exchanges++ % 2];
+  std::byte *const slots = launch.state->slots[warp_of(launch.now)][launch.fibers[launch.now].exchanges++ % 2];
   std::memcpy(slots + bytes * static_cast<unsigned>(lane()), from, bytes);
   sync_warp();
   return slots;
