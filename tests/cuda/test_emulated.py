@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import ase
@@ -49,6 +50,19 @@ def test_emulated_races_are_found(programs, kernel, line):
     result = run(programs / "test_emulator_thread", kernel)
     assert (result.returncode != 0) == bool(line)
     assert line in result.stderr
+
+
+def test_products_and_tensor_cores(programs):
+    assert run(programs / "test_dense").returncode == 0
+
+
+@pytest.mark.parametrize("network", ["water", "organic", "wide"])
+def test_the_estimate_knows_every_launch(programs, repository, network):
+    script = [sys.executable, repository / "benchmarks" / "cuda" / "estimate.py", "--program", programs / "print_plan"]
+    result = run(*script, "--network", network, "--atoms", "192")
+    assert result.returncode == 0
+    launches = {"water": 22, "organic": 22, "wide": 41}[network]
+    assert f"\nall {launches:>29}" in result.stdout
 
 
 def test_search_for_neighbours(programs):
