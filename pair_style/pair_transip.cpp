@@ -214,8 +214,11 @@ void PairTransIP::settings(int narg, char **arg)
   impl->seconds = 0.0;
   std::vector<std::string> paths;
   try {
+    for (int i = 0; i < files; i++)
+      for (std::string &name : transip::models_in(transip_path(arg[i])))
+        paths.push_back(std::move(name));
+    files = static_cast<int>(paths.size());
     for (int i = 0; i < files; i++) {
-      paths.push_back(transip_path(arg[i]));
       transip::Model model(paths[i], device, node_rank(world), kernels);
       model.set_threads(threads);
       model.check_charge(impl->charge, impl->multiplicity);

@@ -14,6 +14,11 @@ from transip_md.training.batches import Collate
 def checkpoint_with_sample(**shape):
     """An untrained network of H, C and O with a sample of random molecules, or of crystals if it has a cutoff."""
     checkpoint = small_checkpoint(**shape)
+    norm, generator = checkpoint.model.energy_norm, torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        # As training leaves them: untrained ones are 1 and 0, which hides what is left out.
+        norm.weight += 0.3 * torch.randn(norm.weight.shape, generator=generator)
+        norm.bias += 0.3 * torch.randn(norm.bias.shape, generator=generator)
     periodic = checkpoint.config.cutoff is not None
     frames = [crystal(seed) if periodic else ase.Atoms(*random_molecule(9, seed)) for seed in range(12)]
     batch = Collate(checkpoint.config.cutoff)([frame_of(atoms) for atoms in frames])

@@ -146,6 +146,36 @@ TRANSIP_API transip_status transip_evaluate_rows(transip_model *model, const tra
  * environment (docs/uncertainty.md). Costs an evaluation of energies. Native kernels on the CPU only. */
 TRANSIP_API transip_status transip_distances(transip_model *model, const transip_structure *structure, double *distances);
 
+/* Several models of the same data, whose disagreement measures how much to trust them. */
+typedef struct transip_committee transip_committee;
+
+/* Where results of a committee of K models go; a NULL is left out. Standard deviations are over the models, by K and not
+ * K - 1, as in DeePMD-kit. */
+typedef struct transip_committee_result {
+  double *energy;      /* [1] eV, mean of the models */
+  double *energy_std;  /* [1] eV, standard deviation of the energy */
+  double *forces;      /* [N*3] eV/Angstrom, mean */
+  double *deviations;  /* [N] eV/Angstrom, of each atom: sqrt(<|F_i - <F_i>|^2>) */
+  double *virial;      /* [9] eV, row-major, mean; not of models whose forces are no gradient */
+  double *energies;    /* [K] eV, of each model */
+} transip_committee_result;
+
+/* Load the models of some files, each as transip_load does: `count` paths of model files, or of files that
+ * `transip-md export --committee` wrote. There must be two models or more in all. */
+TRANSIP_API transip_status transip_load_committee(int count, const char *const *paths, const transip_options *options,
+                                                  transip_committee **committee);
+
+/* Give back everything that a committee keeps. committee: may be NULL. */
+TRANSIP_API void transip_free_committee(transip_committee *committee);
+
+/* Number of models, K; and one of them by its number from 0, NULL if there is none. It lives as long as the committee. */
+TRANSIP_API int transip_committee_count(const transip_committee *committee);
+TRANSIP_API transip_model *transip_committee_model(transip_committee *committee, int number);
+
+/* Evaluate a structure by all models. */
+TRANSIP_API transip_status transip_evaluate_committee(transip_committee *committee, const transip_structure *structure,
+                                                      const transip_committee_result *result);
+
 /* Bytes that the model keeps from one evaluation to the next, without what torch keeps. */
 TRANSIP_API int64_t transip_memory(const transip_model *model);
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -352,6 +353,122 @@ transip_status transip_distances(transip_model *model, const transip_structure *
     require(structure, "structure");
     require(distances, "distances");
     evaluate(*model, *structure, {}, distances);
+  });
+}
+
+struct transip_committee {
+  std::vector<std::unique_ptr<transip_model>> models;
+};
+
+namespace {
+
+/// Throw the error that a function of this interface reported.
+void require_done(transip_status status)
+{
+  const std::string message = last_message;
+  if (status == TRANSIP_NOT_FINITE) throw transip::NotFinite(message, 0);
+  if (status == TRANSIP_DIFFERS) throw transip::Differs(message);
+  if (status == TRANSIP_INVALID) throw Error(message);
+  if (status != TRANSIP_OK) throw std::runtime_error(message);
+}
+
+/// What the models of a committee give for one structure.
+struct Evaluations {
+  std::vector<double> energies;                                // [K]
+  std::vector<std::vector<double>> forces, virials;            // [K][N*3], [K][9]
+};
+
+double mean(const std::vector<std::vector<double>> &values, std::size_t place)
+{
+  double sum = 0.0;
+  for (const std::vector<double> &one : values) sum += one[place];
+  return sum / static_cast<double>(values.size());
+}
+
+void give(const Evaluations &found, std::size_t atoms, const transip_committee_result &wanted)
+{
+  const double share = 1.0 / static_cast<double>(found.energies.size());
+  double energy = 0.0, squared = 0.0;
+  for (const double one : found.energies) energy += share * one;
+  for (const double one : found.energies) squared += share * (one - energy) * (one - energy);
+  if (wanted.energy) *wanted.energy = energy;
+  if (wanted.energy_std) *wanted.energy_std = std::sqrt(squared);
+  if (wanted.energies) std::copy(found.energies.begin(), found.energies.end(), wanted.energies);
+  for (std::size_t i = 0; wanted.virial && i < 9; i++) wanted.virial[i] = mean(found.virials, i);
+  for (std::size_t i = 0; wanted.forces && i < 3 * atoms; i++) wanted.forces[i] = mean(found.forces, i);
+  for (std::size_t atom = 0; wanted.deviations && atom < atoms; atom++) {
+    double variance = 0.0;
+    for (std::size_t i = 3 * atom; i < 3 * atom + 3; i++) {
+      const double middle = mean(found.forces, i);
+      for (const std::vector<double> &one : found.forces) variance += share * (one[i] - middle) * (one[i] - middle);
+    }
+    wanted.deviations[atom] = std::sqrt(variance);
+  }
+}
+
+}  // namespace
+
+transip_status transip_load_committee(int count, const char *const *paths, const transip_options *options,
+                                      transip_committee **committee)
+{
+  return guarded([&] {
+    require(committee, "committee");
+    *committee = nullptr;
+    auto made = std::make_unique<transip_committee>();
+    for (int i = 0; i < count; i++) {
+      require(paths, "paths");
+      require(paths[i], "a path");
+      for (const std::string &name : transip::models_in(paths[i])) {
+        transip_model *model = nullptr;
+        require_done(transip_load(name.c_str(), options, &model));
+        made->models.emplace_back(model);
+      }
+    }
+    if (made->models.size() < 2)
+      throw Error("A committee is two models or more; got " + std::to_string(made->models.size()) + ".");
+    *committee = made.release();
+  });
+}
+
+void transip_free_committee(transip_committee *committee)
+{
+  delete committee;
+}
+
+int transip_committee_count(const transip_committee *committee)
+{
+  return committee ? static_cast<int>(committee->models.size()) : 0;
+}
+
+transip_model *transip_committee_model(transip_committee *committee, int number)
+{
+  return number >= 0 && number < transip_committee_count(committee)
+             ? committee->models[static_cast<std::size_t>(number)].get()
+             : nullptr;
+}
+
+transip_status transip_evaluate_committee(transip_committee *committee, const transip_structure *structure,
+                                          const transip_committee_result *result)
+{
+  return guarded([&] {
+    require(committee, "committee");
+    require(structure, "structure");
+    require(result, "result");
+    require_count(structure->atoms, "atoms");
+    const auto atoms = static_cast<std::size_t>(structure->atoms);
+    Evaluations found;
+    for (const std::unique_ptr<transip_model> &model : committee->models) {
+      double energy = 0.0;
+      std::vector<double> forces(3 * atoms), virial(9);
+      const bool wants_forces = result->forces || result->deviations;
+      const transip_result wanted{&energy, nullptr, wants_forces ? forces.data() : nullptr,
+                                  result->virial ? virial.data() : nullptr, nullptr};
+      require_done(transip_evaluate(model.get(), structure, &wanted));
+      found.energies.push_back(energy);
+      found.forces.push_back(std::move(forces));
+      found.virials.push_back(std::move(virial));
+    }
+    give(found, atoms, *result);
   });
 }
 

@@ -25,9 +25,19 @@ template <class S> void thread_of(int kernel, const void *arrays, int layer)
   step.most_rows--;
 #endif
   switch (static_cast<transip::cuda::StepKernel>(kernel)) {
-#define TRANSIP_CASE(name, threads) \
-  case transip::cuda::StepKernel::name: return transip::cuda::name<S>(step, layer);
-    TRANSIP_STEP_KERNELS(TRANSIP_CASE)
+#define TRANSIP_CASE(name, used) \
+  case transip::cuda::StepKernel::name: \
+    if constexpr (used) return transip::cuda::name<S>(step, layer); \
+    break;
+#define TRANSIP_COMMON(name, threads) TRANSIP_CASE(name, true)
+#define TRANSIP_NARROW(name, threads) TRANSIP_CASE(name, S::narrow)
+#define TRANSIP_WIDE(name, threads) TRANSIP_CASE(name, !S::narrow)
+    TRANSIP_COMMON_KERNELS(TRANSIP_COMMON)
+    TRANSIP_NARROW_KERNELS(TRANSIP_NARROW)
+    TRANSIP_WIDE_KERNELS(TRANSIP_WIDE)
+#undef TRANSIP_WIDE
+#undef TRANSIP_NARROW
+#undef TRANSIP_COMMON
 #undef TRANSIP_CASE
   }
 }
@@ -86,6 +96,8 @@ Thread find_kernels(const std::string &type)
     add<Shape<float, 64, 4, 160, false, true, true, false>>(all);
     add<Shape<double, 64, 4, 160, true, true, true, false>>(all);  // water
     add<Shape<float, 64, 4, 160, true, true, true, false>>(all);
+    add<Shape<double, 64, 2, 112, false, false, false, true>>(all);
+    add<Shape<float, 64, 2, 112, false, false, false, true>>(all);
     add<Shape<double, 96, 4, 64, true, true, false, false>>(all);
     add<Shape<float, 96, 4, 64, true, true, false, false>>(all);
     add<Shape<double, 768, 12, 256, true, true, true, false>>(all);

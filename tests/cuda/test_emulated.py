@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import ase
@@ -51,6 +52,19 @@ def test_emulated_races_are_found(programs, kernel, line):
     assert line in result.stderr
 
 
+def test_products_and_tensor_cores(programs):
+    assert run(programs / "test_dense").returncode == 0
+
+
+@pytest.mark.parametrize("network", ["water", "organic", "wide"])
+def test_the_estimate_knows_every_launch(programs, repository, network):
+    script = [sys.executable, repository / "benchmarks" / "cuda" / "estimate.py", "--program", programs / "print_plan"]
+    result = run(*script, "--network", network, "--atoms", "192")
+    assert result.returncode == 0
+    launches = {"water": 22, "organic": 22, "wide": 41}[network]
+    assert f"\nall {launches:>29}" in result.stdout
+
+
 def test_search_for_neighbours(programs):
     assert run(programs / "test_search").returncode == 0
 
@@ -80,9 +94,8 @@ def test_kernels_of_shipped_models(programs, repository, tmp_path, name, dtype):
     export(transip_md.pretrained(name), model, dtype)
     structure = write_structure(tmp_path / f"{name}.txt", atoms)
     assert run(programs / "test_kernels", model, structure).returncode == 0
-    # A whole step, from positions to forces of atoms; of water in one precision, because it takes long.
-    if (name, dtype) != ("water", "float64"):
-        assert run(programs / "test_dynamics", model, structure).returncode == 0
+    # A whole step, from positions to forces of atoms.
+    assert run(programs / "test_dynamics", model, structure).returncode == 0
 
 
 def test_no_races_and_no_undefined_behaviour(programs):

@@ -322,9 +322,9 @@ TestNetwork odd_network(const std::string &dtype)
   return random_network(architecture(40, 5, 50, false, false), 4.5, dtype);
 }
 
-TestNetwork seeing_network(const std::string &dtype)
+TestNetwork seeing_network(const std::string &dtype, int dim = 128)
 {
-  transip::Architecture shape = architecture(128, 2, 100, false, false);
+  transip::Architecture shape = architecture(dim, 2, 100, false, false);
   shape.coordinates = true;
   return random_network(shape, 0.0, dtype);
 }
@@ -358,6 +358,7 @@ void random_cases(const std::string &dtype)
   const TestNetwork seeing = seeing_network(dtype);
   run_case("width 64, all to all, coordinates", seeing, molecule(11));
   run_case("width 64, all to all, coordinates", seeing, molecule(1));
+  run_case("width 32, all to all, coordinates", seeing_network(dtype, 64), molecule(11));
   run_case("width 24, values not rotated", random_network(architecture(96, 4, 64, true, false), 4.5, dtype), crystal());
   run_case("width 64, 12 heads, dim 768", random_network(architecture(768, 12, 250, true, true), 3.0, dtype), crystal());
 }
@@ -501,6 +502,20 @@ void test_errors()
   check(!transip::CudaModel::make(network.weights, other, device), "no kernels for a head of 132 features");
 }
 
+/// Narrow networks have fewer launches.
+void test_launches()
+{
+  const transip::cuda::Capacity capacity{192, 500, 8000};
+  const transip::cuda::NetworkShape water{64, 3, 4, 160, true, true, true, true, false};
+  transip::cuda::NetworkShape wide = water;
+  wide.dim = 256;
+  const auto launches = [&](const transip::cuda::NetworkShape &shape, bool forces) {
+    return transip::cuda::plan_step(shape, capacity, forces).size();
+  };
+  check(launches(water, true) == 22 && launches(water, false) == 9, "launches of three narrow layers");
+  check(launches(wide, true) == 41 && launches(wide, false) == 19, "launches of three wide layers");
+}
+
 /// Structures of many sizes one after another: memory that grows, and what an earlier step left in it.
 void test_sizes()
 {
@@ -534,6 +549,7 @@ int main(int count, char **arguments)
         test_request(dtype);
         test_halo(dtype);
       }
+      test_launches();
       test_sizes();
       test_errors();
     }

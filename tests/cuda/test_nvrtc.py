@@ -70,6 +70,12 @@ def test_a_shape_that_does_not_fit_is_refused():
         nvrtc.compile_kernels("step.cu", "sm_90", shape)
 
 
+@needs_nvrtc
+def test_a_gpu_without_these_tensor_cores_is_refused():
+    with pytest.raises(nvrtc.CompilationError, match=r"compute capability 8\.0 .* use kernels torch"):
+        _compile("water, float32", "sm_75")
+
+
 def _write_table() -> None:
     registers = {}
     for shape, architecture in CASES:

@@ -12,6 +12,7 @@ from committees import deviations, single_evaluations
 from networks import crystal
 from transip_md.engines.lammps.engine import read_thermo, write_data
 from transip_md.evaluators.library_model import LibraryModel
+from transip_md.modelfile.committee_file import write_committee
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin", "library")
 
@@ -50,6 +51,18 @@ def test_deviations_are_those_of_single_evaluations(local_committee, box, tmp_pa
     rows = (tmp_path / "d.dump").read_text().splitlines()[9:]
     of_atoms = np.array([row.split()[1] for row in rows], dtype=float)
     assert np.abs(of_atoms - np.linalg.norm(forces.std(axis=0), axis=1)).max() <= 1e-9
+
+
+def test_one_file_of_a_committee(local_committee, box, tmp_path):
+    write_data(tmp_path / "c.data", box)
+    write_committee(local_committee, tmp_path / "all.pt")
+    lines = []
+    for names_of_files in (names(local_committee), "all.pt"):
+        result = run(tmp_path, section(names_of_files, box, "c", style="deviation d.out every 1"))
+        assert result.returncode == 0, result.stdout
+        lines.append((tmp_path / "d.out").read_text())
+    assert lines[0] == lines[1]
+    assert "TransIP model all.pt#4: " in (tmp_path / "test.log").read_text()
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -72,9 +72,15 @@ struct StructureResult {
   std::array<int, 2> pair{};           ///< these atoms
 };
 
+/// Names by which Model loads the models in a file: the path itself, or of a file that `transip-md export --committee`
+/// wrote "PATH#1", "PATH#2" and so on.
+///
+/// Throws Error: no such file, no archive, a committee's file that cannot be used.
+std::vector<std::string> models_in(const std::string &path);
+
 class Model {
  public:
-  /// Load a file made by `transip-md export`.
+  /// Load a file made by `transip-md export`; of a committee's file the first model, or by "PATH#2" the second.
   ///
   /// device: "auto" (CUDA if there is one and torch can use it), "cpu", "cuda" or "cuda:N".
   /// node_rank: number of this process among those of its node; "auto" and "cuda" take the CUDA devices in turn by it.

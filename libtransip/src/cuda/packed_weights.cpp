@@ -67,11 +67,12 @@ template <typename Element>
 const Real *PackedWeights<Real>::matrix(int inner, int outer, int layers, Element element)
 {
   const std::size_t offset = bytes_.size();
-  const int size = matrix_size(inner, outer), wide = round_up(outer, tile_outer);
+  const int size = matrix_size(inner, outer);
   Real *to = reserve<Real>(static_cast<long long>(layers) * size);
   for (int l = 0; l < layers; l++)
     for (int i = 0; i < inner; i++)
-      for (int o = 0; o < outer; o++) to[static_cast<long long>(l) * size + i * wide + o] = Real(element(l, i, o));
+      for (int o = 0; o < outer; o++)
+        to[static_cast<long long>(l) * size + place_in_matrix(inner, i, o)] = Real(element(l, i, o));
   return place_of<Real>(offset);
 }
 
@@ -80,7 +81,7 @@ template <typename Bias>
 const Real *PackedWeights<Real>::biases(int outer, int layers, Bias bias)
 {
   const std::size_t offset = bytes_.size();
-  const int wide = round_up(outer, tile_outer);
+  const int wide = round_up(outer, warp_tile);
   Real *to = reserve<Real>(static_cast<long long>(layers) * wide);
   for (int l = 0; l < layers; l++)
     for (int o = 0; o < outer; o++) to[l * wide + o] = Real(bias(l, o));

@@ -61,8 +61,12 @@ class Planner {
   /// A linear layer with so many outputs.
   void dense(StepKernel kernel, int outer, int layer = 0)
   {
-    add(kernel, layer, blocks_for(capacity_.tokens, tile_tokens), blocks_for(outer, tile_outer), dense_threads);
+    const unsigned abreast = is_narrow(shape_.dim) ? 1 : blocks_for(outer, tile_outer);
+    add(kernel, layer, blocks_for(capacity_.tokens, tile_tokens), abreast, dense_threads);
   }
+  /// What follows attention in a layer, and what comes before it backward.
+  void rest_of_layer(int layer);
+  void rest_of_layer_back(int layer);
   void add(StepKernel kernel, int layer, unsigned x, unsigned y, int threads)
   {
     parts_.back().launches.push_back({static_cast<int>(kernel), layer, x, y, static_cast<unsigned>(threads)});
@@ -79,29 +83,58 @@ class Planner {
   std::vector<StepPart> parts_;
 };
 
+void Planner::rest_of_layer(int layer)
+{
+  using enum StepKernel;
+  const int dim = shape_.dim;
+  if (is_narrow(dim)) {
+    dense(after_attention, dim, layer);
+    return;
+  }
+  dense(attention_output, dim, layer);
+  dense(gate, 2 * padded_feedforward(shape_.feedforward), layer);
+  dense(feedforward_output, dim, layer);
+  if (layer + 1 < shape_.layers) {
+    dense(project, 3 * dim, layer + 1);
+    return;
+  }
+  dense(energy_hidden, dim);
+  warps(energies, capacity_.tokens);
+}
+
+void Planner::rest_of_layer_back(int layer)
+{
+  using enum StepKernel;
+  const int dim = shape_.dim;
+  if (is_narrow(dim)) {
+    dense(after_attention_back, dim, layer);
+    return;
+  }
+  if (layer + 1 < shape_.layers)
+    dense(project_back, dim, layer + 1);
+  else
+    dense(energy_hidden_back, dim);
+  dense(feedforward_output_back, padded_feedforward(shape_.feedforward), layer);
+  dense(gate_back, dim, layer);
+  dense(attention_output_back, dim, layer);
+}
+
 void Planner::forward()
 {
   using enum StepKernel;
-  const long long tokens = capacity_.tokens, rows = capacity_.rows, groups = shape_.split().groups;
-  const int dim = shape_.dim;
-  warps(distances, tokens);
-  warps(embed, tokens);
-  add(phases, 0, blocks_for(rows * (dim / 2), plain_threads), static_cast<unsigned>(shape_.layers), plain_threads);
+  add(begin, 0, blocks_for(static_cast<long long>(capacity_.rows) * warp_size, plain_threads),
+      static_cast<unsigned>(shape_.layers), plain_threads);
+  dense(project, 3 * shape_.dim);
   for (int layer = 0; layer < shape_.layers; layer++) {
-    dense(project, 3 * dim, layer);
     if (halo_) {
-      warps(give_halo, tokens, layer);
+      warps(give_halo, capacity_.tokens, layer);
       end_part(StepPart::Then::forward);
+      // Any row may be an image of a halo atom: the counts are known to the device alone.
+      warps(take_halo, capacity_.rows, layer);
     }
-    // Any row may be an image: the counts are known to the device alone.
-    if (shape_.local) warps(spread, rows, layer);
-    warps(attend, tokens * groups, layer);
-    dense(attention_output, dim, layer);
-    dense(gate, 2 * padded_feedforward(shape_.feedforward), layer);
-    dense(feedforward_output, dim, layer);
+    warps(attend, static_cast<long long>(capacity_.tokens) * shape_.split().groups, layer);
+    rest_of_layer(layer);
   }
-  dense(energy_hidden, dim);
-  warps(energies, tokens);
   add(energy_sum, 0, 1, 1, sum_threads);
 }
 
@@ -109,12 +142,8 @@ void Planner::backward()
 {
   using enum StepKernel;
   const long long tokens = capacity_.tokens, rows = capacity_.rows, groups = shape_.split().groups;
-  const int dim = shape_.dim;
-  dense(energy_hidden_back, dim);
   for (int layer = shape_.layers - 1; layer >= 0; layer--) {
-    dense(feedforward_output_back, padded_feedforward(shape_.feedforward), layer);
-    dense(gate_back, dim, layer);
-    dense(attention_output_back, dim, layer);
+    rest_of_layer_back(layer);
     warps(attend_back_tokens, tokens * groups, layer);
     warps(attend_back_rows, rows * groups, layer);
     warps(fold, tokens, layer);
@@ -122,9 +151,11 @@ void Planner::backward()
       warps(fold_halo, capacity_.halo, layer);
       if (layer > 0) end_part(StepPart::Then::reverse);
     }
-    if (layer > 0 || shape_.coordinates) dense(project_back, dim, layer);
   }
-  if (shape_.coordinates) warps(pull, tokens);
+  if (shape_.coordinates) {
+    dense(project_back, shape_.dim);
+    warps(pull, tokens);
+  }
   warps(StepKernel::forces, rows);
 }
 

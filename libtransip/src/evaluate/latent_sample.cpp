@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
 namespace transip {
@@ -21,7 +20,12 @@ std::optional<LatentSample> LatentSample::make(const Weights &weights, const Met
   made.atoms_ = static_cast<std::size_t>(atoms);
   made.whitening_ = weights.get("latent_sample.whitening", {dim, dim});
   made.offset_ = weights.get("latent_sample.offset", {kinds, dim});
-  made.sample_ = weights.get("latent_sample.atoms", {kinds, atoms, dim});
+  const std::vector<double> &sample = weights.get("latent_sample.atoms", {kinds, atoms, dim});
+  made.sample_.resize(sample.size());
+  for (std::size_t kind = 0; kind < metadata.species.size(); kind++)
+    for (std::size_t atom = 0; atom < made.atoms_; atom++)
+      for (std::size_t j = 0; j < made.dim_; j++)
+        made.sample_[(kind * made.dim_ + j) * made.atoms_ + atom] = sample[(kind * made.atoms_ + atom) * made.dim_ + j];
   made.scale_ = weights.get("latent_sample.scale", {kinds});
   for (const double scale : made.scale_)
     if (!(scale > 0.0)) throw Error("The file's sample of its training set has a scale of 0 or less. Export the model again.");
@@ -42,7 +46,7 @@ void LatentSample::measure(const Request &request, std::span<const double> norma
 {
   const std::size_t tokens = request.species.size();
   result.distances.resize(tokens);
-  std::vector<double> white(dim_);
+  std::vector<double> white(dim_), squared(atoms_);
   for (std::size_t t = 0; t < tokens; t++) {
     const auto place = place_of_species_.find(request.species[t]);
     if (place == place_of_species_.end())
@@ -53,14 +57,12 @@ void LatentSample::measure(const Request &request, std::span<const double> norma
       const double feature = normalised[t * dim_ + i], *row = &whitening_[i * dim_];
       for (std::size_t j = 0; j < dim_; j++) white[j] += feature * row[j];
     }
-    double nearest = std::numeric_limits<double>::max();
-    for (std::size_t atom = 0; atom < atoms_; atom++) {
-      const double *known = &sample_[(kind * atoms_ + atom) * dim_];
-      double squared = 0.0;
-      for (std::size_t j = 0; j < dim_; j++) squared += (white[j] - known[j]) * (white[j] - known[j]);
-      nearest = std::min(nearest, squared);
+    std::fill(squared.begin(), squared.end(), 0.0);
+    for (std::size_t j = 0; j < dim_; j++) {
+      const double here = white[j], *known = &sample_[(kind * dim_ + j) * atoms_];
+      for (std::size_t atom = 0; atom < atoms_; atom++) squared[atom] += (here - known[atom]) * (here - known[atom]);
     }
-    result.distances[t] = std::sqrt(nearest) / scale_[kind];
+    result.distances[t] = std::sqrt(*std::min_element(squared.begin(), squared.end())) / scale_[kind];
   }
 }
 

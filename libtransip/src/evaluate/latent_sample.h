@@ -35,7 +35,7 @@ class LatentSample {
   std::size_t dim_ = 0, atoms_ = 0;  // atoms of each element
   std::vector<double> whitening_{};  // [dim*dim], with the scale of the norm
   std::vector<double> offset_{};     // [species*dim], without the shift of the norm
-  std::vector<double> sample_{};     // [species*atoms*dim]
+  std::vector<double> sample_{};     // [species*dim*atoms], so that loops over atoms are vectors
   std::vector<double> scale_{};      // [species]
 };
 

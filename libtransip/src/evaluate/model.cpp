@@ -7,6 +7,7 @@
 #include "evaluate/torch_evaluator.h"
 #include "evaluate/torch_library.h"
 #include "modelfile/archive.h"
+#include "modelfile/committee_file.h"
 #include "modelfile/layout.h"
 #include "modelfile/reference.h"
 #include "modelfile/weights.h"
@@ -218,7 +219,7 @@ const SymmetryTables &Model::Impl::symmetry_tables()
 Model::Model(const std::string &path, const std::string &device, int node_rank, const std::string &kernels)
 try {
   const std::string wanted = kernels_name(kernels);
-  Archive archive(path);
+  Archive archive = open_model(path);
   Card card = read_card(archive);
   const std::string chosen = choose_device(device_name(device, card, path), node_rank, wanted);
   impl_.reset(new Impl{std::move(archive), std::move(card)});

@@ -10,6 +10,7 @@ namespace transip {
 
 constexpr const char *metadata_record = "extra/transip.json";
 constexpr const char *reference_record = "extra/reference.json";
+constexpr const char *committee_record = "extra/committee.json";
 constexpr const char *script_record = "constants.pkl";
 constexpr const char *compiled_folder = "data/aotinductor/";
 

@@ -11,12 +11,16 @@ from rich.table import Table
 
 from transip_md.cli.console import console
 from transip_md.cli.summary import add_command, record
+from transip_md.common.errors import UsageError
 from transip_md.common.outputs import require_folder_of
 
 
 def export(
     checkpoint: Annotated[
-        str, typer.Argument(help="A checkpoint file, or the name of a shipped model, such as ethanol.")
+        list[str],
+        typer.Argument(
+            help="A checkpoint file, or the name of a shipped model, such as ethanol; several with --committee."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write, by convention *.pt.")],
     dtype: Annotated[
@@ -31,22 +35,33 @@ def export(
         ),
     ] = "torchscript",
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="What an aoti file is compiled for.")] = "cpu",
+    committee: Annotated[bool, typer.Option("--committee", help="Write several models into one file.")] = False,
 ) -> None:
     """Write a self-describing model file, and check it against the eager model before saying so."""
     from transip_md.exporting.examples import CHECK_STRUCTURES
     from transip_md.exporting.export import export as write
+    from transip_md.exporting.export import export_committee
     from transip_md.model.checkpoint import load_named
     from transip_md.modelfile.metadata import NOT_CONSERVATIVE
 
     require_folder_of(output)
-    metadata = write(load_named(checkpoint), output, dtype, form, device)
+    if committee and form != "torchscript":
+        raise UsageError("A committee's file holds TorchScript: leave --format out.")
+    if not committee and len(checkpoint) > 1:
+        raise UsageError(f"One checkpoint makes one file; got {len(checkpoint)}. Type --committee for one file of all.")
+    loaded = [load_named(one) for one in checkpoint]
+    if committee:
+        metadata = export_committee(loaded, output, dtype)[0]
+    else:
+        metadata = write(loaded[0], output, dtype, form, device)
     noted = record()
     noted.numbers["bytes"] = output.stat().st_size
     noted.details["metadata"] = json.loads(metadata.to_json())
     noted.files.append(output)
+    models = f"{len(loaded)} models, " if committee else ""
     console.print(
-        f"{output}: format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back and "
-        f"compared with the eager model on {CHECK_STRUCTURES} random structures.",
+        f"{output}: {models}format {metadata.format}, {metadata.dtype}, {output.stat().st_size // 1024} kB; read back "
+        f"and compared with the eager model on {CHECK_STRUCTURES} random structures.",
         soft_wrap=True,
     )
     if not metadata.conservative:
@@ -68,13 +83,14 @@ def _show_model(file: Path, as_json: bool) -> None:
     from ase.data import chemical_symbols
 
     from transip_md.modelfile.certificate import certificate_line
+    from transip_md.modelfile.committee_file import models_in, read_model
     from transip_md.modelfile.metadata import read_metadata
 
-    metadata = read_metadata(file)
+    metadata, models = read_metadata(file), models_in(file)
     noted = record()
     errors = metadata.training.get("held_out", {})
     noted.numbers |= {
-        "bytes": file.stat().st_size,
+        "bytes": len(read_model(file)),
         "force_mae_meV_per_A": errors.get("force_mae"),
         "energy_mae_meV_per_atom": errors.get("energy_mae"),
     }
@@ -100,11 +116,14 @@ def _show_model(file: Path, as_json: bool) -> None:
         "held-out force RMSE": _error(held_out.get("force_rmse"), "meV/Angstrom"),
         "held-out energy MAE": _error(held_out.get("energy_mae"), "meV/atom"),
         "rotation error of forces": _error((held_out.get("rotation") or {}).get("force_mae"), "meV/Angstrom"),
+        "sample of the training set": "yes: distances from it are measured" if metadata.has_sample else "no",
         "closest atoms in training": _error(training.get("closest_pair"), "Angstrom"),
         "certificate": certificate_line(metadata),
         "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items()),
         "checkpoint sha256": metadata.source_sha256 or "none",
     }
+    if len(models) > 1:
+        rows = {"models": f"{len(models)}; this is the first, {file}#2 the second", **rows}
     _print_table(str(file), rows)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Evaluation, Model
+from transip_md.modelfile.committee_file import models_in
 
 HEADER = (
     "#       step         max_devi_v         min_devi_v         avg_devi_v         max_devi_f"
@@ -63,6 +64,21 @@ class Deviation:
         return f"{step:12d}" + "".join(f" {number:18.6e}" for number in numbers) + "\n"
 
 
+def each_model(models: Path | str | Sequence[Path | str | Model]) -> list[str | Model]:
+    """Models of a committee, those in a committee's file one by one, as `load_evaluator` takes them.
+
+    Raises:
+        UsageError: fewer than two, or a file that cannot be used.
+    """
+    listed = [models] if isinstance(models, (str, Path)) else models
+    found: list[str | Model] = []
+    for model in listed:
+        found += models_in(model) if isinstance(model, (str, Path)) else [model]
+    if len(found) < 2:
+        raise UsageError(f"A committee is two models or more; got {len(found)}.")
+    return found
+
+
 class Committee:
     """Several models that are given the same structures.
 
@@ -70,21 +86,20 @@ class Committee:
         models: two or more; the first is the one whose forces drive dynamics.
     """
 
-    def __init__(self, models: Sequence[Path | str | Model], **options: object) -> None:
+    def __init__(self, models: Path | str | Sequence[Path | str | Model], **options: object) -> None:
         """Load the models.
 
         Args:
-            models: files made by ``transip-md export``, or models already loaded.
+            models: files made by ``transip-md export``, with one model each or with a committee, or models already
+                loaded.
             **options: device, kernels and threads, as `load_evaluator` takes them.
 
         Raises:
             UsageError: fewer than two, or a file that cannot be used.
             CheckFailedError: a file does not give the numbers here that it gave where it was exported.
         """
-        if len(models) < 2:
-            raise UsageError(f"A committee is two models or more; got {len(models)}.")
         self.models: list[Model] = []
-        for model in models:
+        for model in each_model(models):
             if isinstance(model, (str, Path)):
                 model = load_evaluator(model, **options)  # type: ignore[arg-type]
                 model.check_reference()

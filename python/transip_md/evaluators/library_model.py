@@ -16,6 +16,7 @@ from transip_md.common.errors import UsageError
 from transip_md.evaluators import binding
 from transip_md.evaluators.evaluation import Evaluation, Structure, check_distances, check_same_file, checked
 from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.committee_file import read_model
 from transip_md.modelfile.metadata import Metadata, metadata_of
 from transip_md.symmetry.request import SymmetryRequest
 
@@ -72,9 +73,9 @@ class LibraryModel:
             EnvironmentFaultError: libtransip is not built.
         """
         self.path = Path(path)
-        content = self.path.read_bytes() if self.path.is_file() else None
+        content = read_model(self.path)
         self.metadata: Metadata = metadata_of(Archive(self.path, content))
-        self.sha256 = hashlib.sha256(content or b"").hexdigest()
+        self.sha256 = hashlib.sha256(content).hexdigest()
         self.threads = threads
         self.step = 0
         self._asked_device = device

@@ -20,6 +20,7 @@ from transip_md.evaluators.compiled import CompiledForward, check_machine, devic
 from transip_md.evaluators.evaluation import Evaluation, check_distances, check_isolated, check_same_file, checked
 from transip_md.evaluators.symmetrised import SymmetrisedForward, SymmetrisedModel
 from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.committee_file import read_model
 from transip_md.modelfile.guard import load_script
 from transip_md.modelfile.metadata import METADATA_NAME, REFERENCE_NAME, Metadata, form_of, metadata_of
 from transip_md.modelfile.reference import Numbers, compare, parse_reference
@@ -198,9 +199,9 @@ class ExportedModel:
         """
         self.path = Path(path)
         # What is checked is what is loaded, even if the file changes meanwhile.
-        content = self.path.read_bytes() if self.path.is_file() else None
+        content = read_model(self.path)
         archive = Archive(self.path, content)
-        self.sha256 = hashlib.sha256(content or b"").hexdigest()
+        self.sha256 = hashlib.sha256(content).hexdigest()
         self.metadata = metadata_of(archive)
         check_weights(archive, self.metadata)
         check_shapes(self.metadata, path)
@@ -218,7 +219,6 @@ class ExportedModel:
             self.device = choose_device(device_of(self.metadata, device, path))
             self.forward = CompiledForward(path, self.device, local=self.metadata.cutoff is not None)
         else:
-            assert content is not None
             self.device = choose_device(device)
             self.forward = ScriptedForward(content, path, self.device)
 

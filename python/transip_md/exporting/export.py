@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +24,7 @@ from transip_md.exporting.reference_values import reference_of
 from transip_md.model.checkpoint import Checkpoint
 from transip_md.model.latent_sample import LatentSample
 from transip_md.model.network import TransIP
+from transip_md.modelfile.committee_file import write_committee
 from transip_md.modelfile.metadata import Metadata, Network
 from transip_md.modelfile.writing import write_script
 from transip_md.symmetry.request import offered_modes
@@ -127,6 +130,34 @@ def export(
     reference = reference_of(eager, example, metadata)
     with replacing(path) as partial:
         return _write_and_check(eager, example, metadata, reference, partial, form, device)
+
+
+def export_committee(checkpoints: Sequence[Checkpoint], path: Path | str, dtype: str = "float64") -> list[Metadata]:
+    """Write the models of a committee into one TorchScript file, each compared as `export` does.
+
+    Args:
+        checkpoints: two or more, of one kind.
+        path: file to write, by convention ``*.pt``.
+        dtype: dtype of the weights, as in `export`.
+
+    Returns:
+        The models' metadata.
+
+    Raises:
+        UsageError: fewer than two, models with a cutoff beside others without, or other elements.
+        CheckFailedError: as `export`.
+    """
+    path = Path(path)
+    if len(checkpoints) < 2:
+        raise UsageError(f"A committee is two models or more; got {len(checkpoints)}.")
+    kinds = {(one.config.cutoff is None, tuple(sorted(one.config.species))) for one in checkpoints}
+    if len(kinds) > 1:
+        raise UsageError("The models of a committee know the same elements, and either all or none have a cutoff.")
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{number}.pt" for number in range(1, len(checkpoints) + 1)]
+        found = [export(one, file, dtype) for one, file in zip(checkpoints, files, strict=True)]
+        write_committee(files, path)
+    return found
 
 
 def _write_and_check(

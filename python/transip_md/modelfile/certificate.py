@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from transip_md.common.errors import UsageError
 from transip_md.common.text import one_line
 from transip_md.common.whole_files import replacing
 from transip_md.modelfile.archive import FOLDER, Archive, write_archive
+from transip_md.modelfile.committee_file import models_in
 from transip_md.modelfile.metadata import METADATA_NAME, Metadata, read_metadata
 
 
@@ -25,8 +27,13 @@ def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
         The file's new metadata.
 
     Raises:
-        UsageError: not a model file.
+        UsageError: not a model file, or one of a committee.
     """
+    if models_in(path) != [str(path)]:
+        raise UsageError(
+            f"{path} holds a committee, and a certificate is of one model: stamp the file that one of them has for "
+            "itself."
+        )
     metadata = read_metadata(path).model_copy(update={"certificate": certificate})
     name = f"extra/{METADATA_NAME}"
     with replacing(path) as partial:

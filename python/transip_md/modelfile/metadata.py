@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transip_md.common.errors import UsageError, validation_message
 from transip_md.modelfile.archive import Archive
+from transip_md.modelfile.committee_file import read_model
 from transip_md.modelfile.strict_json import MOST_JSON, parse_json
 
 #: Format that is written; format 1, which has no index of the weights, is read too.
@@ -153,7 +154,7 @@ def read_metadata(path: Path | str) -> Metadata:
     """Read ``transip.json`` out of a model file without touching its weights.
 
     Args:
-        path: a file made by ``transip-md export``.
+        path: a file made by ``transip-md export``; of a committee's file the first model's metadata are read.
 
     Returns:
         The checked metadata.
@@ -161,7 +162,7 @@ def read_metadata(path: Path | str) -> Metadata:
     Raises:
         UsageError: no such file, not a TorchScript file, no ``transip.json`` in it, another format, bad keys.
     """
-    with Archive(path) as archive:
+    with Archive(path, read_model(path)) as archive:
         return metadata_of(archive)
 
 

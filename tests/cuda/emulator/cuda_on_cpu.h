@@ -2,7 +2,9 @@
 #pragma once
 
 #include "emulator.h"
+#include "tensor_core.h"
 
+#include <bit>
 #include <cmath>
 
 #define TRANSIP_EMULATED
@@ -47,6 +49,15 @@ template <typename T> T __shfl_up_sync(unsigned, T value, int by)
   const int from = emulator::lane() - by;
   return emulator::shuffle(value, from < 0 ? emulator::lane() : from);
 }
+
+inline float __uint_as_float(unsigned bits)
+{
+  return std::bit_cast<float>(bits);
+}
+
+using emulator::multiply_double;
+using emulator::multiply_tf32;
+using emulator::round_to_tf32;
 
 inline int atomicAdd(int *place, int value)
 {

@@ -26,6 +26,7 @@ namespace {
 constexpr unsigned without_order = 1;  // ThreadSanitizer: changing fibers orders nothing
 constexpr std::size_t stack_bytes = 64 << 10, most_shared = 48 << 10;
 constexpr std::size_t most_sanitizers = 4096;  // ThreadSanitizer has room for 8,128 at a time
+constexpr std::size_t most_gathered = 64;
 constexpr int warp_width = 32, most_warps = 32;
 
 struct Barrier {
@@ -33,19 +34,21 @@ struct Barrier {
 };
 
 struct Fiber {
-  ucontext_t context;
+  ucontext_t context;  // how it starts and, for ThreadSanitizer, where it goes on
+  void *place[5];      // where it goes on; far quicker, because signals are left alone
   std::unique_ptr<char[]> stack;
   void *sanitizer = nullptr;
   unsigned exchanges = 0;
-  bool waiting = false, done = false;
+  bool started = false, waiting = false, done = false;
   const Barrier *at = nullptr;
   unsigned generation = 0;  // of the barrier that it waits for
 };
 
-/// Barriers and shared memory of one block. Each block has its own: what two share would order them.
+/// Barriers, shared memory and what warps exchange, of one block. Each block has its own: what two share would order them.
 struct BlockState {
   Barrier of_block, of_warp[most_warps];
   alignas(64) char memory[most_shared];
+  alignas(64) std::byte slots[most_warps][2][warp_width * most_gathered];
   std::size_t used = 0;
   std::map<const void *, void *> pieces;
 };
@@ -60,7 +63,6 @@ struct Launch {
   std::string problem;
   Index grid, block, size;
   BlockState *state = nullptr;
-  std::uint64_t slots[most_warps][2][warp_width];
   std::vector<std::unique_ptr<BlockState>> states;
   ucontext_t host;
   void *host_sanitizer = nullptr;
@@ -80,15 +82,35 @@ void release(void *place)
   if (__tsan_release) __tsan_release(place);
 }
 
-void leave_for_host()
+[[noreturn]] void leave_for_host()
 {
   if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(launch.host_sanitizer, without_order);
   setcontext(&launch.host);
+  std::abort();  // it does not come back
+}
+
+/// In a function of its own, as the compiler wants it.
+__attribute__((noinline, noreturn)) void resume(Fiber &fiber)
+{
+  __builtin_longjmp(fiber.place, 1);
 }
 
 bool can_run(const Fiber &fiber)
 {
   return !fiber.done && !(fiber.waiting && fiber.at->generation == fiber.generation);
+}
+
+/// Go on with another thread, until someone goes on with this one.
+__attribute__((noinline)) void switch_to(Fiber &from, Fiber &to)
+{
+  if (__tsan_switch_to_fiber) {
+    __tsan_switch_to_fiber(to.sanitizer, without_order);
+    swapcontext(&from.context, &to.context);
+    return;
+  }
+  if (__builtin_setjmp(from.place)) return;
+  if (!to.started) setcontext(&to.context);
+  resume(to);
 }
 
 /// Go on with the next thread that can; if there is none, with the host.
@@ -101,8 +123,7 @@ void next()
     if (!can_run(launch.fibers[to])) continue;
     launch.now = to;
     if (to == from) return;
-    if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(launch.fibers[to].sanitizer, without_order);
-    swapcontext(&launch.fibers[from].context, &launch.fibers[to].context);
+    switch_to(launch.fibers[from], launch.fibers[to]);
     return;
   }
   launch.stuck = launch.live > 0;
@@ -139,6 +160,7 @@ unsigned lanes_of(unsigned warp)
 
 void enter()
 {
+  launch.fibers[launch.now].started = true;
   acquire(&launch.started);
   (*launch.body)();
   release(&launch.ended);
@@ -174,7 +196,7 @@ void run_block(std::mt19937 &random)
   launch.stuck = false;
   // ThreadSanitizer wants new memory for each block until all are done; otherwise one piece serves all.
   if (!__tsan_create_fiber) launch.states.clear();
-  launch.states.push_back(std::make_unique<BlockState>());
+  launch.states.push_back(std::make_unique_for_overwrite<BlockState>());
   launch.state = launch.states.back().get();
   std::memset(launch.state->memory, 0xff, most_shared);
   for (unsigned t = 0; t < launch.size.x; t++) {
@@ -183,7 +205,7 @@ void run_block(std::mt19937 &random)
     if (fiber.stack && __tsan_create_fiber) launch.old_stacks.push_back(std::move(fiber.stack));
     if (!fiber.stack) fiber.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
     fiber.exchanges = 0;
-    fiber.waiting = fiber.done = false;
+    fiber.started = fiber.waiting = fiber.done = false;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
     fiber.context.uc_stack.ss_size = stack_bytes;
@@ -237,13 +259,25 @@ void sync_warp()
   wait(launch.state->of_warp[warp], lanes_of(warp));
 }
 
-std::uint64_t exchange(std::uint64_t bits, int from)
+const std::byte *gather(const void *from, std::size_t bytes)
 {
   // Two sets of slots in turn: nobody writes to one before all have read from it and written to the other.
-  auto &slots = launch.slots[warp_of(launch.now)][launch.fibers[launch.now].exchanges++ % 2];
-  slots[lane()] = bits;
+  std::byte *const slots = launch.state->slots[warp_of(launch.now)][launch.fibers[launch.now].exchanges++ % 2];
+  std::memcpy(slots + bytes * static_cast<unsigned>(lane()), from, bytes);
   sync_warp();
-  return slots[from];
+  return slots;
+}
+
+std::uint64_t exchange(std::uint64_t bits, int from)
+{
+  std::memcpy(&bits, gather(&bits, sizeof bits) + sizeof bits * static_cast<unsigned>(from), sizeof bits);
+  return bits;
+}
+
+void fail(const std::string &problem)
+{
+  launch.problem = problem;
+  leave_for_host();
 }
 
 void *shared(const void *key, std::size_t bytes)
@@ -251,11 +285,9 @@ void *shared(const void *key, std::size_t bytes)
   BlockState &state = *launch.state;
   const auto known = state.pieces.find(key);
   if (known != state.pieces.end()) return known->second;
-  if (state.used + bytes > most_shared) {
-    launch.problem = "A block asks for " + std::to_string(state.used + bytes) + " bytes of shared memory; " +
-                     std::to_string(most_shared) + " are the most.";
-    leave_for_host();
-  }
+  if (state.used + bytes > most_shared)
+    fail("A block asks for " + std::to_string(state.used + bytes) + " bytes of shared memory; " +
+         std::to_string(most_shared) + " are the most.");
   void *place = state.memory + state.used;
   state.used += (bytes + 15) / 16 * 16;
   state.pieces[key] = place;

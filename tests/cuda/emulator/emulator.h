@@ -2,8 +2,8 @@
 // a stack of its own, barriers and warp shuffles are real, the order of threads and of blocks is drawn by a seed.
 //
 // Built with -fsanitize=thread (the kernels' file alone), races between threads are found, those between blocks too:
-// blocks of a launch are not ordered by one another. Registers, alignment of vector loads (UBSan sees that) and matrix
-// instructions are not modelled.
+// blocks of a launch are not ordered by one another. Registers and alignment of vector loads (UBSan sees that) are not
+// modelled.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <stdexcept>
+#include <string>
 
 namespace emulator {
 
@@ -40,8 +41,13 @@ Index grid_size();
 void sync_block();
 void sync_warp();
 int lane();
+/// End the launch with a BadKernel that says this.
+[[noreturn]] void fail(const std::string &problem);
 /// Bits that the lane `from` of the caller's warp gave.
 std::uint64_t exchange(std::uint64_t bits, int from);
+/// What all lanes of the caller's warp gave, `bytes` of each, 64 at most, lane by lane; it is there until the next but
+/// one exchange.
+const std::byte *gather(const void *from, std::size_t bytes);
 /// Memory of the caller's block, one piece for each key; filled with bits that are not a number.
 void *shared(const void *key, std::size_t bytes);
 

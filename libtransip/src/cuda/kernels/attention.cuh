@@ -284,28 +284,27 @@ template <class S> __device__ __forceinline__ void give_halo(const Step<typename
   }
 }
 
-/// Keys and values of images: their owner's, rotated by the phase of what lies between them; of a halo atom's images, by
-/// that of their place.
-template <class S> __device__ __forceinline__ void spread(const Step<typename S::Real> &step, int layer)
+/// Keys and values of the images of halo atoms, rotated by the phase of their place. Those of tokens' images: `project`.
+template <class S> __device__ __forceinline__ void take_halo(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
   const int row = step.in.counts->tokens + warp_here();
   if (row >= step.in.counts->rows) return;
-  const int halo = step.in.owner[row] - step.in.counts->tokens;
-  const long long to = static_cast<long long>(row) * S::dim, from = static_cast<long long>(step.in.owner[row]) * S::dim;
+  const int atom = step.in.owner[row] - step.in.counts->tokens;
+  if (atom < 0) return;
+  const long long to = static_cast<long long>(row) * S::dim;
   const Real *phase = of_layer(step.phase, layer, step.most_rows, S::dim) + to;
-  Real *key = of_layer(step.key, layer, step.most_rows, S::dim);
-  Real *value = of_layer(step.value, layer, step.most_rows, S::dim);
-  const Real *own_key = halo < 0 ? key + from : step.halo + 2 * static_cast<long long>(halo) * S::dim;
-  const Real *own_value = halo < 0 ? value + from : own_key + S::dim;
+  Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + to;
+  Real *value = of_layer(step.value, layer, step.most_rows, S::dim) + to;
+  const Real *from = step.halo + 2 * static_cast<long long>(atom) * S::dim;
   for (int i = 4 * lane_here(); i < S::dim; i += 4 * warp_size) {
     Real four[4];
-    load<4>(four, own_key + i);
+    load<4>(four, from + i);
     rotate(four, phase + i, Real(1));
-    store<4>(key + to + i, four);
-    load<4>(four, own_value + i);
+    store<4>(key + i, four);
+    load<4>(four, from + S::dim + i);
     if constexpr (S::rotary_values) rotate(four, phase + i, Real(1));
-    store<4>(value + to + i, four);
+    store<4>(value + i, four);
   }
 }
 

@@ -1,10 +1,11 @@
 // Linear layers: products of many tokens with a matrix, in tiles, with what comes before and after in the same kernel.
 //
-// A block makes `tile_tokens` x `tile_outer` numbers, each thread 4 x 4 of them. Launch with `dense_threads` threads and
-// a grid of tiles of tokens x tiles of the outer dimension.
+// Launch with `dense_threads` threads. A block has `tile_tokens` tokens, whose inputs lie in shared memory; a warp makes
+// 16 x 16 numbers at a time by tensor cores and reads the matrix from global memory, in the order in which it lies there.
+// Blocks beside each other in the grid's second dimension share the columns.
 #pragma once
 
-#include "base.cuh"
+#include "tensor_core.cuh"
 
 namespace transip::cuda {
 
@@ -13,95 +14,123 @@ template <int inner, int outer, typename Real>
 __device__ __forceinline__ Dense<Real> of_layer(const Dense<Real> &all, int layer)
 {
   return {all.weight + static_cast<long long>(layer) * matrix_size(inner, outer),
-          all.bias ? all.bias + layer * round_up(outer, tile_outer) : nullptr};
+          all.bias ? all.bias + layer * round_up(outer, warp_tile) : nullptr};
+}
+
+/// What a source makes of a block's tokens, rows of shared memory: each warp has every eighth.
+template <int inner, typename Real, class Source> class Rows {
+ public:
+  static constexpr Staging shape = staging(inner, sizeof(Real));
+
+  __device__ __forceinline__ Rows(const Source &source, int tokens) : source_(source), tokens_(tokens)
+  {
+#pragma unroll
+    for (int i = 0; i < each; i++) {
+      two_[i][0] = two_[i][1] = Real(0);
+      if constexpr (Source::prepares)
+        if (token(i) < tokens_) source_.prepare(token(i), two_[i]);
+    }
+  }
+
+  /// Numbers of the inner dimension from `from` on, zero beyond its end.
+  __device__ __forceinline__ void stage(Real *room, int from) const
+  {
+#pragma unroll
+    for (int i = 0; i < each; i++)
+      for (int k = 4 * lane_here(); k < shape.inner; k += 4 * warp_size) {
+        Real four[4] = {Real(0), Real(0), Real(0), Real(0)};
+        if (token(i) < tokens_ && from + k < inner) source_.four(token(i), from + k, two_[i], four);
+        store<4>(room + row(i) * shape.stride + k, four);
+      }
+  }
+
+ private:
+  static constexpr int each = tile_tokens / dense_warps;
+
+  __device__ __forceinline__ static int row(int i) { return threadIdx.x / warp_size + dense_warps * i; }
+  __device__ __forceinline__ static int token(int i) { return blockIdx.x * tile_tokens + row(i); }
+
+  const Source &source_;
+  int tokens_;
+  Real two_[each][2];
+};
+
+/// sum[row][column] += rows x matrix, over `tiles` tiles of the inner dimension; the pointers are the lane's.
+template <int stride, typename Real>
+__device__ __forceinline__ void multiply_tiles(Real (&sum)[2][4], const Real *rows, const Real *matrix, int tiles)
+{
+  Real next[2][4];
+  load<4>(next[0], matrix);
+  load<4>(next[1], matrix + warp_tile * tile_inner / 2);
+#pragma unroll 2
+  for (int tile = 0; tile < tiles; tile++) {
+    Real left[2][4], right[2][4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      right[0][i] = next[0][i];
+      right[1][i] = next[1][i];
+    }
+    if (tile + 1 < tiles) {
+      const Real *after = matrix + (tile + 1) * warp_tile * tile_inner;
+      load<4>(next[0], after);
+      load<4>(next[1], after + warp_tile * tile_inner / 2);
+    }
+    load<4>(left[0], rows + tile * tile_inner);
+    load<4>(left[1], rows + 8 * stride + tile * tile_inner);
+    multiply(sum, left, right);
+  }
 }
 
 /// sink(token, column, four) gets four neighbouring numbers of source x matrix + bias, for each token and column.
 ///
 /// source.prepare(token, two) is called once for each token by a whole warp and leaves two numbers that hold for the
 /// token; source.four(token, column, two, values) then gives four neighbouring inputs. Both may write what belongs to
-/// their token where blockIdx.y is 0.
+/// their token where blockIdx.y is 0. room: shared memory of the block, `room_for` numbers or more; a block that uses it
+/// again has a barrier before.
 template <int inner, int outer, typename Real, class Source, class Sink>
-__device__ __forceinline__ void product(int tokens, const Source &source, const Dense<Real> &matrix, const Sink &sink)
+__device__ __forceinline__ void product(Real *room, int tokens, const Source &source, const Dense<Real> &matrix,
+                                        const Sink &sink)
 {
-  constexpr int wide = round_up(outer, tile_outer), stride = tile_tokens + 4;
-  TRANSIP_SHARED(Real, left, tile_inner * stride);
-  TRANSIP_SHARED(Real, right, tile_inner * tile_outer);
-  TRANSIP_SHARED(Real, of_token, tile_tokens * 2);
-  const int first_token = blockIdx.x * tile_tokens, first_outer = blockIdx.y * tile_outer;
+  using Staged = Rows<inner, Real, Source>;
+  constexpr int all_tiles = round_up(inner, tile_inner) / tile_inner, tiles = Staged::shape.inner / tile_inner,
+                parts = (all_tiles + tiles - 1) / tiles, stride = Staged::shape.stride,
+                groups = round_up(outer, warp_tile) / warp_tile, abreast = tile_outer / warp_tile;
+  const int first_token = blockIdx.x * tile_tokens, first_round = blockIdx.y, rounds_apart = gridDim.y;
   if (first_token >= tokens) return;
-  const int thread = threadIdx.x, here_token = thread / 4, here_inner = thread % 4 * 4;
-  const int token = first_token + here_token;
+  const int warp = threadIdx.x / warp_size, lane = lane_here();
+  const int token = first_token + warp / abreast * warp_tile + lane / 4;
+  const bool has_tokens = first_token + warp / abreast * warp_tile < tokens;
+  const Staged staged(source, tokens);
+  const Real *rows = room + warp / abreast * warp_tile * stride + Staged::shape.place(lane);
 
-  if constexpr (Source::prepares) {
-    for (int t = thread / warp_size; t < tile_tokens; t += dense_threads / warp_size) {
-      Real two[2] = {Real(0), Real(0)};
-      if (first_token + t < tokens) source.prepare(first_token + t, two);
-      if (lane_here() == 0) {
-        of_token[2 * t] = two[0];
-        of_token[2 * t + 1] = two[1];
+  for (int round = first_round; round * abreast < groups; round += rounds_apart) {
+    const int group = round * abreast + warp % abreast, column = group * warp_tile + lane % 4 * 4;
+    const bool works = group < groups && has_tokens;
+    Real sum[2][4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) sum[0][i] = sum[1][i] = Real(0);
+    for (int part = 0; part < parts; part++) {
+      if (parts > 1 || round == first_round) {
+        if (part > 0 || round > first_round) __syncthreads();  // everyone is done with the rows before
+        staged.stage(room, part * Staged::shape.inner);
+        __syncthreads();
       }
+      const int first = part * tiles, left = all_tiles - first;
+      if (works)
+        multiply_tiles<stride>(sum, rows, matrix.weight + (group * all_tiles + first) * warp_tile * tile_inner + 4 * lane,
+                               left < tiles ? left : tiles);
     }
-    __syncthreads();
-  }
-  Real two[2] = {Real(0), Real(0)};
-  if constexpr (Source::prepares) {
-    two[0] = of_token[2 * here_token];
-    two[1] = of_token[2 * here_token + 1];
-  }
-
-  Real sum[4][4], next_left[4], next_right[2][4];
+    if (!works || column >= outer) continue;
+    Real bias[4] = {Real(0), Real(0), Real(0), Real(0)};
+    if (matrix.bias) load<4>(bias, matrix.bias + column);
 #pragma unroll
-  for (int i = 0; i < 4; i++)
+    for (int row = 0; row < 2; row++) {
+      if (token + 8 * row >= tokens) break;
+      Real four[4];
 #pragma unroll
-    for (int j = 0; j < 4; j++) sum[i][j] = Real(0);
-
-  const auto fetch = [&](int from) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) next_left[i] = Real(0);
-    if (token < tokens && from + here_inner < inner) source.four(token, from + here_inner, two, next_left);
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-      const int place = 4 * thread + half * 4 * dense_threads;
-      load<4>(next_right[half],
-              matrix.weight + static_cast<long long>(from + place / tile_outer) * wide + first_outer + place % tile_outer);
+      for (int i = 0; i < 4; i++) four[i] = sum[row][i] + bias[i];
+      sink(token + 8 * row, column, four);
     }
-  };
-
-  const int my_tokens = thread / 16 * 4, my_outer = thread % 16 * 4;
-  fetch(0);
-  for (int from = 0; from < inner; from += tile_inner) {
-    if (from > 0) __syncthreads();  // everyone is done with the tile before
-#pragma unroll
-    for (int i = 0; i < 4; i++) left[(here_inner + i) * stride + here_token] = next_left[i];
-#pragma unroll
-    for (int half = 0; half < 2; half++) store<4>(right + 4 * thread + half * 4 * dense_threads, next_right[half]);
-    __syncthreads();
-    if (from + tile_inner < inner) fetch(from + tile_inner);
-#pragma unroll
-    for (int k = 0; k < tile_inner; k++) {
-      Real a[4], b[4];
-      load<4>(a, left + k * stride + my_tokens);
-      load<4>(b, right + k * tile_outer + my_outer);
-#pragma unroll
-      for (int i = 0; i < 4; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++) sum[i][j] += a[i] * b[j];
-    }
-  }
-
-  const int column = first_outer + my_outer;
-  if (column >= outer) return;
-  Real bias[4] = {Real(0), Real(0), Real(0), Real(0)};
-  if (matrix.bias) load<4>(bias, matrix.bias + column);
-#pragma unroll
-  for (int i = 0; i < 4; i++) {
-    const int to = first_token + my_tokens + i;
-    if (to >= tokens) break;
-    Real four[4];
-#pragma unroll
-    for (int j = 0; j < 4; j++) four[j] = sum[i][j] + bias[j];
-    sink(to, column, four);
   }
 }
 

@@ -20,11 +20,9 @@ __device__ __forceinline__ double length(const double (&x)[3])
   return sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]);
 }
 
-/// Lengths of a token's edges, and whether an atom lies where the token is. A warp takes a token.
-template <class S> __device__ __forceinline__ void distances(const Step<typename S::Real> &step, int)
+/// Lengths of a token's edges, and whether an atom lies where the token is. By a warp.
+template <class S> __device__ __forceinline__ void measure_edges(const Step<typename S::Real> &step, int t)
 {
-  const int t = warp_here();
-  if (t >= step.in.counts->tokens) return;
   int clash = -1;
   for (int e = step.in.first[t] + lane_here(); e < step.in.first[t + 1]; e += warp_size) {
     double along[3];
@@ -42,11 +40,9 @@ template <class S> __device__ __forceinline__ void distances(const Step<typename
 }
 
 /// Tokens before the first layer: element, charge, multiplicity and, if the network sees it, the place from the middle
-/// of the molecule. A warp takes a token.
-template <class S> __device__ __forceinline__ void embed(const Step<typename S::Real> &step, int)
+/// of the molecule. By a warp.
+template <class S> __device__ __forceinline__ void embed(const Step<typename S::Real> &step, int t)
 {
-  const int t = warp_here();
-  if (t >= step.in.counts->tokens) return;
   double place[3] = {0.0, 0.0, 0.0};
   if constexpr (S::coordinates) {
     const int begin = step.in.begin[t], end = step.in.end[t];
@@ -67,15 +63,11 @@ template <class S> __device__ __forceinline__ void embed(const Step<typename S::
   }
 }
 
-/// Cosines and sines of all phases. Angles are formed and reduced in float64, so that float32 loses no digits far from
-/// the origin. A thread takes a pair of a row in one layer; the grid's second dimension is layers.
-template <class S> __device__ __forceinline__ void phases(const Step<typename S::Real> &step, int)
+/// Cosines and sines of a row's phases in one layer. Angles are formed and reduced in float64, so that float32 loses no
+/// digits far from the origin. By a warp.
+template <class S> __device__ __forceinline__ void set_phases(const Step<typename S::Real> &step, int row, int layer)
 {
   using Real = typename S::Real;
-  const long long place = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const int row = static_cast<int>(place / S::pairs), pair = static_cast<int>(place % S::pairs), layer = blockIdx.y;
-  if (row >= step.in.counts->rows) return;
-  const double *w = step.weights.exact_frequencies + 3 * (static_cast<long long>(layer) * S::pairs + pair);
   double along[3];
 #pragma unroll
   for (int x = 0; x < 3; x++) along[x] = step.in.positions[3 * static_cast<long long>(row) + x];
@@ -84,21 +76,33 @@ template <class S> __device__ __forceinline__ void phases(const Step<typename S:
 #pragma unroll
     for (int x = 0; x < 3; x++) along[x] -= owner[x];
   }
-  double halves = (along[0] * w[0] + along[1] * w[1] + along[2] * w[2]) * 0.31830988618379067154;
-  halves -= 2.0 * rint(0.5 * halves);
-  Real sine, cosine;
-  sine_cosine_pi(Real(halves), sine, cosine);
-  Real *to = of_layer(step.phase, layer, step.most_rows, S::dim) + static_cast<long long>(row) * S::dim + 2 * pair;
-  to[0] = cosine;
-  to[1] = sine;
+  Real *to = of_layer(step.phase, layer, step.most_rows, S::dim) + static_cast<long long>(row) * S::dim;
+  for (int pair = lane_here(); pair < S::pairs; pair += warp_size) {
+    const double *w = step.weights.exact_frequencies + 3 * (static_cast<long long>(layer) * S::pairs + pair);
+    double halves = (along[0] * w[0] + along[1] * w[1] + along[2] * w[2]) * 0.31830988618379067154;
+    halves -= 2.0 * rint(0.5 * halves);
+    Real both[2];
+    sine_cosine_pi(Real(halves), both[1], both[0]);
+    store<2>(to + 2 * pair, both);
+  }
 }
 
-/// Energies of the tokens that count, zero for the others. A warp takes a token.
-template <class S> __device__ __forceinline__ void energies(const Step<typename S::Real> &step, int)
+/// What the layers start from: phases of all rows in all layers, distances, tokens. A warp takes a row; the grid's second
+/// dimension is layers.
+template <class S> __device__ __forceinline__ void begin(const Step<typename S::Real> &step, int)
+{
+  const int row = warp_here();
+  if (row >= step.in.counts->rows) return;
+  set_phases<S>(step, row, blockIdx.y);
+  if (blockIdx.y > 0 || row >= step.in.counts->tokens) return;
+  measure_edges<S>(step, row);
+  embed<S>(step, row);
+}
+
+/// Energy of a token, zero if it does not count. By a warp.
+template <class S> __device__ __forceinline__ void set_energy(const Step<typename S::Real> &step, int t)
 {
   using Real = typename S::Real;
-  const int t = warp_here();
-  if (t >= step.in.counts->tokens) return;
   const Real *hidden = step.hidden + static_cast<long long>(t) * S::dim;
   Real sum = Real(0);
   for (int i = lane_here(); i < S::dim; i += warp_size)
@@ -107,6 +111,13 @@ template <class S> __device__ __forceinline__ void energies(const Step<typename 
   if (lane_here() == 0)
     step.out.energies[t] =
         step.in.owned[t] ? double(sum) * step.energy_scale + step.weights.reference[step.in.species[t]] : 0.0;
+}
+
+/// Energies of the tokens. A warp takes a token.
+template <class S> __device__ __forceinline__ void energies(const Step<typename S::Real> &step, int)
+{
+  const int t = warp_here();
+  if (t < step.in.counts->tokens) set_energy<S>(step, t);
 }
 
 /// Sum of the energies, and whether atoms lie at one position. One block.

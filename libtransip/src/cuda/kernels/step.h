@@ -15,6 +15,7 @@ struct Shape {
   using Real = Real_;
   static constexpr int dim = dim_, heads = heads_, width = dim_ / heads_, pairs = dim_ / 2;
   static constexpr int feedforward = padded_feedforward(feedforward_);
+  static constexpr bool narrow = is_narrow(dim);         ///< several linear layers in one kernel
   static constexpr bool local = local_;                  ///< neighbours within a cutoff, not all atoms
   static constexpr bool radial = radial_;                ///< a bias of the logits that depends on the distance
   static constexpr bool rotary_values = rotary_values_;  ///< values are rotated too
@@ -53,7 +54,7 @@ struct Results {
   int *clash;        ///< a row that lies where another does, or -1
 };
 
-/// A matrix [inner, outer], padded with zeros to the tiles of dense.cuh, and the bias [outer]; null: none.
+/// A matrix [inner, outer], in the order of `place_in_matrix`, padded with zeros, and the bias [outer]; null: none.
 template <typename Real> struct Dense {
   const Real *weight, *bias;
 };

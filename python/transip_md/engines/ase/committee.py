@@ -12,7 +12,7 @@ from ase.calculators.calculator import all_changes
 
 from transip_md.common.errors import UsageError
 from transip_md.engines.ase.calculator import TransIPCalculator
-from transip_md.evaluators.committee import Deviation, require_below
+from transip_md.evaluators.committee import Deviation, each_model, require_below
 
 
 class CommitteeCalculator(TransIPCalculator):
@@ -31,7 +31,7 @@ class CommitteeCalculator(TransIPCalculator):
 
     def __init__(
         self,
-        models: Sequence[Path | str],
+        models: Path | str | Sequence[Path | str],
         *,
         force: Literal["first", "mean"] = "first",
         stop_above: float | None = None,
@@ -40,7 +40,7 @@ class CommitteeCalculator(TransIPCalculator):
         """Load the models.
 
         Args:
-            models: files made by ``transip-md export``, two or more.
+            models: files made by ``transip-md export``, two or more, or one of a committee.
             force: whose energies and forces are given.
             stop_above: bound of an atom's deviation sqrt(<|F_i - <F_i>|^2>), eV/Angstrom; None: no bound.
             **options: of all models, as `TransIPCalculator` takes them; distances are the first model's.
@@ -48,13 +48,12 @@ class CommitteeCalculator(TransIPCalculator):
         Raises:
             UsageError: fewer than two models, or what `TransIPCalculator` refuses.
         """
-        if len(models) < 2:
-            raise UsageError(f"A committee is two models or more; got {len(models)}.")
         if force not in ("first", "mean"):
             raise UsageError(f"force must be first or mean; got {force!r}.")
-        super().__init__(models[0], **options)
+        first, *others = each_model(models)
+        super().__init__(first, **options)
         of_others = {name: value for name, value in options.items() if not name.startswith("distance")}
-        self.others = [TransIPCalculator(model, **of_others) for model in models[1:]]
+        self.others = [TransIPCalculator(model, **of_others) for model in others]
         self.force = force
         self.stop_above = stop_above
         self.deviation: Deviation | None = None

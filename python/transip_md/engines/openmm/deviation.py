@@ -28,7 +28,7 @@ class DeviationReporter(StructureReporter):
         self,
         file: Path | str,
         interval: int,
-        models: Sequence[Path | str],
+        models: Path | str | Sequence[Path | str],
         topology: app.Topology,
         *,
         particles: Sequence[int] | None = None,
@@ -45,7 +45,7 @@ class DeviationReporter(StructureReporter):
         Args:
             file: what is written, anew.
             interval: steps from one report to the next.
-            models: files made by ``transip-md export``, two or more.
+            models: files made by ``transip-md export``, two or more, or one of a committee.
             topology: names the elements.
             particles: the atoms that the models describe; None: all.
             periodic: whether they see images of the box; None: as the models do.
