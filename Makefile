@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What tests compile is kept here.
 export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 
-.PHONY: help install build demo test coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
+.PHONY: help install build demo test coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -27,7 +27,7 @@ help:
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
 	@echo "make docs           the documentation as a site, into build/site; warnings are errors"
-	@echo "make train-NAME     train ethanol, organic, organic-broad or water by its recipe (one to three hours on one core)"
+	@echo "make train-NAME     train ethanol, organic, organic-broad, water or water-broad (one to three hours on one core)"
 	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
 	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
@@ -163,6 +163,12 @@ recipes/water/data/test.extxyz: | $(INSTALLED)
 
 train-water: $(INSTALLED) recipes/water/data/test.extxyz
 	$(BIN)/transip-md train recipes/water/train.yaml -o python/transip_md/shipped/water.ckpt
+
+train-water-broad: $(INSTALLED) recipes/water/data/test.extxyz
+	@mkdir -p recipes/water_broad/data
+	cp recipes/water/data/train.extxyz recipes/water/data/test.extxyz recipes/water_broad/data/
+	$(BIN)/python recipes/water_broad/short_range.py recipes/water_broad/data
+	$(BIN)/transip-md train recipes/water_broad/train.yaml -o python/transip_md/shipped/water_broad.ckpt
 
 stability: build recipes/water/data/test.extxyz
 	$(BIN)/python benchmarks/stability.py water $(ARGS)

@@ -63,6 +63,7 @@ class Part:
         read: what its JSON takes from the output of all commands.
         at_once: the commands run side by side.
         tool: a program that is not everywhere; the part is skipped without it.
+        files: what the commands write beside the part's own JSON.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Part:
     read: Callable[[str, Path], Any] = lambda output, out: None
     at_once: bool = False
     tool: str | None = None
+    files: tuple[str, ...] = ()
 
 
 # ---- what is read from the output ----------------------------------------------------------------------------------
@@ -238,7 +240,14 @@ PARTS = (
         read_verdicts,
         True,
     ),
-    Part("timing", "a step by native kernels, ms", 60, times("native", 1, 2, 4, 8), read_json(*NATIVE_FILES)),
+    Part(
+        "timing",
+        "a step by native kernels, ms",
+        60,
+        times("native", 1, 2, 4, 8),
+        read_json(*NATIVE_FILES),
+        files=NATIVE_FILES,
+    ),
     Part("openmm", "the force on the arrays of OpenMM's CUDA platform", 45, (PLATFORM,), read_measured),
     Part("memcheck", "no access out of bounds", 40, (sanitizer("memcheck"),), read_sanitizer, tool="compute-sanitizer"),
     Part("nve", "10 ps of ethanol and of water at constant energy", 45, NVE, read_nve),
@@ -250,7 +259,14 @@ PARTS = (
         read_sanitizer,
         tool="compute-sanitizer",
     ),
-    Part("timing_torch", "the same steps by torch, ms", 60, times("torch", 1, 2, 4), read_json(*TORCH_FILES)),
+    Part(
+        "timing_torch",
+        "the same steps by torch, ms",
+        60,
+        times("torch", 1, 2, 4),
+        read_json(*TORCH_FILES),
+        files=TORCH_FILES,
+    ),
     Part(
         "ncu", "time, registers and load by kernel, 12,288 atoms", 60, (kernels_of_a_step(),), read_kernels, tool="ncu"
     ),
@@ -341,6 +357,16 @@ def show_plan() -> None:
             print(f"    {settings}{' '.join(command.words)}")
 
 
+def remove_earlier(out: Path, parts: tuple[Part, ...]) -> None:
+    """Remove what an earlier check left: `transip-md nve` would resume it, and a part that is cut off report it."""
+    for part in parts:
+        for name in (f"{part.name}.json", *part.files):
+            (out / name).unlink(missing_ok=True)
+        if part.name == "nve":
+            for folder in out.glob("nve-*"):
+                shutil.rmtree(folder)
+
+
 def main() -> int:
     """Command line. Exit: 0 every part passed or was skipped, 1 one failed or was cut off."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -362,6 +388,7 @@ def main() -> int:
             )
         chosen = tuple(part for part in PARTS if part.name in names)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    remove_earlier(arguments.out, chosen)
     deadline = time.monotonic() + arguments.seconds
     places = {
         "out": str(arguments.out.resolve()),

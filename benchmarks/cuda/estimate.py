@@ -197,8 +197,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.program.is_file():
         folder = arguments.program.parent
-        print(f"{arguments.program} is not there. Type `make build` and `cmake --build {folder} --target print_plan`.",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"{arguments.program} is not there. Type `make build` and "
+            f"`cmake -S {ROOT} -B {folder} -D TRANSIP_TESTS=ON && cmake --build {folder} --target print_plan`.",
+            file=sys.stderr,
+        )
         return 3
     for atoms in arguments.atoms:
         report(arguments.network, NETWORKS[arguments.network], atoms, arguments.program)

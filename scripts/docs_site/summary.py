@@ -29,11 +29,13 @@ Beside the keys above, under names of their own, without rounding.
 
 #: Further keys by command.
 KEYS = {
-    "bench": "`machine`, `lines` (times by structure and layout), `flop`, `rate`, `exponent`, `baselines`, `gaps`",
-    "deviation": "`models`, `frames` (the deviations of each), `calibration`",
+    "bench": "`machine`, `keep_memory`, `lines` (times by structure and layout), `flop`, `rate`, `exponent`, "
+    "`baselines`, `gaps`",
+    "deviation": "`models`, `force`, `frames` (the deviations of each), `calibration`",
     "distance": "`frames` (distances of the atoms of each), `ranking`",
     "doctor": "`parts`: name, state, detail",
-    "eval": "`model`, `sha256`, `units`, `files` (errors on each file), `whole` (on all, by element and by size)",
+    "eval": "`model`, `sha256`, `units`, `conservative`, `assumed`, `files` (errors on each file), `whole` (on all, by "
+    "element and by size)",
     "export": "`metadata` of the file",
     "import": "with `--list`: `sha256`, `state_dicts` and their keys",
     "info": "`metadata` of the file; without a file `environment`",
@@ -43,7 +45,7 @@ KEYS = {
     "parity": "`engines`: energy and differences of each",
     "presets": "`presets`: the fields of each",
     "train": "`models`: errors on held-out data by checkpoint, several with `--committee`",
-    "validate": "`findings`, `curves`, `structures`, `metadata`, `seconds`, `made_with`, `date`, `symmetry`",
+    "validate": "`model`, `findings`, `curves`, `structures`, `metadata`, `seconds`, `made_with`, `date`, `symmetry`",
 }
 
 

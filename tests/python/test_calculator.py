@@ -46,6 +46,21 @@ def test_a_structure_after_another(toy_file, ethanol):
     assert calculator.get_potential_energy(own) == pytest.approx(energy_of(own), abs=1e-11)
 
 
+def test_after_a_refused_structure(toy_file, ethanol):
+    """A charge that is not the one asked for is refused once, and not remembered."""
+    ethanol.calc = TransIPCalculator(toy_file, charge=0)
+    assert ethanol.get_forces().shape == (9, 3)
+    ethanol.info["charge"] = 1
+    ethanol.positions[0] += 0.1
+    with pytest.raises(UsageError, match="states charge 1"):
+        ethanol.get_forces()
+    del ethanol.info["charge"]
+    for _ in range(3):
+        ethanol.positions[0] += 0.1
+        energies, _ = springs(ethanol.positions)
+        assert ethanol.get_potential_energy() == pytest.approx(energies.sum(), abs=1e-11)
+
+
 def test_works_where_differentiation_is_switched_off(toy_file, ethanol):
     import torch
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def deviation(
-    models: Annotated[list[Path], typer.Argument(help="Files made by `transip-md export`, two or more.")],
+    models: Annotated[
+        list[Path], typer.Argument(help="Files made by `transip-md export`, two or more, or one of a committee.")
+    ],
     frames: Annotated[
         list[Path], typer.Option("--frames", "-f", help="Structures in any format that ase reads; repeats.")
     ],

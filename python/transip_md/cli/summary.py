@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typer.core import TyperCommand
 
 from transip_md.cli.console import console
-from transip_md.common.errors import EnvironmentFaultError, TransIPError
+from transip_md.common.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.common.outputs import require_folder_of
 from transip_md.common.version import VERSION
 from transip_md.common.whole_files import write_whole
@@ -109,6 +109,8 @@ def _with_summary(function: Callable[..., None], name: str, prints: bool) -> Cal
     def command(*, summary_file: Path | None = None, **arguments: Any) -> None:
         if prints:
             arguments["as_json"] = summary_file == STANDARD_OUTPUT
+        if summary_file == STANDARD_OUTPUT and not prints:
+            raise UsageError("--json wants a file, such as --json summary.json; got -.")
         if summary_file is None or summary_file == STANDARD_OUTPUT:
             function(**arguments)
             return
@@ -151,7 +153,7 @@ def _summarised(name: str, arguments: dict[str, Any], file: Path) -> Iterator[No
                 versions=versions(),
                 started=started.isoformat(timespec="seconds"),
                 duration_s=round(time.monotonic() - began, 3),
-                verdict=noted.verdict or verdict,
+                verdict=verdict if verdict == "ERROR" else noted.verdict or verdict,
                 exit_code=code,
                 error=message,
                 numbers=_plain(noted.numbers),

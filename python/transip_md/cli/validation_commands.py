@@ -86,6 +86,7 @@ def validate(
         from transip_md.validation.certificate import certificate_of
 
         write(model, certificate_of(result))
+        noted.files.append(model)
         console.print(f"{model}: certificate written", soft_wrap=True)
     failed = sorted({finding.check for finding in result.of(*(("FAIL", "WARN") if strict else ("FAIL",)))})
     if failed:

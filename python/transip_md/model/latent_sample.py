@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Bytes that a sample takes at most, in a checkpoint and in a model file.
+#: Bytes that a sample takes at most, in a checkpoint and in a model file, unless the embedding is wide.
 MOST_BYTES = 190_000
+#: Atoms of each element for which there is room however wide the embedding is.
+FEWEST_ATOMS = 32
 #: Atoms of each element at most.
 MOST_ATOMS = 256
 #: Eigenvalues of the covariance, as a share of the largest, below which a direction counts as noise.
@@ -77,11 +79,11 @@ class LatentSample(nn.Module):
             species: number of elements that the model knows.
 
         Returns:
-            The sample, as large as `MOST_BYTES` allows and of `MOST_ATOMS` an element at most.
+            The sample, as large as `MOST_BYTES` allows, of `FEWEST_ATOMS` to `MOST_ATOMS` an element.
         """
         dim = embedding.shape[1]
         room = (MOST_BYTES - 4 * dim * (dim + species)) // (2 * dim * species)
-        made = cls(species, dim, int(min(max(room, 8), MOST_ATOMS)))
+        made = cls(species, dim, int(min(max(room, FEWEST_ATOMS), MOST_ATOMS)))
         whitening, means = _whitening(embedding, np.where(held_out, -1, kinds), species)
         made.whitening.copy_(torch.from_numpy(whitening))
         made.offset.copy_(torch.from_numpy(means @ whitening))

@@ -29,7 +29,7 @@ def stamp(path: Path, certificate: dict[str, Any] | None) -> Metadata:
     Raises:
         UsageError: not a model file, or one of a committee.
     """
-    if models_in(path) != [str(path)]:
+    if models_in(path) != [str(path)] or ("#" in Path(path).name and not Path(path).is_file()):
         raise UsageError(
             f"{path} holds a committee, and a certificate is of one model: stamp the file that one of them has for "
             "itself."

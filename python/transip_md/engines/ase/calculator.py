@@ -124,6 +124,8 @@ class TransIPCalculator(Calculator):
         """Charge and multiplicity of a structure. Raises UsageError: the model does not know them."""
         stated = statement_of(atoms)
         if stated != self._statement:
+            # A structure that is refused must not pass for one whose state has been read.
+            self._statement = None
             where = f"The structure {atoms.get_chemical_formula()}"
             self._read = state_of(atoms, where, charge=self.charge, multiplicity=self.multiplicity)
             self._statement = stated
@@ -208,12 +210,14 @@ class TransIPCalculator(Calculator):
         if self.distance_above is not None:
             complaint = beyond(self.distance_above, found, self.evaluations - 1, atoms.numbers)
             if complaint is not None:
+                # Nothing else may be taken from the results of a structure that is refused.
+                self.results = {"training_distances": found}
                 raise DistanceError(complaint)
 
 
-# On plain numbers: numpy takes ten times as long for so few.
+# Volume and stress are computed on plain numbers: numpy takes ten times as long for so few.
 def _volume(cell: np.ndarray) -> float:
-    """Of the box of cell vectors [3, 3], Angstrom^3."""
+    """Volume of the box of cell vectors [3, 3], Angstrom^3."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
     return abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
 

@@ -12,7 +12,7 @@ from ase.calculators.calculator import all_changes
 
 from transip_md.common.errors import UsageError
 from transip_md.engines.ase.calculator import TransIPCalculator
-from transip_md.evaluators.committee import Deviation, each_model, require_below
+from transip_md.evaluators.committee import Deviation, DeviationError, each_model, require_below
 
 
 class CommitteeCalculator(TransIPCalculator):
@@ -85,4 +85,9 @@ class CommitteeCalculator(TransIPCalculator):
                 self.results[name] = float(self.results[name])
         self.results["forces_std"] = self.deviation.forces
         self.results["energy_std"] = self.deviation.energy * len(self.atoms)
-        require_below(self.stop_above, self.deviation, self.evaluations - 1, self.atoms.numbers)
+        try:
+            require_below(self.stop_above, self.deviation, self.evaluations - 1, self.atoms.numbers)
+        except DeviationError:
+            # Nothing may be taken from the results of a structure that is refused.
+            self.results = {}
+            raise
