@@ -86,7 +86,7 @@ void TransIPForceImpl::load_model(OpenMM::ContextImpl &context)
 void TransIPForceImpl::prepare_symmetry(OpenMM::ContextImpl &context)
 {
   const auto symmetry = transip::Symmetry::parse(owner_.getSymmetry());
-  if (symmetry.mode == transip::Symmetry::Mode::random && !symmetry.forced && !has_thermostat(context))
+  if (symmetry.needs_thermostat() && !has_thermostat(context))
     throw transip::Error("symmetry random brings energy at every step, and neither the integrator nor an "
                          "AndersenThermostat is there to take it up. Use LangevinMiddleIntegrator, symmetry average "
                          "N, or symmetry '" + symmetry.text() + " forced'.");

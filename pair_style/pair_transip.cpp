@@ -71,7 +71,7 @@ static int node_rank(MPI_Comm world)
 // whether an argument behind the first model is another
 static bool is_model_file(const std::string &argument)
 {
-  return utils::strmatch(argument, "\\.pt2?$");
+  return utils::strmatch(argument, "\\.pt2?$") || utils::strmatch(argument, "\\.pt#\\d+$");
 }
 
 struct PairTransIP::Impl {
@@ -410,7 +410,8 @@ TransIPGhosts PairTransIP::ghosts() const
 bool PairTransIP::finds_neighbors() const
 {
   const bool excluded = neighbor->nex_type || neighbor->nex_group || neighbor->nex_mol;
-  return comm->nprocs == 1 && impl->model->evaluates_structures() &&
+  // a hybrid style forms the virial of forces on ghosts, which are not there
+  return force->pair == this && comm->nprocs == 1 && impl->model->evaluates_structures() &&
       impl->committee.others.empty() && !impl->guard.is_set() && !excluded;
 }
 
@@ -579,10 +580,15 @@ void PairTransIP::compute_whole()
   request.nearest = !impl->warned && impl->model->metadata().closest_pair;
   transip::StructureResult result;
   timed(
-      request.positions, [&] { impl->model->evaluate_structure(request, result); },
+      request.positions,
+      [&] {
+        // fix pair may ask for distances
+        if (impl->guard.is_measured()) impl->model->check_distances();
+        impl->model->evaluate_structure(request, result);
+      },
       [&](std::size_t place) { return atom->tag[whole.atom_of_place[place]]; });
 
-  if (request.nearest) {
+  if (request.nearest && !whole.atom_of_place.empty()) {
     const auto tag = [&](int place) { return atom->tag[whole.atom_of_place[place]]; };
     Closest closest;
     closest.look(result.nearest * result.nearest, tag(result.pair[0]), tag(result.pair[1]));

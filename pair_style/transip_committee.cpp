@@ -407,7 +407,8 @@ void *TransIPCommittee::extract_peratom(const char *name, int &columns)
 {
   if (strcmp(name, "deviation") != 0 || others.empty()) return nullptr;
   columns = 0;
-  if (deviation.empty()) deviation.assign(std::max(atom->nmax, 1), 0.0);
+  const auto most = static_cast<std::size_t>(std::max(atom->nmax, 1));
+  if (deviation.size() < most) deviation.resize(most, 0.0);
   return deviation.data();
 }
 

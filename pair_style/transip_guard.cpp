@@ -122,6 +122,7 @@ void *TransIPGuard::extract_peratom(const char *name, int &columns)
 {
   if (strcmp(name, "distance") != 0) return nullptr;
   columns = 0;
-  if (distance.empty()) distance.assign(std::max(atom->nmax, 1), 0.0);
+  const auto most = static_cast<std::size_t>(std::max(atom->nmax, 1));
+  if (distance.size() < most) distance.resize(most, 0.0);
   return distance.data();
 }

@@ -421,7 +421,8 @@ transip_status transip_load_committee(int count, const char *const *paths, const
       for (const std::string &name : transip::models_in(paths[i])) {
         transip_model *model = nullptr;
         require_done(transip_load(name.c_str(), options, &model));
-        made->models.emplace_back(model);
+        std::unique_ptr<transip_model> owned(model);
+        made->models.push_back(std::move(owned));
       }
     }
     if (made->models.size() < 2)

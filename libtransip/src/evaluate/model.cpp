@@ -303,7 +303,7 @@ void Model::check_distances() const
                 "`transip-md guard CHECKPOINT --data FRAMES -o guarded.ckpt`, and export that.");
   if (!impl_->evaluator->gives_distances())
     throw Error("Distances from the training set are measured by native kernels on the CPU, and " + path + " is evaluated by " +
-                impl_->evaluator->name() + ".");
+                impl_->evaluator->name() + ". Take device cpu and kernels native.");
 }
 
 void Model::check_species(int atomic_number) const
@@ -425,6 +425,7 @@ void Model::evaluate_structure(const StructureRequest &request, StructureResult 
   require_finite({&result.energy, 1}, 1, "an energy");
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");
+  require_finite(result.virial, 9, "a virial");
 }
 
 void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &result, bool forces)
