@@ -113,8 +113,8 @@ def toy_file(tmp_path_factory) -> Path:
 
 
 def _both_forms(tmp_path_factory, name: str, model: str) -> dict[str, Path]:
+    from engine_model_files import BOTH_FORMS, write_both_forms
     from made_once import compiler_key, made_once
-    from model_files import BOTH_FORMS, write_both_forms
 
     shape = BOTH_FORMS[model]
 

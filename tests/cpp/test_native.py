@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model_files import write_networks
+from engine_model_files import write_networks
 
 
 @pytest.fixture(scope="module")
