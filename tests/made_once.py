@@ -67,6 +67,15 @@ def compiler_key(shape: dict[str, object]) -> str:
     return digest.hexdigest()[:16]
 
 
+def build_example(source: Path, build: Path, *prefixes: Path | str) -> None:
+    """Build an example by its own CMakeLists.txt, against what is installed under the prefixes."""
+    cmake = str(find_tool("cmake"))
+    found = f"-DCMAKE_PREFIX_PATH={';'.join(map(str, prefixes))}"
+    for command in ([cmake, "-S", str(source), "-B", str(build), found], [cmake, "--build", str(build)]):
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
 def built_by_cmake(tmp_path_factory, target: str = "all") -> Path:
     """A folder with everything built by plain cmake, the C++ tests too; what changed is built.
 

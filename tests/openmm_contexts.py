@@ -28,9 +28,12 @@ def system_of(atoms: ase.Atoms, *forces: openmm.Force) -> openmm.System:
     return system
 
 
-def context_of(system: openmm.System, positions: np.ndarray, platform: str = "Reference") -> openmm.Context:
-    """A Context with velocity half a step behind; positions in Angstrom."""
-    context = openmm.Context(system, openmm.VerletIntegrator(0.0005), openmm.Platform.getPlatformByName(platform))
+def context_of(
+    system: openmm.System, positions: np.ndarray, platform: str = "Reference", step: float = 0.0005, **properties: str
+) -> openmm.Context:
+    """A Context with velocity half a step behind; positions in Angstrom, step in ps, properties of the platform."""
+    chosen = openmm.Platform.getPlatformByName(platform)
+    context = openmm.Context(system, openmm.VerletIntegrator(step), chosen, properties)
     context.setPositions(positions / NM)
     return context
 
@@ -46,9 +49,9 @@ def energy_of(context: openmm.Context, groups: int | set[int] = -1) -> float:
     return state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole) / KJ
 
 
-def energy_and_forces(context: openmm.Context) -> tuple[float, np.ndarray]:
+def energy_and_forces(context: openmm.Context, groups: int | set[int] = -1) -> tuple[float, np.ndarray]:
     """Potential energy, eV, and forces, eV/Angstrom."""
-    state = context.getState(energy=True, forces=True)
+    state = context.getState(energy=True, forces=True, groups=groups)
     energy = state.getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole) / KJ
     forces = state.getForces(asNumpy=True).value_in_unit(openmm.unit.kilojoule_per_mole / openmm.unit.nanometer)
     return energy, forces / (KJ * NM)

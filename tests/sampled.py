@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ase
 import numpy as np
 import torch
 
 from networks import crystal, frame_of, random_molecule, small_checkpoint
+from transip_md.exporting.export import export
 from transip_md.model.latent_sample import LatentSample
 from transip_md.training.batches import Collate
+
+
+def file_with_sample(folder: Path, **shape) -> Path:
+    """An exported model whose file has a sample; see `checkpoint_with_sample`."""
+    file = folder / "model.pt"
+    export(checkpoint_with_sample(**shape), file)
+    return file
 
 
 def checkpoint_with_sample(**shape):

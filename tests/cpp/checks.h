@@ -31,7 +31,8 @@ inline void check_close(double value, double wanted, double tolerance, const std
 }
 
 /// The call throws transip::Error, of one line that has these words.
-inline void check_error(const std::function<void()> &call, const std::string &words, const std::string &what)
+inline void check_error(const std::function<void()> &call, const std::string &words,
+                        const std::string &what = "a call that must fail")
 {
   try {
     call();

@@ -6,6 +6,20 @@
 #include <cmath>
 #include <random>
 
+transip::Architecture architecture(int dim, int heads, int feedforward, bool radial, bool rotary_values)
+{
+  transip::Architecture shape;
+  shape.dim = dim;
+  shape.layers = 2;
+  shape.heads = heads;
+  shape.feedforward = feedforward;
+  shape.radial_bias = radial;
+  shape.rotary_values = rotary_values;
+  shape.radial_functions = 12;
+  shape.radial_hidden = 8;
+  return shape;
+}
+
 TestNetwork random_network(transip::Architecture shape, double cutoff, const std::string &dtype)
 {
   TestNetwork made;

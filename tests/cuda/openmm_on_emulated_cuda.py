@@ -21,12 +21,10 @@ import numpy as np
 import openmm
 
 from networks import crystal, random_molecule
-from transip_md.common import units
+from openmm_contexts import KJ, NM, context_of, energy_and_forces, system_of
 from transip_md.common.tolerances import PARITY
 
 LIBRARY, LOCAL, MOLECULE = sys.argv[1:4]
-NM = units.ANGSTROM_PER_NM
-EV = units.KJ_PER_MOL_PER_EV
 TOLERANCE = PARITY["float64"]
 
 failures = 0
@@ -60,23 +58,7 @@ def make_force(
 
 def make_context(atoms: ase.Atoms, platform: str, *forces: openmm.Force, positions: np.ndarray | None = None):
     """A Context of atoms in their cell, if they have one."""
-    system = openmm.System()
-    for mass in atoms.get_masses():
-        system.addParticle(mass)
-    if atoms.pbc.all():
-        system.setDefaultPeriodicBoxVectors(*(atoms.cell.array / NM))
-    for force in forces:
-        system.addForce(force)
-    integrator = openmm.VerletIntegrator(0.0005)
-    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName(platform))
-    context.setPositions((atoms.positions if positions is None else positions) / NM)
-    return context
-
-
-def energy_and_forces(context: openmm.Context, groups: int | set[int] = -1) -> tuple[float, np.ndarray]:
-    """eV and eV/Angstrom."""
-    state = context.getState(energy=True, forces=True, groups=groups)
-    return state.getPotentialEnergy()._value / EV, state.getForces(asNumpy=True)._value / (EV * NM)
+    return context_of(system_of(atoms, *forces), atoms.positions if positions is None else positions, platform)
 
 
 def compare(name: str, got: openmm.Context, wanted: openmm.Context, groups: int | set[int] = -1) -> None:
@@ -136,7 +118,7 @@ def test_groups_and_particles() -> None:
 def test_energy_alone() -> None:
     atoms = local_atoms()
     context = make_context(atoms, "CUDA", make_force(LOCAL, atoms.numbers, "cuda", periodic=True))
-    alone = context.getState(energy=True).getPotentialEnergy()._value / EV
+    alone = context.getState(energy=True).getPotentialEnergy()._value / KJ
     energy, forces = energy_and_forces(context)
     check("the energy alone", abs(alone - energy), 0.0)
     check("forces after an energy alone", -np.abs(forces).max(), -1e-3)

@@ -1,6 +1,7 @@
 // The linear layers' products under the emulator against plain ones, what tensor cores do against PTX's documentation, and
 // bank conflicts of shared memory, counted.
 
+#include "checks.h"
 #include "cuda_on_cpu.h"
 
 #include "cuda/kernels/dense.cuh"
@@ -16,16 +17,8 @@
 
 namespace {
 
+using checks::check;
 using namespace transip::cuda;
-
-int failures = 0;
-
-void check(bool good, const std::string &what)
-{
-  if (good) return;
-  failures++;
-  std::cout << "FAILED: " << what << '\n';
-}
 
 // ---- tensor cores --------------------------------------------------------------------------------------------------
 
@@ -249,18 +242,18 @@ void test_conflicts()
 
 int main()
 {
-  test_rounding();
-  test_fragments();
-  test_sums();
-  test_places<40, 120>();
-  test_places<64, 192>();
-  test_product<64, 192>(9, 1);
-  test_product<64, 192>(33, 3);
-  test_product<40, 120>(40, 2);
-  test_product<4, 4>(1, 1);
-  test_product<320, 96>(17, 1);  // in parts, by one block
-  test_product<1056, 36>(20, 1);
-  test_conflicts();
-  std::cout << (failures ? "FAILED" : "passed") << '\n';
-  return failures ? 1 : 0;
+  return checks::run([&] {
+    test_rounding();
+    test_fragments();
+    test_sums();
+    test_places<40, 120>();
+    test_places<64, 192>();
+    test_product<64, 192>(9, 1);
+    test_product<64, 192>(33, 3);
+    test_product<40, 120>(40, 2);
+    test_product<4, 4>(1, 1);
+    test_product<320, 96>(17, 1);  // in parts, by one block
+    test_product<1056, 36>(20, 1);
+    test_conflicts();
+  });
 }

@@ -4,6 +4,7 @@
 // Files as test_kernels takes them. --few: one small case, for ThreadSanitizer. --gpu: all of it on the first GPU instead
 // of the emulator.
 
+#include "checks.h"
 #include "cpu/native_model.h"
 #include "cuda/dynamics.h"
 #include "cuda/gpu.h"
@@ -25,11 +26,12 @@
 
 namespace {
 
+using checks::check;
+using checks::check_error;
 using transip::cuda::Dynamics;
 using transip::cuda::Evaluation;
 using transip::cuda::Periodicity;
 
-int failures = 0;
 bool on_gpu = false;
 
 std::unique_ptr<transip::cuda::Device> make_device()
@@ -41,13 +43,6 @@ std::unique_ptr<transip::cuda::Device> make_device()
 const std::byte *bytes_of(const double *numbers)
 {
   return reinterpret_cast<const std::byte *>(numbers);
-}
-
-void check(bool good, const std::string &what)
-{
-  if (good) return;
-  failures++;
-  std::cout << "FAILED: " << what << '\n';
 }
 
 /// What the CPU's kernels give for a structure, with the forces of images added to their atoms.
@@ -176,26 +171,13 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
   run_case(name, network, structure, periodicity(structure), once);
 }
 
-transip::Architecture architecture(int dim, int heads, int feedforward, bool radial, bool repels)
-{
-  transip::Architecture shape;
-  shape.dim = dim;
-  shape.layers = 2;
-  shape.heads = heads;
-  shape.feedforward = feedforward;
-  shape.radial_bias = radial;
-  shape.rotary_values = radial;
-  shape.radial_functions = 12;
-  shape.radial_hidden = 8;
-  shape.short_range = repels;
-  return shape;
-}
-
 const std::array<double, 9> triclinic{5.0, 0.0, 0.0, 1.5, 4.5, 0.0, -0.7, 0.9, 4.0};
 
 TestNetwork local_network(const std::string &dtype, bool repels = true)
 {
-  return random_network(architecture(32, 2, 44, true, repels), 4.5, dtype);
+  transip::Architecture shape = architecture(32, 2, 44, true, true);
+  shape.short_range = repels;
+  return random_network(shape, 4.5, dtype);
 }
 
 TestStructure crystal(int atoms = 8)
@@ -219,8 +201,9 @@ void random_cases(const std::string &dtype)
   run_case("local", local, random_structure("9 atoms in vacuum", 9, {}, {1, 8}, 5));
   run_case("local", local, random_structure("50 atoms in a triclinic box smaller than the cutoff's sphere", 50,
                                             {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2), true);
-  transip::Architecture shape = architecture(128, 2, 100, false, true);
+  transip::Architecture shape = architecture(128, 2, 100, false, false);
   shape.coordinates = true;
+  shape.short_range = true;
   const TestNetwork all = random_network(shape, 0.0, dtype);
   run_case("all to all, coordinates", all, random_structure("7 atoms in vacuum", 7, {}, {1, 8}, 3));
   run_case("all to all, coordinates", all, random_structure("one atom in vacuum", 1, {}, {1, 8}, 3), true);
@@ -312,18 +295,6 @@ void test_changes()
         "charge and multiplicity are taken to the device");
 }
 
-void check_error(const std::function<void()> &call, const std::string &words)
-{
-  try {
-    call();
-  } catch (const transip::Error &problem) {
-    const std::string message = problem.what();
-    check(message.find(words) != std::string::npos, "an error that says '" + words + "', not '" + message + "'");
-    return;
-  }
-  check(false, "an error that says " + words);
-}
-
 void test_errors()
 {
   const TestNetwork network = local_network("float64");
@@ -367,7 +338,7 @@ int main(int count, char **arguments)
   const bool few = !files.empty() && files.front() == "--few";
   on_gpu = !files.empty() && files.front() == "--gpu";
   if (on_gpu) files.erase(files.begin());
-  try {
+  return checks::run([&] {
     if (few) run_case("local", local_network("float32"), crystal(2), true);
     for (std::size_t i = 0; i + 1 < files.size(); i += 2)
       run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]), true);
@@ -381,9 +352,5 @@ int main(int count, char **arguments)
       test_changes();
       test_errors();
     }
-  } catch (const std::exception &problem) {
-    check(false, problem.what());
-  }
-  std::cout << (failures ? std::to_string(failures) + " failed" : "passed") << '\n';
-  return failures ? 1 : 0;
+  });
 }

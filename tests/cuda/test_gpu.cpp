@@ -36,15 +36,7 @@ struct Case {
 
   transip::Architecture architecture() const
   {
-    transip::Architecture shape;
-    shape.dim = dim;
-    shape.layers = 2;
-    shape.heads = heads;
-    shape.feedforward = feedforward;
-    shape.radial_bias = radial;
-    shape.radial_functions = 12;
-    shape.radial_hidden = 8;
-    shape.rotary_values = radial;
+    transip::Architecture shape = ::architecture(dim, heads, feedforward, radial, radial);
     shape.coordinates = coordinates;
     shape.short_range = repels;
     return shape;

@@ -4,6 +4,7 @@
 // Without files, networks with random weights. Files are exported models, and structures as structures.h reads them.
 // --few: two small cases, each evaluated once, for ThreadSanitizer; FEW_SHAPES are enough for them.
 
+#include "checks.h"
 #include "cuda/cuda_model.h"
 #include "cuda/lists.h"
 #include "emulated_device.h"
@@ -25,16 +26,9 @@
 
 namespace {
 
+using checks::check;
+using checks::check_error;
 using transip::Result;
-
-int failures = 0;
-
-void check(bool good, const std::string &what)
-{
-  if (good) return;
-  failures++;
-  std::cout << "FAILED: " << what << '\n';
-}
 
 /// What arrays may differ by, as a part of the largest number in them.
 double allowed(const std::string &dtype)
@@ -291,20 +285,6 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
   report.print();
 }
 
-transip::Architecture architecture(int dim, int heads, int feedforward, bool radial, bool rotary_values)
-{
-  transip::Architecture shape;
-  shape.dim = dim;
-  shape.layers = 2;
-  shape.heads = heads;
-  shape.feedforward = feedforward;
-  shape.radial_bias = radial;
-  shape.rotary_values = rotary_values;
-  shape.radial_functions = 12;
-  shape.radial_hidden = 8;
-  return shape;
-}
-
 const std::array<double, 9> triclinic{5.0, 0.0, 0.0, 1.5, 4.5, 0.0, -0.7, 0.9, 4.0};
 
 TestStructure molecule(int atoms)
@@ -439,18 +419,6 @@ void test_halo(const std::string &dtype)
   check(difference(got.forces.data(), wanted.forces) <= allowed(dtype), "forces behind those with a halo, " + dtype);
 }
 
-void check_error(const std::function<void()> &call, const std::string &words)
-{
-  try {
-    call();
-  } catch (const transip::Error &problem) {
-    const std::string message = problem.what();
-    check(message.find(words) != std::string::npos, "an error that says '" + words + "', not '" + message + "'");
-    return;
-  }
-  check(false, "an error that says " + words);
-}
-
 void test_errors()
 {
   const TestNetwork network = turned_network("float64");
@@ -539,7 +507,7 @@ int main(int count, char **arguments)
 {
   const std::vector<std::string> files(arguments + 1, arguments + count);
   const bool few = !files.empty() && files.front() == "--few";
-  try {
+  return checks::run([&] {
     if (few) few_cases();
     for (std::size_t i = 0; i + 1 < files.size(); i += 2)
       run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]));
@@ -553,9 +521,5 @@ int main(int count, char **arguments)
       test_sizes();
       test_errors();
     }
-  } catch (const std::exception &problem) {
-    check(false, problem.what());
-  }
-  std::cout << (failures ? std::to_string(failures) + " failed" : "passed") << '\n';
-  return failures ? 1 : 0;
+  });
 }

@@ -3,6 +3,7 @@
 //
 // --few: one case, for ThreadSanitizer.
 
+#include "checks.h"
 #include "cuda_on_cpu.h"
 
 struct float4 {
@@ -25,16 +26,8 @@ struct double4 {
 
 namespace {
 
+using checks::check;
 namespace kernels = transip::openmm;
-
-int failures = 0;
-
-void check(bool good, const std::string &what)
-{
-  if (good) return;
-  failures++;
-  std::cout << "FAILED: " << what << '\n';
-}
 
 enum class Precision { single, mixed, double_ };
 
@@ -186,15 +179,15 @@ void test_cut(unsigned blocks)
 int main(int count, char **)
 {
   const bool few = count > 1;
-  if (few) test_positions_and_forces(33, true, false, Precision::mixed, 3, 32);
-  for (const int atoms : few ? std::vector<int>{} : std::vector<int>{1, 33, 200})
-    for (const bool shuffled : {false, true})
-      for (const bool all : {false, true})
-        for (const Precision precision : {Precision::single, Precision::mixed, Precision::double_})
-          for (const unsigned blocks : {1u, 3u, 9u})
-            test_positions_and_forces(atoms, shuffled, all, precision, blocks, 64);
-  test_cut(2);
-  if (!few) test_cut(1);
-  std::cout << (failures ? "failed\n" : "passed\n");
-  return failures != 0;
+  return checks::run([&] {
+    if (few) test_positions_and_forces(33, true, false, Precision::mixed, 3, 32);
+    for (const int atoms : few ? std::vector<int>{} : std::vector<int>{1, 33, 200})
+      for (const bool shuffled : {false, true})
+        for (const bool all : {false, true})
+          for (const Precision precision : {Precision::single, Precision::mixed, Precision::double_})
+            for (const unsigned blocks : {1u, 3u, 9u})
+              test_positions_and_forces(atoms, shuffled, all, precision, blocks, 64);
+    test_cut(2);
+    if (!few) test_cut(1);
+  });
 }

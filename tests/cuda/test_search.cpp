@@ -2,6 +2,7 @@
 //
 // --few: two small structures, for ThreadSanitizer.
 
+#include "checks.h"
 #include "cuda_on_cpu.h"
 
 #include "cuda/kernels/search.cuh"
@@ -20,16 +21,8 @@
 
 namespace {
 
+using checks::check;
 using namespace transip::cuda;
-
-int failures = 0;
-
-void check(bool good, const std::string &what)
-{
-  if (good) return;
-  failures++;
-  std::cout << "FAILED: " << what << '\n';
-}
 
 void thread_of(SearchKernel kernel, const Search &search, int part)
 {
@@ -242,7 +235,7 @@ int main(int count, char **)
   TestStructure nothing = random_structure("no atoms", 1, tiny, {1}, 1);
   nothing.species.clear();
   nothing.positions.clear();
-  try {
+  return checks::run([&] {
     test_structure(random_structure("2 atoms in a tiny triclinic cell", 2, tiny, {1, 8}, 1));
     test_structure(random_structure("12 atoms in vacuum", 12, {}, {1, 8}, 2));
     if (!few) {
@@ -255,9 +248,5 @@ int main(int count, char **)
       test_room();
       test_bad_boxes();
     }
-  } catch (const std::exception &problem) {
-    check(false, problem.what());
-  }
-  std::cout << (failures ? "FAILED" : "passed") << '\n';
-  return failures ? 1 : 0;
+  });
 }

@@ -75,6 +75,10 @@ def test_dynamics_ends_above_the_bound(molecule_committee, ethanol):
     with pytest.raises(DeviationError, match=said):
         VelocityVerlet(ethanol, 0.1).run(2)
     assert issubclass(DeviationError, CheckFailedError)
+    # Asked for again, it is refused again.
+    for ask in (ethanol.get_potential_energy, ethanol.get_forces):
+        with pytest.raises(DeviationError):
+            ask()
     ethanol.calc = CommitteeCalculator(molecule_committee, stop_above=2.0 * of_atoms.max())
     VelocityVerlet(ethanol, 0.001).run(2)
 

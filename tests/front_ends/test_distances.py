@@ -10,21 +10,18 @@ import numpy as np
 import pytest
 from ase.md.verlet import VelocityVerlet
 
-from sampled import checkpoint_with_sample
+from sampled import file_with_sample
 from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.engines.ase import CommitteeCalculator, TransIPCalculator
 from transip_md.evaluators.distance import DistanceError
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.exporting.export import export
 
 pytestmark = pytest.mark.usefixtures("library")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    file = tmp_path_factory.mktemp("guarded") / "molecule.pt"
-    export(checkpoint_with_sample(), file)
-    return file
+    return file_with_sample(tmp_path_factory.mktemp("guarded"))
 
 
 @pytest.fixture
@@ -49,6 +46,10 @@ def test_dynamics_ends_above_the_bound(model, ethanol, wanted):
     with pytest.raises(DistanceError, match=rf"Step 0: atom {wanted.argmax()} .* do not trust the forces"):
         VelocityVerlet(ethanol, 0.001).run(2)
     assert issubclass(DistanceError, CheckFailedError)
+    # Asked for again, it is refused again.
+    for ask in (ethanol.get_potential_energy, ethanol.get_forces):
+        with pytest.raises(DistanceError):
+            ask()
 
 
 @pytest.mark.parametrize("force", ["first", "mean"])

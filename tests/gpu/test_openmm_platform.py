@@ -12,7 +12,8 @@ openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip inst
 
 from openmm import unit
 
-from transip_md.common import units
+import openmm_contexts
+from openmm_contexts import KJ, NM, energy_and_forces, system_of
 from transip_md.common.tolerances import DRIFT, PARITY
 from transip_md.engines.openmm import create_force
 from transip_md.engines.openmm.native import forces_on_device
@@ -21,19 +22,17 @@ from transip_md.exporting.export import export
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device"),
-    pytest.mark.usefixtures("openmm_plugin"),
+    pytest.mark.usefixtures("openmm_plugin", "cuda_platform"),
 ]
 
-NM = units.ANGSTROM_PER_NM
-EV = units.KJ_PER_MOL_PER_EV
 #: What single precision of the positions (nm, up to 4) does to a force, against positions in double precision.
 SINGLE = 5e-4
 
 
 @pytest.fixture(scope="module")
-def platform():
+def cuda_platform():
     try:
-        return openmm.Platform.getPlatformByName("CUDA")
+        openmm.Platform.getPlatformByName("CUDA")
     except openmm.OpenMMException as error:
         pytest.skip(f"OpenMM has no CUDA platform here: {error}. Type `pip install 'transip-md[openmm-cuda]'`.")
 
@@ -58,28 +57,13 @@ def water(repository) -> ase.Atoms:
     return ase.io.read(repository / "examples" / "openmm" / "water.pdb")
 
 
-def context_of(atoms, platform, precision, *forces, step=0.0005):
-    """A Context of atoms; precision: None on other platforms than CUDA."""
-    system = openmm.System()
-    for mass in atoms.get_masses():
-        system.addParticle(mass)
-    if atoms.pbc.all():
-        system.setDefaultPeriodicBoxVectors(*(atoms.cell.array / NM))
-    for force in forces:
-        system.addForce(force)
-    properties = {"Precision": precision} if precision else {}
-    context = openmm.Context(system, openmm.VerletIntegrator(step), platform, properties)
-    context.setPositions(atoms.positions / NM)
-    return context
+def context_of(atoms, precision, *forces, step=0.0005):
+    """A Context of the CUDA platform."""
+    return openmm_contexts.context_of(system_of(atoms, *forces), atoms.positions, "CUDA", step, Precision=precision)
 
 
 def reference(atoms, *forces):
-    return context_of(atoms, openmm.Platform.getPlatformByName("Reference"), None, *forces)
-
-
-def energy_and_forces(context, groups=-1):
-    state = context.getState(energy=True, forces=True, groups=groups)
-    return state.getPotentialEnergy()._value / EV, state.getForces(asNumpy=True)._value / (EV * NM)
+    return openmm_contexts.context_of(system_of(atoms, *forces), atoms.positions)
 
 
 def compare(measured, name, got, wanted, precision, groups=-1):
@@ -91,22 +75,22 @@ def compare(measured, name, got, wanted, precision, groups=-1):
 
 
 @pytest.mark.parametrize("precision", ["single", "mixed", "double"])
-def test_parity(platform, precision, ethanol_file, ethanol, water_file, water, measured):
+def test_parity(precision, ethanol_file, ethanol, water_file, water, measured):
     for file, atoms, name in ((ethanol_file, ethanol, "ethanol"), (water_file, water, "water")):
         periodic = bool(atoms.pbc.any())
         before = forces_on_device()
         force = create_force(file, atoms.numbers, device="cuda", periodic=periodic, backend="native")
-        context = context_of(atoms, platform, precision, force)
+        context = context_of(atoms, precision, force)
         assert forces_on_device() == before + 1, "the force does not work on the Context's arrays"
         by_cpu = create_force(file, atoms.numbers, device="cpu", periodic=periodic, backend="native")
         compare(measured, f"platform, {name}", context, reference(atoms, by_cpu), precision)
 
 
-def test_the_same_bits_twice(platform, water_file, water):
+def test_the_same_bits_twice(water_file, water):
     runs = []
     for _ in range(2):
         force = create_force(water_file, water.numbers, device="cuda", periodic=True, backend="native")
-        context = context_of(water, platform, "mixed", force)
+        context = context_of(water, "mixed", force)
         context.setVelocitiesToTemperature(300, 2)
         context.getIntegrator().step(20)
         runs.append(context.getState(positions=True).getPositions(asNumpy=True)._value)
@@ -123,7 +107,7 @@ def classical(atoms) -> openmm.NonbondedForce:
     return force
 
 
-def test_order_subset_and_groups(platform, water_file, water, measured):
+def test_order_subset_and_groups(water_file, water, measured):
     """A third of the molecules by the model, after OpenMM has changed the order of the atoms."""
     chosen = [i for molecule in range(0, 64, 3) for i in range(3 * molecule, 3 * molecule + 3)]
     contexts = []
@@ -132,8 +116,8 @@ def test_order_subset_and_groups(platform, water_file, water, measured):
             water_file, water.numbers, device=device, periodic=True, particles=chosen, backend="native"
         )
         force.setForceGroup(2)
-        where = (platform, "double") if device == "cuda" else (openmm.Platform.getPlatformByName("Reference"), None)
-        contexts.append(context_of(water, *where, force, classical(water)))
+        forces = (force, classical(water))
+        contexts.append(context_of(water, "double", *forces) if device == "cuda" else reference(water, *forces))
     on_device, on_host = contexts
     on_device.setVelocitiesToTemperature(300, 2)
     on_device.getIntegrator().step(600)
@@ -143,19 +127,19 @@ def test_order_subset_and_groups(platform, water_file, water, measured):
     compare(measured, "another order, group 0", on_device, on_host, "single", {0})
 
 
-def test_energies_alone(platform, water_file, water):
+def test_energies_alone(water_file, water):
     force = create_force(water_file, water.numbers, device="cuda", periodic=True, backend="native")
-    context = context_of(water, platform, "mixed", force)
-    alone = context.getState(energy=True).getPotentialEnergy()._value / EV
+    context = context_of(water, "mixed", force)
+    alone = context.getState(energy=True).getPotentialEnergy()._value / KJ
     energy, forces = energy_and_forces(context)
     assert alone == energy and np.abs(forces).max() > 0.1
 
 
-def test_barostat(platform, water_file, water, measured):
+def test_barostat(water_file, water, measured):
     barostat = openmm.MonteCarloBarostat(2000 * unit.bar, 300 * unit.kelvin, 1)
     barostat.setRandomNumberSeed(4)
     force = create_force(water_file, water.numbers, device="cuda", periodic=True, backend="native")
-    context = context_of(water, platform, "double", force, barostat)
+    context = context_of(water, "double", force, barostat)
     context.setVelocitiesToTemperature(300, 2)
     context.getIntegrator().step(60)
     state = context.getState(positions=True)
@@ -167,16 +151,16 @@ def test_barostat(platform, water_file, water, measured):
     compare(measured, "after volume moves", context, reference(water, by_cpu), "double")
 
 
-def test_energy_is_conserved(platform, ethanol_file, ethanol, measured):
+def test_energy_is_conserved(ethanol_file, ethanol, measured):
     """10 ps in mixed precision."""
     force = create_force(ethanol_file, ethanol.numbers, device="cuda", backend="native")
-    context = context_of(ethanol, platform, "mixed", force)
+    context = context_of(ethanol, "mixed", force)
     context.setVelocitiesToTemperature(300, 1)
     times, totals = [], []
     for step in range(0, 20_000, 100):
         context.getIntegrator().step(100)
         state = context.getState(energy=True)
         times.append(0.0005 * step)
-        totals.append((state.getPotentialEnergy() + state.getKineticEnergy())._value / EV)
+        totals.append((state.getPotentialEnergy() + state.getKineticEnergy())._value / KJ)
     slope = np.polyfit(times, totals, 1)[0] * 1000.0 / len(ethanol)
     measured("platform, NVE of ethanol over 10 ps, drift", abs(slope), DRIFT, "meV/atom/ps")

@@ -87,6 +87,8 @@ def foreign_cache(lammps_plugin, tmp_path, monkeypatch):
     kind = KINDS["lammps"]
     before = folder_of(kind)
     monkeypatch.setenv("TRANSIP_MD_CACHE", str(tmp_path / "cache"))
+    # Of tests before, which had LAMMPS's module in this process.
+    monkeypatch.delenv("LAMMPS_PLUGIN_PATH", raising=False)
     shutil.copytree(before, folder_of(kind))
     (tmp_path / "cache").chmod(0o777)
     return tmp_path / "cache"

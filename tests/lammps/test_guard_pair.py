@@ -8,10 +8,9 @@ import pytest
 from test_local_pair import run, section
 
 from networks import crystal
-from sampled import checkpoint_with_sample
+from sampled import file_with_sample
 from transip_md.engines.lammps.engine import write_data
 from transip_md.evaluators.library_model import LibraryModel
-from transip_md.exporting.export import export
 
 pytestmark = pytest.mark.usefixtures("lammps_plugin", "library")
 
@@ -22,16 +21,12 @@ FIX_PAIR = (
 
 @pytest.fixture(scope="module")
 def local_model(tmp_path_factory):
-    file = tmp_path_factory.mktemp("guarded") / "local.pt"
-    export(checkpoint_with_sample(cutoff=3.0), file)
-    return file
+    return file_with_sample(tmp_path_factory.mktemp("guarded"), cutoff=3.0)
 
 
 @pytest.fixture(scope="module")
 def molecule_model(tmp_path_factory):
-    file = tmp_path_factory.mktemp("guarded") / "molecule.pt"
-    export(checkpoint_with_sample(), file)
-    return file
+    return file_with_sample(tmp_path_factory.mktemp("guarded"))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from made_once import build_example
 from transip_md.evaluators import binding
 from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.plugins.build import find_tool
@@ -28,14 +29,7 @@ def installed(cpp_build, tmp_path_factory):
 def program(installed, repository, tmp_path_factory):
     """The example in C, and beside it that in Fortran, built by their CMakeLists.txt through the CMake package."""
     build = tmp_path_factory.mktemp("example")
-    cmake = str(find_tool("cmake"))
-    source = repository / "examples" / "library"
-    for command in (
-        [cmake, "-S", str(source), "-B", str(build), f"-DCMAKE_PREFIX_PATH={installed}"],
-        [cmake, "--build", str(build)],
-    ):
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
+    build_example(repository / "examples" / "library", build, installed)
     return build / "energy"
 
 

@@ -105,6 +105,8 @@ def test_what_is_refused(file, local_committee, tmp_path):
             load(f"{file}#9")
     with pytest.raises(UsageError, match="holds a committee"):
         stamp(file, None)
+    with pytest.raises(UsageError, match="holds a committee"):
+        stamp(f"{file}#2", None)
     content = bytearray(file.read_bytes())
     # A byte of the second model; in Python the CRC of the outer archive is looked at first.
     second = local_committee[1].read_bytes()

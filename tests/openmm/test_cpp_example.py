@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
 
-from made_once import built_by_cmake
+from made_once import build_example, built_by_cmake
 from transip_md.common import units
 from transip_md.common.tolerances import PARITY
 from transip_md.evaluators.torch_model import ExportedModel
@@ -23,15 +23,10 @@ def program(repository, tmp_path_factory) -> Path:
     """examples/openmm/cpp, built by its CMakeLists.txt against the installed plugin and the OpenMM of the wheel."""
     built = built_by_cmake(tmp_path_factory, "transip_openmm")
     prefix, build = tmp_path_factory.mktemp("prefix"), tmp_path_factory.mktemp("example")
-    cmake = str(find_tool("cmake"))
-    source = repository / "examples" / "openmm" / "cpp"
-    for command in (
-        [cmake, "--install", str(built), "--component", "openmm", "--prefix", str(prefix)],
-        [cmake, "-S", str(source), "-B", str(build), f"-DCMAKE_PREFIX_PATH={openmm_folder()};{prefix}"],
-        [cmake, "--build", str(build)],
-    ):
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
+    install = [str(find_tool("cmake")), "--install", str(built), "--component", "openmm", "--prefix", str(prefix)]
+    result = subprocess.run(install, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    build_example(repository / "examples" / "openmm" / "cpp", build, openmm_folder(), prefix)
     return build / "energy"
 
 

@@ -152,6 +152,17 @@ def test_output_is_read(check, tmp_path):
     ]  # fmt: skip
 
 
+def test_nothing_of_an_earlier_check_is_reported(check, tmp_path):
+    parts = {part.name: part for part in check.PARTS}
+    (tmp_path / "nve-water").mkdir()
+    stale = [tmp_path / name for name in ("nve-water/nve.json", "timing.json", check.NATIVE_FILES[0])]
+    kept = tmp_path / "parity.json"
+    for file in (*stale, kept):
+        file.write_text("{}")
+    check.remove_earlier(tmp_path, (parts["timing"], parts["nve"]))
+    assert not any(file.exists() for file in stale) and kept.exists()
+
+
 def test_the_bundle_has_what_the_check_reads(repository):
     text = (repository / "scripts" / "gpu_bundle.py").read_text()
     packed = re.search(r"SOURCES = \((.*?)\)", text, re.DOTALL)[1]

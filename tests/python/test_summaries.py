@@ -162,6 +162,21 @@ def test_what_could_not_be_done(folder, ethanol_file, monkeypatch):
     assert (found.verdict, found.exit_code) == ("ERROR", 3) and "transip-md build lammps" in found.error
     result = CliRunner().invoke(app, ["presets", "--json", "no/summary.json"])
     assert isinstance(result.exception, UsageError) and "There is no folder" in str(result.exception)
+    result = CliRunner().invoke(app, ["parity", str(ethanol_file), "ethanol.xyz", "--json", "-"])
+    assert isinstance(result.exception, UsageError) and "--json wants a file" in str(result.exception)
+
+
+def test_an_error_after_the_verdict(folder, monkeypatch):
+    """Checks that pass, and a certificate that cannot be written."""
+    cluster_of_pairs().write("cluster.xyz")
+    sound = write_pairs(folder / "sound.pt")
+
+    def refuse(*_):
+        raise UsageError("no")
+
+    monkeypatch.setattr("transip_md.modelfile.certificate.stamp", refuse)
+    found = summary_of("validate", sound, "cluster.xyz", "--only", "translation", "--stamp", fails=UsageError)
+    assert (found.verdict, found.exit_code, found.error) == ("ERROR", 2, "no")
 
 
 @pytest.mark.parametrize(
