@@ -1,6 +1,6 @@
 #include "DeviceEvaluation.h"
 
-#include "checks.h"
+#include "context_checks.h"
 #include "cuda/device_source.h"
 #include "transip/error.h"
 #include "transip/units.h"

@@ -1,6 +1,6 @@
 #include "TransIPForceImpl.h"
 
-#include "checks.h"
+#include "context_checks.h"
 #include "model_file.h"
 #include "transip/error.h"
 #include "transip/symmetry.h"

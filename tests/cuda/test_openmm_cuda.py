@@ -29,13 +29,13 @@ COORDINATES = {"single": "float4", "mixed": "float4", "double": "double4"}
 def test_emulated_kernels(tmp_path_factory):
     programs = built_by_cmake(tmp_path_factory, "test_particles")
     result = subprocess.run([programs / "test_particles"], capture_output=True, text=True)
-    assert (result.returncode, result.stdout) == (0, "passed\n"), result.stdout + result.stderr
+    assert result.returncode == 0 and result.stdout.endswith(" checks, 0 failed\n"), result.stdout + result.stderr
 
 
 def test_no_races(tmp_path_factory):
     programs = built_by_cmake(tmp_path_factory, "test_particles_thread")
     result = subprocess.run([programs / "test_particles_thread", "--few"], capture_output=True, text=True)
-    assert (result.returncode, result.stdout) == (0, "passed\n"), result.stdout + result.stderr
+    assert result.returncode == 0 and result.stdout.endswith(" checks, 0 failed\n"), result.stdout + result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-#include "checks.h"
+#include "context_checks.h"
 
 #include "transip/units.h"
 
