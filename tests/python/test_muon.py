@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from transip_md.training.muon import MuonAdamW, orthogonalised, split
+from transip_md.training.groups import parameter_groups
+from transip_md.training.muon import MuonAdamW, orthogonalised
 
 RATE = 0.01
 
@@ -36,7 +37,7 @@ def test_first_step_of_a_matrix_follows_the_definition():
     layer = nn.Linear(20, 6, bias=False).double()
     before = layer.weight.detach().clone()
     gradient = torch.randn(6, 20, dtype=torch.float64)
-    optimizer = MuonAdamW([layer.weight], [], lr=RATE, weight_decay=0.1, momentum=0.9)
+    optimizer = MuonAdamW([{"params": [layer.weight], "muon": True}], lr=RATE, weight_decay=0.1, momentum=0.9)
     layer.weight.grad = gradient.clone()
     optimizer.step()
     # The momentum of the first step is 0.1 g, Nesterov's look ahead 0.1 g + 0.9 (0.1 g): a multiple of g.
@@ -48,7 +49,7 @@ def test_momentum_is_remembered():
     gradients = [torch.randn(5, 7, dtype=torch.float64) for _ in range(3)]
     layer = nn.Linear(7, 5, bias=False).double()
     wanted, average = layer.weight.detach().clone(), torch.zeros(5, 7, dtype=torch.float64)
-    optimizer = MuonAdamW([layer.weight], [], lr=RATE, momentum=0.9)
+    optimizer = MuonAdamW([{"params": [layer.weight], "muon": True}], lr=RATE, momentum=0.9)
     for gradient in gradients:
         layer.weight.grad = gradient
         optimizer.step()
@@ -60,7 +61,7 @@ def test_momentum_is_remembered():
 
 def test_other_weights_follow_torchs_adamw():
     ours, theirs = nn.LayerNorm(9), nn.LayerNorm(9)
-    optimizer = MuonAdamW([], ours.parameters(), lr=RATE, weight_decay=0.1)
+    optimizer = MuonAdamW([{"params": list(ours.parameters())}], lr=RATE, weight_decay=0.1)
     reference = torch.optim.AdamW(theirs.parameters(), lr=RATE, weight_decay=0.1, betas=(0.9, 0.99))
     one, other = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     for _ in range(5):
@@ -72,32 +73,15 @@ def test_other_weights_follow_torchs_adamw():
         assert torch.allclose(mine, wanted, rtol=1e-6, atol=1e-7)
 
 
-def test_matrices_of_linear_layers_are_split_from_the_rest():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embedding = nn.Embedding(5, 16)
-            self.layer = nn.Linear(16, 32)
-            self.readout = nn.Linear(32, 1)
-            self.frozen = nn.Linear(16, 16).requires_grad_(False)
-            self.frequencies = nn.Parameter(torch.zeros(4, 8, 3))
-
-    net = Net()
-    matrices, others = split(net)
-    assert [id(one) for one in matrices] == [id(net.layer.weight)]
-    wanted = [net.embedding.weight, net.layer.bias, net.readout.weight, net.readout.bias, net.frequencies]
-    assert {id(one) for one in others} == {id(one) for one in wanted}
-
-
 def test_a_saved_state_goes_on_as_if_never_stopped():
     net = nn.Sequential(nn.Linear(6, 10), nn.SiLU(), nn.Linear(10, 10))
-    optimizer = MuonAdamW(*split(net), lr=RATE)
+    optimizer = MuonAdamW(parameter_groups(net, RATE, muon=True), lr=RATE)
     generator = torch.Generator().manual_seed(2)
     for _ in range(3):
         with_gradients(net, generator)
         optimizer.step()
     again = copy.deepcopy(net)
-    resumed = MuonAdamW(*split(again), lr=RATE)
+    resumed = MuonAdamW(parameter_groups(again, RATE, muon=True), lr=RATE)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for module, one in ((net, optimizer), (again, resumed)):
         with_gradients(module, torch.Generator().manual_seed(3))

@@ -232,6 +232,25 @@ def test_fine_tuning_starts_from_a_checkpoint(config_file, tmp_path):
         TrainingRun(read_config(config_file, ["model={}", "start_from=nothing"]), tmp_path / "third.ckpt")
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_layers_far_from_the_output_are_tuned_less(config_file, tmp_path, optimizer):
+    """One layer at decay 0.01: the embeddings move 10^-4 of what the energy head moves, and without decay as far."""
+    first = tmp_path / "first.ckpt"
+    TrainingRun(read_config(config_file, ["steps=5", "report_every=5"]), first).train()
+    tune = ["model={}", f"start_from={first}", "steps=5", "report_every=5", "warmup=0", f"optimizer={optimizer}"]
+    moved = {}
+    for decay in (1.0, 0.01):
+        second = tmp_path / f"{decay}.ckpt"
+        TrainingRun(read_config(config_file, [*tune, f"layer_decay={decay}"]), second).train()
+        before, after = weights(first), weights(second)
+        moved[decay] = {
+            name: float((after[name] - before[name]).abs().max()) for name in before if before[name].numel()
+        }
+    ratio = {decay: by["species_embedding.weight"] / by["energy_head.0.weight"] for decay, by in moved.items()}
+    assert 0.05 < ratio[1.0] < 50
+    assert ratio[0.01] == pytest.approx(1e-4 * ratio[1.0], rel=0.9)
+
+
 def test_periodic_local_model(config_file, tmp_path):
     ase.io.write(tmp_path / "train.extxyz", labelled(120, seed=0, periodic=True))
     ase.io.write(tmp_path / "test.extxyz", labelled(30, seed=1, periodic=True))
@@ -306,6 +325,7 @@ def test_bad_configurations(config_file, tmp_path):
         ("objective.equivariance.weigth=3", "weigth"),
         ("objective.equivariance={weight: 1, embedding: bonds}", "embedding"),
         ("batch_atoms=30", "either batch_size or batch_atoms"),
+        ("layer_decay=0.5", "layer_decay goes with start_from"),
         ("seed", "key=value"),
         ("steps.deep=3", "not a section"),
         ("data.train=[none*.extxyz]", "No file matches"),

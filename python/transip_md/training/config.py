@@ -103,6 +103,13 @@ class TrainConfig(Strict):
         "adamw", description="muon: Muon for the matrices of linear layers, AdamW for the rest"
     )
     learning_rate: float = Field(2e-3, gt=0)
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="with start_from: factor of the learning rate from each layer to the one before it; the energy "
+        "head has learning_rate, the embeddings of elements the smallest",
+    )
     schedule: Literal["cosine", "constant"] = Field("cosine", description="of the learning rate, after the warm-up")
     warmup: int = Field(500, ge=0, description="steps of linear warm-up")
     weight_decay: float = Field(0.0, ge=0)
@@ -124,6 +131,10 @@ class TrainConfig(Strict):
             raise ValueError("give either batch_size or batch_atoms")
         if self.compile and self.precision == "bf16":
             raise ValueError("compile goes with precision float32 or tf32")
+        if self.layer_decay != 1.0 and self.start_from is None:
+            raise ValueError(
+                "layer_decay goes with start_from: a network from random weights learns at one rate in all its layers"
+            )
         if self.start_from is not None and (fixed := sorted(set(self.model) - set(WIDENED))):
             raise ValueError(
                 f"start_from brings its own model: leave `model` out, or give {', '.join(WIDENED)} alone, which add to "

@@ -21,7 +21,8 @@ from transip_md.model.rotations import random_rotations
 from transip_md.training.compiled import CompiledPredict
 from transip_md.training.config import TrainConfig
 from transip_md.training.evaluation import Report, Tally, tally_batch
-from transip_md.training.muon import MuonAdamW, split
+from transip_md.training.groups import parameter_groups
+from transip_md.training.muon import MuonAdamW
 from transip_md.training.objective import (
     Transport,
     consistency_losses,
@@ -164,12 +165,11 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW or Muon with linear warm-up, then a cosine to zero or a constant rate."""
-        rates = {"lr": self.config.learning_rate, "weight_decay": self.config.weight_decay}
-        if self.config.optimizer == "muon":
-            optimizer: torch.optim.Optimizer = MuonAdamW(*split(self), **rates)
-        else:
-            trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            optimizer = torch.optim.AdamW(trained, **rates)
+        config = self.config
+        muon = config.optimizer == "muon"
+        groups = parameter_groups(self, config.learning_rate, muon, config.layer_decay)
+        kind: type[torch.optim.Optimizer] = MuonAdamW if muon else torch.optim.AdamW
+        optimizer = kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

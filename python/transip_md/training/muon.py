@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 #: Quintic that drives singular values towards 1: coefficients of Jordan et al. (2024), "Muon: an optimizer for hidden
 #: layers in neural networks", which stay between 0.7 and 1.2 after five rounds.
@@ -43,8 +42,7 @@ class MuonAdamW(torch.optim.Optimizer):
 
     def __init__(
         self,
-        matrices: Iterable[nn.Parameter],
-        others: Iterable[nn.Parameter],
+        groups: list[dict[str, Any]],
         lr: float,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
@@ -53,16 +51,14 @@ class MuonAdamW(torch.optim.Optimizer):
         """Set up.
 
         Args:
-            matrices: two-dimensional weights for Muon.
-            others: weights for AdamW.
-            lr: learning rate of both.
+            groups: weights as `parameter_groups` gives them; `muon` is set in those that Muon takes, of matrices.
+            lr: learning rate of groups without one of their own.
             weight_decay: of both, decoupled.
             momentum: of Muon.
             betas: of AdamW.
         """
-        groups: list[dict[str, Any]] = [{"params": list(matrices), "muon": True}, {"params": list(others)}]
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "betas": betas, "muon": False}
-        super().__init__([group for group in groups if group["params"]], defaults)
+        super().__init__(groups, defaults)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -115,16 +111,3 @@ class MuonAdamW(torch.optim.Optimizer):
         if name not in state:
             state[name] = torch.zeros_like(parameter)
         return state[name]
-
-
-def split(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Trained weights for Muon, the matrices of linear layers that turn features into features, and all others."""
-    matrices, others, seen = [], [], set()
-    for part in module.modules():
-        for name, parameter in part.named_parameters(recurse=False):
-            if not parameter.requires_grad or id(parameter) in seen:
-                continue
-            seen.add(id(parameter))
-            hidden = isinstance(part, nn.Linear) and name == "weight" and min(parameter.shape) > 3
-            (matrices if hidden else others).append(parameter)
-    return matrices, others
