@@ -412,7 +412,7 @@ bool PairTransIP::finds_neighbors() const
   const bool excluded = neighbor->nex_type || neighbor->nex_group || neighbor->nex_mol;
   // a hybrid style forms the virial of forces on ghosts, which are not there
   return force->pair == this && comm->nprocs == 1 && impl->model->evaluates_structures() &&
-      impl->committee.others.empty() && !impl->guard.is_set() && !excluded;
+      !impl->guard.is_set() && !excluded;
 }
 
 /* ----------------------------------------------------------------------
@@ -571,39 +571,53 @@ void PairTransIP::compute_whole()
     error->all(FLERR,
                "pair_style transip: the CUDA kernels give no virials of atoms. Type device cpu");
   TransIPWhole &whole = impl->whole;
+  TransIPCommittee &committee = impl->committee;
   whole.gather(impl->element_of_type);
   transip::StructureRequest request = whole.request();
   request.charge = impl->charge;
   request.multiplicity = impl->multiplicity;
-  request.virial = vflag_global != 0;
+  request.virial = vflag_global || committee.is_judged();
   request.energies = eflag_atom != 0;
   request.nearest = !impl->warned && impl->model->metadata().closest_pair;
-  transip::StructureResult result;
-  timed(
-      request.positions,
-      [&] {
-        // fix pair may ask for distances
-        if (impl->guard.is_measured()) impl->model->check_distances();
-        impl->model->evaluate_structure(request, result);
-      },
-      [&](std::size_t place) { return atom->tag[whole.atom_of_place[place]]; });
+  const bool looks_for_nearest = request.nearest;
+  const auto tag = [&](std::size_t place) { return atom->tag[whole.atom_of_place[place]]; };
+  std::vector<transip::StructureResult> results(committee.is_evaluated() ? committee.count() : 1);
+  for (std::size_t k = 0; k < results.size(); k++) {
+    transip::Model &model = k ? committee.others[k - 1] : *impl->model;
+    timed(
+        request.positions,
+        [&] {
+          // fix pair may ask for distances
+          if (impl->guard.is_measured()) model.check_distances();
+          model.evaluate_structure(request, results[k]);
+        },
+        tag);
+    request.nearest = false;
+  }
 
-  if (request.nearest && !whole.atom_of_place.empty()) {
-    const auto tag = [&](int place) { return atom->tag[whole.atom_of_place[place]]; };
+  if (looks_for_nearest && !whole.atom_of_place.empty()) {
+    const transip::StructureResult &first = results[0];
     Closest closest;
-    closest.look(result.nearest * result.nearest, tag(result.pair[0]), tag(result.pair[1]));
+    closest.look(first.nearest * first.nearest, tag(first.pair[0]), tag(first.pair[1]));
     warn_if_close(closest);
   }
 
-  const double unit = impl->energy_unit;
-  for (std::size_t place = 0; place < whole.atom_of_place.size(); place++)
-    for (int x = 0; x < 3; x++)
-      atom->f[whole.atom_of_place[place]][x] += unit * result.forces[3 * place + x];
-  if (eflag_global) eng_vdwl += unit * result.energy;
-  for (std::size_t place = 0; place < result.energies.size(); place++)
-    eatom[whole.atom_of_place[place]] += unit * result.energies[place];
-  if (vflag_global)
-    for (int k = 0; k < 6; k++) virial[k] += unit * result.virial[VIRIAL_PLACE[k]];
+  // of the first model, or of all in the mean
+  const std::size_t counted = committee.mean ? results.size() : 1;
+  const double share = impl->energy_unit / static_cast<double>(counted);
+  for (std::size_t k = 0; k < counted; k++) {
+    const transip::StructureResult &result = results[k];
+    for (std::size_t place = 0; place < whole.atom_of_place.size(); place++)
+      for (int x = 0; x < 3; x++)
+        atom->f[whole.atom_of_place[place]][x] += share * result.forces[3 * place + x];
+    if (eflag_global) eng_vdwl += share * result.energy;
+    for (std::size_t place = 0; place < result.energies.size(); place++)
+      eatom[whole.atom_of_place[place]] += share * result.energies[place];
+    if (vflag_global)
+      for (int i = 0; i < 6; i++) virial[i] += share * result.virial[VIRIAL_PLACE[i]];
+  }
+  if (committee.is_judged())
+    committee.judge_whole(whole, results, impl->element_of_type, impl->energy_unit);
 }
 
 /* ----------------------------------------------------------------------

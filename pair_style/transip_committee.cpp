@@ -12,6 +12,7 @@
 
 #include "transip_molecule.h"
 #include "transip_rows.h"
+#include "transip_whole.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -192,6 +193,27 @@ void TransIPCommittee::judge_rows(const TransIPRows &rows,
     }
   }
   comm->reverse_comm(pair);
+  judge(element_of_type, energy_unit);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void TransIPCommittee::judge_whole(const TransIPWhole &whole,
+                                   const std::vector<transip::StructureResult> &of_models,
+                                   const std::vector<std::int64_t> &element_of_type,
+                                   double energy_unit)
+{
+  const std::size_t models = of_models.size();
+  forces.assign(3 * models * atom->nlocal, 0.0);
+  virials.clear();
+  energies.clear();
+  for (std::size_t k = 0; k < models; k++) {
+    energies.push_back(of_models[k].energy);
+    virials.insert(virials.end(), of_models[k].virial.begin(), of_models[k].virial.end());
+    for (std::size_t place = 0; place < whole.atom_of_place.size(); place++)
+      std::copy_n(&of_models[k].forces[3 * place], 3,
+                  &forces[3 * (whole.atom_of_place[place] * models + k)]);
+  }
   judge(element_of_type, energy_unit);
 }
 

@@ -60,6 +60,9 @@ class TransIPCommittee : protected Pointers {
   // energy_unit: eV in LAMMPS's energy unit
   void judge_rows(const class TransIPRows &, const std::vector<std::int64_t> &element_of_type,
                   double energy_unit);
+  // results: of all models, in their order
+  void judge_whole(const class TransIPWhole &, const std::vector<transip::StructureResult> &results,
+                   const std::vector<std::int64_t> &element_of_type, double energy_unit);
   void judge_molecule(class TransIPMolecule &, const std::vector<std::int64_t> &element_of_type,
                       double energy_unit);
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import ase
@@ -11,19 +12,32 @@ import torch
 from networks import small_checkpoint
 from transip_md.evaluators.library_model import LibraryModel
 from transip_md.exporting.export import export
+from transip_md.model.checkpoint import Checkpoint
 
 MODELS = 4
 
 
 def make_committee(folder: Path, **shape) -> list[Path]:
     """Files of small untrained models of one shape whose weights differ."""
+    return perturbed(lambda: small_checkpoint(**shape), folder, 0.05)
+
+
+def perturbed(make: Callable[[], Checkpoint], folder: Path, by: float, models: int = MODELS) -> list[Path]:
+    """Files of models whose weights differ from those of a checkpoint by normally distributed numbers.
+
+    Args:
+        make: gives the checkpoint, anew for each model.
+        folder: where 0.pt, 1.pt and so on are written.
+        by: standard deviation of what is added to a weight.
+        models: how many.
+    """
     files = []
-    for number in range(MODELS):
-        checkpoint = small_checkpoint(**shape)
+    for number in range(models):
+        checkpoint = make()
         generator = torch.Generator().manual_seed(number)
         with torch.no_grad():
             for weight in checkpoint.model.parameters():
-                weight += 0.05 * torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+                weight += by * torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
         files.append(folder / f"{number}.pt")
         export(checkpoint, files[-1])
     return files

@@ -35,6 +35,11 @@ def deviation(
     force: Annotated[
         Literal["first", "mean"], typer.Option(help="Whose forces are held against those of labelled frames.")
     ] = "first",
+    device: Annotated[str, typer.Option(help="Where the models run: auto, cpu, cuda or cuda:N.")] = "cpu",
+    kernels: Annotated[
+        Literal["auto", "native", "torch"],
+        typer.Option(help="What evaluates them; native on a CUDA device: the native CUDA kernels."),
+    ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: OMP_NUM_THREADS, or all cores.")] = 0,
 ) -> None:
     """How far the models of a committee lie apart on structures, and how well that tells their true errors."""
@@ -46,7 +51,7 @@ def deviation(
     from transip_md.validation import uncertainty
 
     structures = [(f"{path}, frame {index}", atoms) for path in frames for index, atoms in enumerate(read_frames(path))]
-    committee = Committee(models, device="cpu", threads=threads)
+    committee = Committee(models, device=device, kernels=kernels, threads=threads)
     with LongTask("evaluating", len(structures), unit="structures") as progress:
         judged = uncertainty.judge(committee, structures, mean=force == "mean", advanced=progress.update)
     highest = np.array([one.of_atoms.max() for one in judged.deviations])

@@ -16,8 +16,8 @@ class DeviationReporter(StructureReporter):
     """Report how far the forces of several models lie apart, every so many steps.
 
     The columns are DeePMD-kit's, in eV and Angstrom: step, max, min and mean of the virial's and the forces' standard
-    deviation, and the energy's per atom. The models are evaluated here, on the CPU; the force of the System stays that
-    of the one model that it was made of.
+    deviation, and the energy's per atom. The models are evaluated here, whatever the platform; the force of the System
+    stays that of the one model that it was made of.
 
     Examples:
         >>> models = ["a.pt", "b.pt", "c.pt", "d.pt"]
@@ -38,6 +38,8 @@ class DeviationReporter(StructureReporter):
         stop_above: float | None = None,
         dump: Path | str | None = None,
         dump_above: float = 0.0,
+        device: str = "cpu",
+        kernels: str = "auto",
         threads: int = 0,
     ) -> None:
         """Load the models and begin the file.
@@ -54,13 +56,16 @@ class DeviationReporter(StructureReporter):
             stop_above: bound of an atom's deviation, eV/Angstrom, above which the run ends; None: no bound.
             dump: extended XYZ file that structures above `dump_above`, and one above `stop_above`, are appended to.
             dump_above: bound of an atom's deviation, eV/Angstrom.
+            device: where the models run, "cpu", "cuda" or "cuda:N".
+            kernels: what evaluates them, as `load_model` takes it; "native" on a CUDA device: the native CUDA kernels.
             threads: CPU threads of one evaluation; 0: OMP_NUM_THREADS, or all cores.
 
         Raises:
-            UsageError: fewer than two models, a file that cannot be used, an interval below 1, or an atom without an
-                element.
+            UsageError: fewer than two models, a file that cannot be used, no such device or kernels, an interval below
+                1, or an atom without an element.
+            EnvironmentFaultError: a device that is not there.
         """
-        self._committee = Committee(models, device="cpu", threads=threads)
+        self._committee = Committee(models, device=device, kernels=kernels, threads=threads)
         super().__init__(interval, topology, self._committee.models[0].metadata.cutoff, particles, periodic)
         self._state = (charge, multiplicity)
         self._stop_above = stop_above
