@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What tests compile is kept here.
 export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 
-.PHONY: help install build demo test coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle organic-molecules organic-data clean
+.PHONY: help install build demo test coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -35,6 +35,7 @@ help:
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
 	@echo "make reports        validation and energy conservation of the shipped models, into docs/reports"
 	@echo "make gpu-bundle     what scripts/gpu_check.sh needs on a CUDA machine without network, in one file"
+	@echo "make gpu-train      RECIPE=FILE: a recipe and its data for scripts/gpu_train.sh there, which resumes"
 	@echo "make clean          remove $(VENV), $(TORCHFORCE), build and $(DEMO)"
 
 $(INSTALLED): requirements.lock pyproject.toml
@@ -190,6 +191,9 @@ learned-symmetry: $(INSTALLED)
 
 gpu-bundle: $(INSTALLED)
 	$(BIN)/python scripts/gpu_bundle.py -o build/gpu-bundle.tar $(ARGS)
+
+gpu-train: $(INSTALLED)
+	$(BIN)/python scripts/gpu_train_bundle.py $(RECIPE) -o build/gpu-train.tar $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(TORCHFORCE) build $(DEMO)

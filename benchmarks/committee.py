@@ -1,9 +1,9 @@
-"""What a committee of four costs in LAMMPS, beside one model: judged in every step, and in every fiftieth.
+"""What a committee of four and a guard cost in LAMMPS beside one model, judged in every step and in every fiftieth.
 
     python benchmarks/committee.py [--rounds 7] [--steps 100] [-o committee.json]
 
-Water of 192 atoms, float32, one thread. Each round runs one model and both committees, one after the other, and gives
-two ratios; what is printed is the median of the ratios. The four files are copies, which costs what four models cost.
+Water of 192 atoms, float32, one thread; the guard is that of `water_broad`. Each round runs all, one after the other;
+what is printed is the median of the rounds' ratios. The four files are copies, which costs what four models cost.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from transip_md.plugins.build import find_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = "water.1.pt water.2.pt water.3.pt water.4.pt"
+#: What is run, and beside which of them.
 STYLES = {
-    "one": "water.1.pt",
-    "every step": f"{MODELS} deviation deviation.out every 1",
-    "every 50 steps": f"{MODELS} deviation deviation.out every 50",
+    "one": ("water.1.pt", "one"),
+    "every step": (f"{MODELS} deviation deviation.out every 1", "one"),
+    "every 50 steps": (f"{MODELS} deviation deviation.out every 50", "one"),
+    "no guard": ("guarded.pt", "no guard"),
+    "guard, every step": ("guarded.pt guard every 1 warn above 1000", "no guard"),
+    "guard, every 50 steps": ("guarded.pt guard every 50 warn above 1000", "no guard"),
 }
 DECK = """units metal
 atom_style atomic
@@ -70,18 +74,20 @@ def main() -> None:
         export(transip_md.pretrained("water"), folder / "water.1.pt", "float32")
         for number in (2, 3, 4):
             shutil.copy(folder / "water.1.pt", folder / f"water.{number}.pt")
+        export(transip_md.pretrained("water_broad"), folder / "guarded.pt", "float32")
         for _ in range(asked.rounds):
-            for name, style in STYLES.items():
+            for name, (style, _) in STYLES.items():
                 times[name].append(step(folder, style, asked.steps))
     results = {}
     for name, values in times.items():
-        ratios = [value / one for value, one in zip(values, times["one"], strict=True)]
+        ratios = [value / one for value, one in zip(values, times[STYLES[name][1]], strict=True)]
         results[name] = {
             "ms_per_step": 1000.0 * statistics.median(values),
             "ratio": statistics.median(ratios),
             "ratios": ratios,
         }
-        print(f"{name:15s} {results[name]['ms_per_step']:8.3f} ms a step, {results[name]['ratio']:.3f} of one model's")
+        ratio = f"{results[name]['ratio']:.3f} of {STYLES[name][1]}"
+        print(f"{name:22s} {results[name]['ms_per_step']:8.3f} ms a step, {ratio}")
     asked.output.write_text(json.dumps({"atoms": 192, "steps": asked.steps, "results": results}, indent=1) + "\n")
 
 

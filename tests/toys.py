@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ase
 import numpy as np
 import torch
+from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor, nn
 
 from transip_md.exporting.export import script
@@ -64,6 +66,22 @@ def springs(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 energies[i] += 0.25 * STIFFNESS * (distance - LENGTH) ** 2
                 forces[i] -= STIFFNESS * (distance - LENGTH) * away / distance
     return energies, forces
+
+
+def labelled_springs(count: int, seed: int, periodic: bool = False) -> list[ase.Atoms]:
+    """Molecules of two sizes, labelled by springs and per-element energies."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for index in range(count):
+        numbers = [6, 1, 1] if index % 2 else [6, 6, 1, 1]
+        positions = np.array([[0, 0, 0], [1.5, 0, 0], [0, 1.5, 0], [0, 0, 1.5]])[: len(numbers)]
+        positions = positions + rng.normal(scale=0.15, size=positions.shape)
+        energies, forces = springs(positions)
+        atoms = ase.Atoms(numbers, positions, cell=12 * np.eye(3), pbc=periodic)
+        energy = energies.sum() - 10.0 * numbers.count(1) - 1000.0 * numbers.count(6)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+        frames.append(atoms)
+    return frames
 
 
 def toy_metadata(**changes) -> Metadata:

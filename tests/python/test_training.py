@@ -6,15 +6,13 @@ import subprocess
 import sys
 
 import ase
-import numpy as np
 import pytest
 import torch
 import yaml
-from ase.calculators.singlepoint import SinglePointCalculator
 
 pytest.importorskip("lightning", reason="Lightning is not installed (pip install 'transip-md[train]')")
 
-from toys import springs
+from toys import labelled_springs
 from transip_md.common.errors import EnvironmentFaultError, TransIPError, UsageError
 from transip_md.data.frames import open_frames
 from transip_md.model.checkpoint import load_checkpoint
@@ -22,23 +20,6 @@ from transip_md.training.config import read_config
 from transip_md.training.evaluation import measure_errors
 from transip_md.training.latent_sample import latent_sample
 from transip_md.training.run import TrainingRun
-
-
-def labelled(count: int, seed: int, periodic: bool = False) -> list[ase.Atoms]:
-    """Molecules of two sizes, labelled by springs and per-element energies."""
-    rng = np.random.default_rng(seed)
-    frames = []
-    for index in range(count):
-        numbers = [6, 1, 1] if index % 2 else [6, 6, 1, 1]
-        positions = np.array([[0, 0, 0], [1.5, 0, 0], [0, 1.5, 0], [0, 0, 1.5]])[: len(numbers)]
-        positions = positions + rng.normal(scale=0.15, size=positions.shape)
-        energies, forces = springs(positions)
-        atoms = ase.Atoms(numbers, positions, cell=12 * np.eye(3), pbc=periodic)
-        energy = energies.sum() - 10.0 * numbers.count(1) - 1000.0 * numbers.count(6)
-        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
-        frames.append(atoms)
-    return frames
-
 
 VALUES = {
     "data": {
@@ -62,8 +43,8 @@ VALUES = {
 
 @pytest.fixture
 def config_file(tmp_path):
-    ase.io.write(tmp_path / "train.extxyz", labelled(120, seed=0))
-    ase.io.write(tmp_path / "test.extxyz", labelled(30, seed=1))
+    ase.io.write(tmp_path / "train.extxyz", labelled_springs(120, seed=0))
+    ase.io.write(tmp_path / "test.extxyz", labelled_springs(30, seed=1))
     path = tmp_path / "train.yaml"
     path.write_text(yaml.safe_dump(VALUES))
     return path
@@ -206,7 +187,7 @@ def test_fine_tuning_starts_from_a_checkpoint(config_file, tmp_path):
     trained = load_checkpoint(first)
     tune = ["model={}", f"start_from={first}", "steps=5", "learning_rate=1e-9", "report_every=5"]
     # Another level of theory: energies of the elements differ, forces do not.
-    frames = labelled(60, seed=3)
+    frames = labelled_springs(60, seed=3)
     for atoms in frames:
         atoms.calc.results["energy"] += 5.0 * len(atoms)
     ase.io.write(tmp_path / "train.extxyz", frames)
@@ -252,8 +233,8 @@ def test_layers_far_from_the_output_are_tuned_less(config_file, tmp_path, optimi
 
 
 def test_periodic_local_model(config_file, tmp_path):
-    ase.io.write(tmp_path / "train.extxyz", labelled(120, seed=0, periodic=True))
-    ase.io.write(tmp_path / "test.extxyz", labelled(30, seed=1, periodic=True))
+    ase.io.write(tmp_path / "train.extxyz", labelled_springs(120, seed=0, periodic=True))
+    ase.io.write(tmp_path / "test.extxyz", labelled_springs(30, seed=1, periodic=True))
     with pytest.raises(UsageError, match="Give the model a cutoff"):
         TrainingRun(read_config(config_file), tmp_path / "m.ckpt")
     run = TrainingRun(read_config(config_file, ["model.cutoff=4.0", "steps=300"]), tmp_path / "m.ckpt")
