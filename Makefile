@@ -147,7 +147,14 @@ train-organic-broad: $(INSTALLED)
 	  --most-atoms 64 --largest-force 40
 	$(BIN)/transip-md train $(BROAD)/train.yaml -o $(BROAD)/data/first.ckpt
 	$(BIN)/transip-md train $(BROAD)/second.yaml -o $(BROAD)/data/second.ckpt
-	$(BIN)/transip-md train $(BROAD)/third.yaml -o python/transip_md/shipped/organic_broad.ckpt
+	$(BIN)/transip-md train $(BROAD)/third.yaml -o $(BROAD)/data/third.ckpt
+	$(BIN)/python $(BROAD)/pairs.py $(BROAD)/data/pairs/structures H C N O F S Cl
+	$(BIN)/transip-md sample $(BROAD)/data/pairs/structures -o $(BROAD)/data/pairs --teacher gfn2-xtb --dimers atoms \
+	  --frames 60 --seed 1
+	cat $(BROAD)/data/pairs/*_pair.extxyz > $(BROAD)/data/pairs.extxyz
+	$(BIN)/python $(BROAD)/select_frames.py $(BROAD)/data/pairs.extxyz $(BROAD)/data/selected_pairs.extxyz \
+	  --largest-force 40 --no-spin
+	$(BIN)/transip-md train $(BROAD)/fourth.yaml -o python/transip_md/shipped/organic_broad.ckpt
 
 # The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
 organic-molecules: $(INSTALLED)

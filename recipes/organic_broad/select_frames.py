@@ -13,6 +13,7 @@ parser.add_argument("--most-atoms", type=int, default=None, help="leave larger f
 parser.add_argument("--largest-force", type=float, default=np.inf, help="of an atom, eV/Angstrom")
 parser.add_argument("--elements", nargs="+", default=None, help="leave out frames with other elements")
 parser.add_argument("--neutral", action="store_true", help="leave out frames that state a charge")
+parser.add_argument("--no-spin", action="store_true", help="do not keep the spin multiplicity that frames state")
 options = parser.parse_args()
 
 
@@ -26,5 +27,8 @@ def is_kept(atoms: ase.Atoms) -> bool:
 
 frames = ase.io.read(options.file, index=":")
 kept = [atoms for atoms in frames if is_kept(atoms)]
+if options.no_spin:
+    for atoms in kept:
+        atoms.info.pop("multiplicity", None)
 ase.io.write(options.output, kept, format="extxyz")
 print(f"{options.output}: {len(kept)} of {len(frames)} frames")
