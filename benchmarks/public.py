@@ -75,7 +75,7 @@ class Set:
 MACE_PAPER = "arXiv 2206.07697"
 SETS = {
     "3bpa": Set(
-        "threebpa_train_300K", "wB97X/6-31G(d)", (50, 150, 500), 8000,
+        "threebpa_train_300K", "wB97X/6-31G(d)", (50, 150, 500), 5000,
         tuple(
             Published(model, MACE_PAPER, dict(zip(("300 K", "600 K", "1200 K"), values, strict=True)))
             for model, values in {
@@ -86,7 +86,7 @@ SETS = {
         "mixed training set, without those that are also among the frames trained on.",
     ),
     "ethanol": Set(
-        "ethanol_pbe_train", "PBE/def2-SVP", (50, 250, 1000), 8000, (),
+        "ethanol_pbe_train", "PBE/def2-SVP", (50, 250, 1000), 5000, (),
         "The frames are those of rMD17's ethanol with labels by PBE/def2-SVP of ORCA.",
     ),
 }  # fmt: skip
