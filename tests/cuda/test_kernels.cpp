@@ -6,7 +6,9 @@
 
 #include "checks.h"
 #include "cuda/cuda_model.h"
+#include "cuda/file_network.h"
 #include "cuda/lists.h"
+#include "cuda/step_runner.h"
 #include "emulated_device.h"
 #include "cpu/native_model.h"
 #include "cpu/network_reader.h"
@@ -484,6 +486,51 @@ void test_launches()
   check(launches(wide, true) == 41 && launches(wide, false) == 19, "launches of three wide layers");
 }
 
+/// A step of lists that reach beyond the cutoff and the same without the longer edges: bit for bit the same.
+template <typename Real> void test_skin()
+{
+  const std::string dtype = sizeof(Real) == 4 ? "float32" : "float64";
+  const TestNetwork network = turned_network(dtype);
+  const TestStructure structure = crystal();
+  const double cutoff = *network.metadata.cutoff;
+  const Neighbourhood around(structure, cutoff + 1.0);
+  transip::cuda::Lists wide, narrow;
+  wide.make(around.request(structure), around.positions, cutoff + 1.0);
+  narrow.make(around.request(structure), around.positions, cutoff);
+  const std::size_t tokens = structure.species.size(), coordinates = around.positions.size();
+  emulated::Device device;
+  const transip::cuda::FileNetwork file(network.weights, network.metadata);
+  const auto run = [&](const transip::cuda::Lists &lists) {
+    const auto runner = transip::cuda::make_runner(device, file.weights(), file.single());
+    const auto fill = [&](const transip::cuda::Inputs &to) {
+      std::ranges::copy(around.positions, to.positions);
+      lists.put(to);
+      std::fill_n(to.begin, tokens, 0);
+      std::fill_n(to.end, tokens, static_cast<int>(tokens));
+      std::fill_n(to.owned, tokens, static_cast<unsigned char>(1));
+      for (int *places : {to.species, to.charge, to.multiplicity}) std::fill_n(places, tokens, 0);
+    };
+    const transip::cuda::Results &found = runner->run(lists.counts(tokens), true, fill, nullptr);
+    Result copy;
+    copy.energies.assign(found.energies, found.energies + tokens);
+    copy.forces.assign(found.forces, found.forces + coordinates);
+    const auto &step = *static_cast<const transip::cuda::Step<Real> *>(runner->step());
+    std::vector<int> kept, kept_back;
+    for (std::size_t t = 0; t < tokens; t++)
+      kept.insert(kept.end(), step.near.row + step.in.first[t], step.near.row + step.near.end[t]);
+    for (std::size_t row = 0; row < coordinates / 3; row++)
+      kept_back.insert(kept_back.end(), step.near.back_token + step.in.back_first[row],
+                       step.near.back_token + step.near.back_end[row]);
+    check(kept == narrow.row, "edges of tokens within the cutoff, " + dtype);
+    check(kept_back == narrow.back_token, "edges to rows within the cutoff, " + dtype);
+    return copy;
+  };
+  check(wide.row.size() > narrow.row.size(), "there are edges in the skin");
+  const Result one = run(wide), other = run(narrow);
+  check(same_bits(one.energies, other.energies) && same_bits(one.forces, other.forces),
+        "the same bits with edges in a skin, " + dtype);
+}
+
 /// Structures of many sizes one after another: memory that grows, and what an earlier step left in it.
 void test_sizes()
 {
@@ -517,6 +564,8 @@ int main(int count, char **arguments)
         test_request(dtype);
         test_halo(dtype);
       }
+      test_skin<double>();
+      test_skin<float>();
       test_launches();
       test_sizes();
       test_errors();

@@ -43,6 +43,10 @@ std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capaci
   step.most_edges = capacity.edges;
   step.most_halo = capacity.halo;
   Parts parts(start);
+  const long long listed = shape.local ? edges : 0;
+  parts.place(step.near.end, shape.local ? tokens : 0);
+  parts.place(step.near.edge, listed);
+  parts.place(step.near.row, listed);
   parts.place(step.distance, edges);
   parts.place(step.clash, tokens);
   parts.place(step.phase, all * rows * dim);
@@ -60,6 +64,9 @@ std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capaci
   parts.place(step.given, halo > 0 ? 2 * tokens * dim : 0);
   parts.place(step.halo, 2 * halo * dim);
   if (!forces) return parts.used();
+  parts.place(step.near.back_end, shape.local ? rows : 0);
+  parts.place(step.near.back_edge, listed);
+  parts.place(step.near.back_token, listed);
   for (Real **array : {&step.pending, &step.gradient_between, &step.gradient_inside, &step.gradient_mixed,
                        &step.gradient_query})
     parts.place(*array, tokens * dim);

@@ -38,15 +38,7 @@ void CudaModel::Impl::fill(const Request &request, std::span<const double> posit
 {
   const std::size_t tokens = request.species.size();
   std::copy(positions.begin(), positions.end(), to.positions);
-  const auto put = [](const std::vector<int> &from, int *place) { std::copy(from.begin(), from.end(), place); };
-  put(lists.owner, to.owner);
-  put(lists.image_first, to.image_first);
-  put(lists.image_row, to.image_row);
-  put(lists.first, to.first);
-  put(lists.row, to.row);
-  put(lists.back_first, to.back_first);
-  put(lists.back_edge, to.back_edge);
-  put(lists.back_token, to.back_token);
+  lists.put(to);
   for (std::size_t t = 0; t < tokens; t++) to.species[t] = embeddings.species(request.species[t]);
   std::fill_n(to.charge, tokens, embeddings.charge(request.charge));
   std::fill_n(to.multiplicity, tokens, embeddings.multiplicity(request.multiplicity));

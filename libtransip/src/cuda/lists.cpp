@@ -51,6 +51,18 @@ void Lists::make(const Request &request, std::span<const double> positions, doub
   turn_round(tokens, rows);
 }
 
+void Lists::put(const Inputs &to) const
+{
+  std::ranges::copy(owner, to.owner);
+  std::ranges::copy(image_first, to.image_first);
+  std::ranges::copy(image_row, to.image_row);
+  std::ranges::copy(first, to.first);
+  std::ranges::copy(row, to.row);
+  std::ranges::copy(back_first, to.back_first);
+  std::ranges::copy(back_edge, to.back_edge);
+  std::ranges::copy(back_token, to.back_token);
+}
+
 void Lists::take_owners(const Request &request, std::size_t tokens, std::size_t rows)
 {
   owner.resize(rows);

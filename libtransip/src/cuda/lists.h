@@ -18,6 +18,9 @@ struct Lists {
   /// positions: [I*3] Angstrom. Throws Error: rows, owners or sizes that do not fit; two atoms at one position.
   void make(const Request &request, std::span<const double> positions, double cutoff);
 
+  /// Copy the lists to where a step takes them.
+  void put(const Inputs &to) const;
+
   Counts counts(std::size_t tokens) const
   {
     return {static_cast<int>(tokens), static_cast<int>(owner.size()), static_cast<int>(row.size()),

@@ -50,6 +50,18 @@ template <typename T> T __shfl_up_sync(unsigned, T value, int by)
   return emulator::shuffle(value, from < 0 ? emulator::lane() : from);
 }
 
+inline unsigned __ballot_sync(unsigned, bool yes)
+{
+  unsigned lanes = yes ? 1u << emulator::lane() : 0u;
+  for (int bits = 1; bits < 32; bits *= 2) lanes |= emulator::shuffle(lanes, emulator::lane() ^ bits);
+  return lanes;
+}
+
+inline int __popc(unsigned bits)
+{
+  return std::popcount(bits);
+}
+
 inline float __uint_as_float(unsigned bits)
 {
   return std::bit_cast<float>(bits);

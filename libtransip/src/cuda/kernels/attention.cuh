@@ -110,12 +110,22 @@ __device__ __forceinline__ Radial<typename S::Real> radial(const Step<typename S
   return at;
 }
 
-/// Whether a listed neighbour is near enough to count: lists may have a skin.
-template <class S>
-__device__ __forceinline__ bool counts(const Step<typename S::Real> &step, typename S::Real distance)
-{
-  return !S::local || distance < step.cutoff;
-}
+/// The edges that count: of a local model those within the cutoff, else all that are listed.
+template <class S> struct Edges {
+  const Inputs &lists;
+  const NearEdges &near;
+
+  __device__ __forceinline__ explicit Edges(const Step<typename S::Real> &step) : lists(step.in), near(step.near) {}
+  __device__ __forceinline__ int end(int token) const { return S::local ? near.end[token] : lists.first[token + 1]; }
+  __device__ __forceinline__ int edge(int n) const { return S::local ? near.edge[n] : n; }
+  __device__ __forceinline__ int row(int n) const { return S::local ? near.row[n] : lists.row[n]; }
+  __device__ __forceinline__ int back_end(int row) const
+  {
+    return S::local ? near.back_end[row] : lists.back_first[row + 1];
+  }
+  __device__ __forceinline__ int back_edge(int n) const { return S::local ? near.back_edge[n] : lists.back_edge[n]; }
+  __device__ __forceinline__ int back_token(int n) const { return S::local ? near.back_token[n] : lists.back_token[n]; }
+};
 
 template <class S> __device__ __forceinline__ void attend(const Step<typename S::Real> &step, int layer)
 {
@@ -136,16 +146,16 @@ template <class S> __device__ __forceinline__ void attend(const Step<typename S:
 #pragma unroll
   for (int i = 0; i < P::features; i++) mixed[i] *= total;
 
-  const int first = step.in.first[t], end = step.in.first[t + 1];
+  const Edges<S> edges(step);
+  const int first = step.in.first[t], end = edges.end(t);
   for (int start = first; start < end; start += P::slots) {
-    const int e = start + place.slot;
-    const Real r = e < end ? step.distance[e] : Real(0);
-    const bool there = e < end && counts<S>(step, r);
-    const long long row = there ? static_cast<long long>(step.in.row[e]) * S::dim : mine;
+    const int n = start + place.slot;
+    const bool there = n < end;
+    const long long row = there ? static_cast<long long>(edges.row(n)) * S::dim : mine;
     load<P::features>(other, key + row);
     Real logit = dot<S>(query, other);
     if (!there) continue;
-    const Radial<Real> at = radial<S>(step, layer, place.head, r);
+    const Radial<Real> at = radial<S>(step, layer, place.head, step.distance[edges.edge(n)]);
     logit += at.bias;
     const Real highest = larger(logit, most), old = exponential(most - highest);
     const Real share = exponential(logit - highest) * at.weight;
@@ -190,16 +200,16 @@ template <class S> __device__ __forceinline__ void attend_back_tokens(const Step
   for (int i = 0; i < P::features; i++) to_query[i] = Real(0);
 
   Real *slopes = step.slopes + static_cast<long long>(place.group) * step.most_edges;
-  const int first = step.in.first[t], end = step.in.first[t + 1];
+  const Edges<S> edges(step);
+  const int first = step.in.first[t], end = edges.end(t);
   // One edge more than there are: the token itself.
   for (int start = first; start <= end; start += P::slots) {
-    const int e = start + place.slot;
-    const bool listed = e < end;
-    const Real r = listed ? step.distance[e] : Real(0);
-    const bool edge = listed && counts<S>(step, r);
-    const long long row = edge ? static_cast<long long>(step.in.row[e]) * S::dim : mine;
-    Radial<Real> at{Real(0), Real(0), e == end ? Real(1) : Real(0), Real(0)};
-    if (edge) at = radial<S>(step, layer, place.head, r);
+    const int n = start + place.slot;
+    const bool edge = n < end;
+    const int e = edge ? edges.edge(n) : 0;
+    const long long row = edge ? static_cast<long long>(edges.row(n)) * S::dim : mine;
+    Radial<Real> at{Real(0), Real(0), n == end ? Real(1) : Real(0), Real(0)};
+    if (edge) at = radial<S>(step, layer, place.head, step.distance[e]);
     load<P::features>(other, value + row);
     const Real gain = dot<S>(gradient, other);
     load<P::features>(other, key + row);
@@ -209,7 +219,7 @@ template <class S> __device__ __forceinline__ void attend_back_tokens(const Step
     for (int i = 0; i < P::features; i++) to_query[i] += to_logit * other[i];
     const Real push = edge ? change * (at.slope * at.weight + at.fall) : Real(0);
     const Real sum = sum_lanes<P::parts, P::slot_bit>(push);
-    if (listed && lane_here() % P::slot_bit == 0) slopes[e] = layer + 1 == step.layers ? sum : slopes[e] + sum;
+    if (edge && lane_here() % P::slot_bit == 0) slopes[e] = layer + 1 == step.layers ? sum : slopes[e] + sum;
   }
   store_sum<P::features, P::slot_bit>(step.gradient_query + mine + place.offset, to_query);
 }
@@ -234,13 +244,13 @@ template <class S> __device__ __forceinline__ void attend_back_rows(const Step<t
 #pragma unroll
   for (int i = 0; i < P::features; i++) to_key[i] = to_value[i] = Real(0);
 
-  const int first = step.in.back_first[row], end = step.in.back_first[row + 1], last = is_token ? end : end - 1;
+  const Edges<S> edges(step);
+  const int first = step.in.back_first[row], end = edges.back_end(row), last = is_token ? end : end - 1;
   for (int start = first; start <= last; start += P::slots) {
     const int n = start + place.slot;
-    const Real r = n < end ? step.distance[step.in.back_edge[n]] : Real(0);
-    const bool edge = n < end && counts<S>(step, r);
-    const bool self = is_token && n == end;
-    const int t = edge ? step.in.back_token[n] : is_token ? row : 0;
+    const bool edge = n < end, self = is_token && n == end;
+    const Real r = edge ? step.distance[edges.back_edge(n)] : Real(0);
+    const int t = edge ? edges.back_token(n) : is_token ? row : 0;
     Radial<Real> at{Real(0), Real(0), self ? Real(1) : Real(0), Real(0)};
     if (edge) at = radial<S>(step, layer, place.head, r);
     const long long from = static_cast<long long>(t) * S::dim;

@@ -133,4 +133,15 @@ __device__ __forceinline__ int warp_here()
   return (blockIdx.x * blockDim.x + threadIdx.x) / warp_size;
 }
 
+/// How many lanes of a warp say yes: those before this one, and all.
+struct Votes {
+  int before, all;
+};
+
+__device__ __forceinline__ Votes count_votes(bool yes)
+{
+  const unsigned lanes = __ballot_sync(all_lanes, yes);
+  return {__popc(lanes & ((1u << lane_here()) - 1u)), __popc(lanes)};
+}
+
 }  // namespace transip::cuda

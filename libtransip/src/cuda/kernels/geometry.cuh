@@ -15,28 +15,71 @@ __device__ __forceinline__ void displacement(const Step<Real> &step, int token, 
     to[x] = step.in.positions[3 * static_cast<long long>(row) + x] - step.in.positions[3 * static_cast<long long>(token) + x];
 }
 
+/// Explicit roundings: wherever it is inlined it gives the same bits, so that both ends of an edge agree on its length.
 __device__ __forceinline__ double length(const double (&x)[3])
 {
-  return sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]);
+  return sqrt(fma(x[2], x[2], fma(x[1], x[1], x[0] * x[0])));
 }
 
-/// Lengths of a token's edges, and whether an atom lies where the token is. By a warp.
+/// Length of an edge, Angstrom.
+template <typename Real> __device__ __forceinline__ double distance(const Step<Real> &step, int token, int row)
+{
+  double along[3];
+  displacement(step, token, row, along);
+  return length(along);
+}
+
+/// Lengths of a token's edges, which of them are within the cutoff of a local model, and whether an atom lies where the
+/// token is. By a warp.
 template <class S> __device__ __forceinline__ void measure_edges(const Step<typename S::Real> &step, int t)
 {
-  int clash = -1;
-  for (int e = step.in.first[t] + lane_here(); e < step.in.first[t + 1]; e += warp_size) {
-    double along[3];
-    displacement(step, t, step.in.row[e], along);
-    const double r = length(along);
-    if (!(r > 0.0)) clash = step.in.row[e];
-    step.distance[e] = typename S::Real(r);
+  using Real = typename S::Real;
+  const int first = step.in.first[t], end = step.in.first[t + 1];
+  int clash = -1, kept = first;
+  for (int start = first; start < end; start += warp_size) {
+    const int e = start + lane_here(), row = e < end ? step.in.row[e] : -1;
+    Real r = 0;
+    if (e < end) {
+      const double exact = distance(step, t, row);
+      if (!(exact > 0.0)) clash = row;
+      step.distance[e] = r = Real(exact);
+    }
+    if constexpr (S::local) {
+      const bool near = e < end && r < step.cutoff;
+      const Votes votes = count_votes(near);
+      if (near) {
+        step.near.edge[kept + votes.before] = e;
+        step.near.row[kept + votes.before] = row;
+      }
+      kept += votes.all;
+    }
   }
 #pragma unroll
   for (int bit = 1; bit < warp_size; bit *= 2) {
     const int other = __shfl_xor_sync(all_lanes, clash, bit);
     clash = other > clash ? other : clash;
   }
-  if (lane_here() == 0) step.clash[t] = clash;
+  if (lane_here() != 0) return;
+  step.clash[t] = clash;
+  if constexpr (S::local) step.near.end[t] = kept;
+}
+
+/// Which of the edges that lead to a row are within the cutoff. By a warp.
+template <class S> __device__ __forceinline__ void sift_back(const Step<typename S::Real> &step, int row)
+{
+  const int first = step.in.back_first[row], end = step.in.back_first[row + 1];
+  int kept = first;
+  for (int start = first; start < end; start += warp_size) {
+    const int n = start + lane_here(), token = n < end ? step.in.back_token[n] : -1;
+    const bool near = n < end && typename S::Real(distance(step, token, row)) < step.cutoff;
+    const Votes votes = count_votes(near);
+    if (near) {
+      step.near.back_edge[kept + votes.before] = step.in.back_edge[n];
+      step.near.back_token[kept + votes.before] = token;
+    }
+    kept += votes.all;
+  }
+  if (lane_here() == 0) step.near.back_end[row] = kept;
 }
 
 /// Tokens before the first layer: element, charge, multiplicity and, if the network sees it, the place from the middle
@@ -94,7 +137,10 @@ template <class S> __device__ __forceinline__ void begin(const Step<typename S::
   const int row = warp_here();
   if (row >= step.in.counts->rows) return;
   set_phases<S>(step, row, blockIdx.y);
-  if (blockIdx.y > 0 || row >= step.in.counts->tokens) return;
+  if (blockIdx.y > 0) return;
+  if constexpr (S::local)
+    if (step.near.back_end) sift_back<S>(step, row);
+  if (row >= step.in.counts->tokens) return;
   measure_edges<S>(step, row);
   embed<S>(step, row);
 }
@@ -183,8 +229,6 @@ template <class S> __device__ __forceinline__ void forces(const Step<typename S:
   if (row >= step.in.counts->rows) return;
   double sum[3] = {0.0, 0.0, 0.0};
   const auto add = [&](int e, int token, int to, double sign) {
-    const typename S::Real r = step.distance[e];
-    if (!counts<S>(step, r)) return;
     typename S::Real slope = 0;
     for (int group = 0; group < Split<S>::groups; group++)
       slope += step.slopes[static_cast<long long>(group) * step.most_edges + e];
@@ -194,12 +238,14 @@ template <class S> __device__ __forceinline__ void forces(const Step<typename S:
 #pragma unroll
     for (int x = 0; x < 3; x++) sum[x] += push * along[x];
   };
-  const bool is_token = row < step.in.counts->tokens;
-  if (is_token)
-    for (int e = step.in.first[row] + lane_here(); e < step.in.first[row + 1]; e += warp_size)
-      add(e, row, step.in.row[e], 1.0);
-  for (int n = step.in.back_first[row] + lane_here(); n < step.in.back_first[row + 1]; n += warp_size)
-    add(step.in.back_edge[n], step.in.back_token[n], row, -1.0);
+  const Edges<S> edges(step);
+  if (row < step.in.counts->tokens) {
+    const int end = edges.end(row);
+    for (int n = step.in.first[row] + lane_here(); n < end; n += warp_size) add(edges.edge(n), row, edges.row(n), 1.0);
+  }
+  const int end = edges.back_end(row);
+  for (int n = step.in.back_first[row] + lane_here(); n < end; n += warp_size)
+    add(edges.back_edge(n), edges.back_token(n), row, -1.0);
 #pragma unroll
   for (int x = 0; x < 3; x++) {
     double whole = sum_warp(sum[x]) - double(step.phase_gradient[3 * static_cast<long long>(row) + x]);

@@ -41,7 +41,7 @@ struct Inputs {
   int *begin, *end;        ///< [tokens] the tokens of its molecule
   unsigned char *owned;    ///< [tokens] 1 if the energy counts
   int *first;              ///< [tokens + 1] where a token's edges begin
-  int *row;                ///< [edges] the row at an edge's end; those beyond the cutoff have no effect
+  int *row;                ///< [edges] the row at an edge's end; those beyond the cutoff are left out by the step
   int *back_first;         ///< [rows + 1] where the edges to a row begin in the two below
   int *back_edge;          ///< [edges] the edge, ascending for each row
   int *back_token;         ///< [edges] its token
@@ -52,6 +52,18 @@ struct Results {
   double *forces;    ///< [rows, 3] eV/Angstrom
   double *energy;    ///< their sum, eV
   int *clash;        ///< a row that lies where another does, or -1
+};
+
+/// The edges of the lists that are within the cutoff, in the same order: lists may have a skin. Those of a token begin
+/// where its listed ones do, at `first`, and those to a row at `back_first`; what lies behind their end is unused. Only of
+/// local models, and those to rows only for forces, else null.
+struct NearEdges {
+  int *end;         ///< [tokens] where a token's edges end in the two below
+  int *edge;        ///< [edges] the edge, by its place in the lists
+  int *row;         ///< [edges] its row
+  int *back_end;    ///< [rows] where the edges to a row end in the two below
+  int *back_edge;   ///< [edges] the edge, by its place in the lists
+  int *back_token;  ///< [edges] its token
 };
 
 /// A matrix [inner, outer], in the order of `place_in_matrix`, padded with zeros, and the bias [outer]; null: none.
@@ -87,6 +99,7 @@ template <typename Real> struct Step {
   Results out;
 
   // Arrays of the forward, kept for the backward.
+  NearEdges near;
   Real *distance;     ///< [edges] Angstrom
   int *clash;         ///< [tokens] a row in the same place, or -1
   Real *phase;        ///< [layers, rows, pairs, 2] cosine and sine: of w.r for a token and for images of halo atoms, of
