@@ -5,7 +5,7 @@ set(transip_source_dir "${CMAKE_CURRENT_LIST_DIR}/src")
 # What reads a model file.
 set(model_file_sources common/text.cpp common/trusted_path.cpp modelfile/archive.cpp
   modelfile/committee_file.cpp modelfile/metadata.cpp
-  modelfile/reference.cpp modelfile/sha256.cpp modelfile/strict_json.cpp modelfile/weights.cpp)
+  modelfile/reference.cpp modelfile/reference_box.cpp modelfile/sha256.cpp modelfile/strict_json.cpp modelfile/weights.cpp)
 # The kernels without the instruction sets: kernel_*.cpp.
 set(cpu_sources cpu/native_model.cpp cpu/network_reader.cpp cpu/radial.cpp cpu/store.cpp cpu/threads.cpp)
 # The library but for what reads a model file.

@@ -222,7 +222,8 @@ void PairTransIP::settings(int narg, char **arg)
       transip::Model model(paths[i], device, node_rank(world), kernels);
       model.set_threads(threads);
       model.check_charge(impl->charge, impl->multiplicity);
-      if (check && !model.check_reference() && comm->me == 0)
+      // on several ranks the lists are LAMMPS's
+      if (check && !model.check_reference(comm->nprocs == 1) && comm->me == 0)
         utils::logmesg(lmp, "TransIP model {} brings no reference structure: what it gives here was "
                        "not compared with what it gave where it was exported\n",
                        transip::printable(paths[i]));

@@ -141,6 +141,17 @@ TRANSIP_API transip_status transip_evaluate(transip_model *model, const transip_
 TRANSIP_API transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows,
                                                  const transip_result *result);
 
+/* Evaluate a structure whose arrays are on the CUDA device that evaluates the model: all pointers of `structure` and
+ * `result` are to its memory, aligned to 8 bytes. Of models loaded with device "cuda" and kernels "native", without a
+ * symmetry; `virials` must be NULL. When it returns, the results are there; positions and forces have not left the device.
+ * stream: CUDA's (CUstream, cudaStream_t), in which the arrays were written; NULL: the default stream. */
+TRANSIP_API transip_status transip_evaluate_on_device(transip_model *model, const transip_structure *structure,
+                                                      const transip_result *result, void *stream);
+
+/* Memory on that device, for who has no other way to get some; of `bytes` bytes. It goes with the model, or before. */
+TRANSIP_API transip_status transip_device_allocate(transip_model *model, int64_t bytes, void **memory);
+TRANSIP_API void transip_device_free(transip_model *model, void *memory);
+
 /* How far each atom of a structure is from the sample of the training set that the file brings, in the latent space:
  * distances [N]. 1 is the 99th percentile of held-out atoms; beyond it the model has seen nothing like the atom's
  * environment (docs/uncertainty.md). Costs an evaluation of energies. Native kernels on the CPU only. */
@@ -176,7 +187,7 @@ TRANSIP_API transip_model *transip_committee_model(transip_committee *committee,
 TRANSIP_API transip_status transip_evaluate_committee(transip_committee *committee, const transip_structure *structure,
                                                       const transip_committee_result *result);
 
-/* Bytes that the model keeps from one evaluation to the next, without what torch keeps. */
+/* Bytes that the model keeps from one evaluation to the next, on the host and on a CUDA device, without what torch keeps. */
 TRANSIP_API int64_t transip_memory(const transip_model *model);
 
 #ifdef __cplusplus

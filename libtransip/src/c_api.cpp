@@ -154,6 +154,13 @@ transip::Request request_of(const transip_model &model, const Input &input, std:
   return request;
 }
 
+/// Throw what a structure of atoms without images gave, with the atom's number.
+[[noreturn]] void throw_for_atom(const transip::NotFinite &problem)
+{
+  throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(problem.row()) +
+                           " (counted from 0). Look for atoms on top of each other.", problem.row());
+}
+
 /// Evaluate a structure by what finds its neighbours itself.
 void evaluate_whole(transip_model &model, const transip::Request &atoms, const std::array<double, 9> &cell,
                     const std::array<bool, 3> &periodic, const transip_result &wanted)
@@ -172,8 +179,7 @@ void evaluate_whole(transip_model &model, const transip::Request &atoms, const s
   try {
     model.model.evaluate_structure(request, result);
   } catch (const transip::NotFinite &problem) {
-    throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(problem.row()) +
-                             " (counted from 0). Look for atoms on top of each other.", problem.row());
+    throw_for_atom(problem);
   }
   if (wanted.energy) *wanted.energy = result.energy;
   if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
@@ -213,6 +219,36 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
   request.first = model.neighbours->first;
   request.neighbours = model.neighbours->neighbours;
   run(model, request, wanted, request.owner, distances);
+}
+
+void evaluate_on_device(transip_model &model, const transip_structure &structure, const transip_result &wanted, void *stream)
+{
+  require_count(structure.atoms, "atoms");
+  if (wanted.virials) throw Error("The CUDA kernels give no virials of atoms. Leave virials out.");
+  if (wanted.virial && !model.model.metadata().conservative)
+    throw Error("There is no virial of a model whose forces are not the gradient of its energy. Leave it out.");
+  if (structure.atoms > 0) {
+    require(structure.species, "species");
+    require(structure.positions, "positions");
+  }
+  transip::DeviceRequest request;
+  request.atoms = static_cast<std::size_t>(structure.atoms);
+  request.species = structure.species;
+  request.positions = structure.positions;
+  for (std::size_t a = 0; a < 3; a++) request.periodic[a] = structure.periodic[a] != 0;
+  if (std::ranges::find(request.periodic, true) != request.periodic.end()) {
+    require(structure.cell, "cell of a periodic structure");
+    request.box = structure.cell;
+  }
+  request.charge = structure.charge;
+  request.multiplicity = structure.multiplicity;
+  request.stream = stream;
+  model.model.check_charge(request.charge, request.multiplicity);
+  try {
+    model.model.evaluate_on_device(request, {wanted.energy, wanted.energies, wanted.forces, wanted.virial});
+  } catch (const transip::NotFinite &problem) {
+    throw_for_atom(problem);
+  }
 }
 
 void evaluate_rows(transip_model &model, const transip_rows &rows, const transip_result &wanted)
@@ -344,6 +380,33 @@ transip_status transip_evaluate_rows(transip_model *model, const transip_rows *r
     require(result, "result");
     evaluate_rows(*model, *rows, *result);
   });
+}
+
+transip_status transip_evaluate_on_device(transip_model *model, const transip_structure *structure,
+                                          const transip_result *result, void *stream)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(structure, "structure");
+    require(result, "result");
+    evaluate_on_device(*model, *structure, *result, stream);
+  });
+}
+
+transip_status transip_device_allocate(transip_model *model, int64_t bytes, void **memory)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(memory, "memory");
+    *memory = nullptr;
+    require_count(bytes, "bytes");
+    *memory = model->model.allocate_on_device(static_cast<std::size_t>(bytes));
+  });
+}
+
+void transip_device_free(transip_model *model, void *memory)
+{
+  if (model && memory) model->model.free_on_device(memory);
 }
 
 transip_status transip_distances(transip_model *model, const transip_structure *structure, double *distances)

@@ -96,6 +96,11 @@ void Device::download(std::byte *to, const std::byte *from, std::size_t bytes)
   std::memcpy(to, from, bytes);
 }
 
+void Device::copy(std::byte *to, const std::byte *from, std::size_t bytes)
+{
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
 std::unique_ptr<Kernels> Device::compile(const NetworkShape &shape)
 {
   NetworkShape padded = shape;

@@ -14,9 +14,12 @@ class Device final : public transip::cuda::Device {
   std::string name() const override { return "emulated on the CPU"; }
   std::unique_ptr<transip::cuda::Memory> allocate(std::size_t bytes) override;
   std::unique_ptr<transip::cuda::Memory> allocate_host(std::size_t bytes) override;
+  void *stream() const override { return nullptr; }
   void set_stream(void *) override {}
   void upload(std::byte *to, const std::byte *from, std::size_t bytes) override;
   void download(std::byte *to, const std::byte *from, std::size_t bytes) override;
+  void copy(std::byte *to, const std::byte *from, std::size_t bytes) override;
+  void wait() override {}
   /// Throws Error: the shape is none of emulated_kernels.cpp.
   std::unique_ptr<transip::cuda::Kernels> compile(const transip::cuda::NetworkShape &shape) override;
   std::unique_ptr<transip::cuda::Kernels> compile(transip::cuda::KernelFile file) override;

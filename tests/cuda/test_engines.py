@@ -65,6 +65,47 @@ def test_python(emulated_library, models, dtype):
             assert np.abs(a - b).max() <= TOLERANCE[dtype] * max(1.0, size)
 
 
+def test_the_reference_is_searched_on_the_device(emulated_library, models, tmp_path):
+    """A reference without lists agrees where the device finds the neighbours, and nowhere else."""
+    from hostile.model_files import with_json
+    from transip_md.common.errors import CheckFailedError
+    from transip_md.evaluators.library_model import LibraryModel
+    from transip_md.modelfile.metadata import REFERENCE_NAME
+
+    def without_lists(values: dict) -> None:
+        values["neighbours"] = [-1] * len(values["neighbours"])
+
+    def other_forces(values: dict) -> None:
+        values["states"][0]["forces"][4] += 0.5
+
+    for dtype in ("float64", "float32"):
+        assert LibraryModel(models["water", dtype], 1, "cuda").check_reference()
+    file = with_json(models["water", "float64"], tmp_path / "lists.pt", REFERENCE_NAME, without_lists)
+    assert LibraryModel(file, 1, "cuda").check_reference()
+    with pytest.raises(CheckFailedError, match="does not give the numbers here"):
+        LibraryModel(file, 1).check_reference()
+    file = with_json(models["water", "float64"], tmp_path / "forces.pt", REFERENCE_NAME, other_forces)
+    with pytest.raises(CheckFailedError, match=r"forces by 0\.5 eV/A"):
+        LibraryModel(file, 1, "cuda").check_reference()
+
+
+def test_memory_on_the_device_is_counted(emulated_library, models):
+    from transip_md.evaluators import binding
+    from transip_md.evaluators.library_model import LibraryModel
+
+    atoms = triclinic_water()
+    on_cpu, on_device = (LibraryModel(models["water", "float64"], 1, device) for device in ("cpu", "cuda"))
+    sizes = []
+    for repeats in ((1, 1, 1), (2, 2, 1)):
+        larger = atoms.repeat(repeats)
+        on_device.evaluate(larger.numbers, larger.positions, cell=larger.cell.array, periodic=larger.pbc)
+        sizes.append(binding.library().transip_memory(on_device._handle.pointer))
+    weights = binding.library().transip_memory(on_cpu._handle.pointer)
+    # Weights and arrays: keys, values and phases alone are 9 x 64 numbers a row and atom.
+    assert sizes[0] > weights + 8 * 9 * 64 * len(atoms)
+    assert sizes[1] > sizes[0] + 8 * 9 * 64 * 3 * len(atoms)
+
+
 def test_python_of_a_molecule_and_errors(emulated_library, models):
     from transip_md.common.errors import UsageError
     from transip_md.evaluators.library_model import LibraryModel

@@ -8,6 +8,7 @@
 #include "cuda/kernels/search.cuh"
 #include "cuda/arrays.h"
 #include "cuda/search_plan.h"
+#include "modelfile/reference_box.h"
 #include "structures.h"
 #include "transip/error.h"
 
@@ -226,6 +227,28 @@ void test_bad_boxes()
   }
 }
 
+/// A reference names no box: the one that is found leads to the same neighbours.
+void test_box_of_a_reference(const std::array<double, 9> &cell, int vectors)
+{
+  constexpr double cutoff = 3.0;
+  const TestStructure structure{"", {1, 8, 1}, {0.2, 0.3, 0.1, 1.4, 0.2, 0.9, 0.6, 1.5, 1.7}, cell};
+  const Neighbourhood around(structure, cutoff);
+  transip::Reference reference;
+  reference.species = structure.species;
+  reference.positions = around.positions;
+  reference.owner = around.owner;
+  const auto box = transip::box_of(reference);
+  check(box && std::ranges::count(box->periodic, true) == vectors, "vectors of the box of a reference");
+  if (box && vectors == 3) {
+    TestStructure found = structure;
+    found.cell = box->vectors;
+    check(Neighbourhood(found, cutoff).first == around.first, "neighbours in the box of a reference");
+  }
+  if (vectors == 0) return;
+  reference.positions.back() += 0.01;
+  check(!transip::box_of(reference), "an image that lies in no lattice");
+}
+
 }  // namespace
 
 int main(int count, char **)
@@ -247,6 +270,10 @@ int main(int count, char **)
         test_partly_periodic(periodic);
       test_room();
       test_bad_boxes();
+      test_box_of_a_reference({2.6, 0, 0, 0.9, 2.4, 0, -0.7, 0.9, 2.5}, 3);
+      test_box_of_a_reference({2.6, 0, 0, 0, 40, 0, 0, 0, 40}, 1);
+      test_box_of_a_reference({2.6, 0, 0, 1.0, 2.7, 0, 0, 0, 40}, 2);
+      test_box_of_a_reference({}, 0);
     }
   });
 }

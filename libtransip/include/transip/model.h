@@ -72,6 +72,26 @@ struct StructureResult {
   std::array<int, 2> pair{};           ///< these atoms
 };
 
+/// A whole structure whose arrays are on the CUDA device that evaluates it.
+struct DeviceRequest {
+  std::size_t atoms = 0;
+  const std::int64_t *species = nullptr;  ///< [N] atomic numbers
+  const double *positions = nullptr;      ///< [N*3] Angstrom; atoms may lie outside the box
+  const double *box = nullptr;            ///< [9] three vectors, Angstrom; null where it is not periodic
+  std::array<bool, 3> periodic{};         ///< along each of the vectors
+  int charge = 0;                         ///< total charge, e
+  int multiplicity = 1;                   ///< spin multiplicity
+  void *stream = nullptr;                 ///< CUDA's, in which the arrays are written and read; null: the default stream
+};
+
+/// Where its results go, on the device; a null is left out.
+struct DeviceResult {
+  double *energy = nullptr;    ///< [1] eV
+  double *energies = nullptr;  ///< [N] eV
+  double *forces = nullptr;    ///< [N*3] eV/Angstrom
+  double *virial = nullptr;    ///< [9] eV, as in StructureResult
+};
+
 /// Names by which Model loads the models in a file: the path itself, or of a file that `transip-md export --committee`
 /// wrote "PATH#1", "PATH#2" and so on.
 ///
@@ -132,6 +152,17 @@ class Model {
   /// Throws Error: as `evaluate`; NotFinite names the atom. Also where `evaluates_structures` is false.
   void evaluate_structure(const StructureRequest &request, StructureResult &result);
 
+  /// The same with arrays on the device; when it returns, the results are there. Charge and multiplicity must have been
+  /// checked.
+  ///
+  /// Throws Error: as `evaluate_structure`, and for elements that the model does not know, an energy that is not finite.
+  void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result);
+
+  /// Memory on the device that evaluates structures, for arrays; it lives until it is given back, and no longer than the
+  /// model. Throws Error: there is not so much, or `evaluates_structures` is false.
+  void *allocate_on_device(std::size_t bytes);
+  void free_on_device(void *memory);
+
   /// Whether it takes a `HaloExchange`. If not, what images of other ranks' atoms see has to be given as tokens that are
   /// not owned.
   bool exchanges_halo() const;
@@ -162,13 +193,14 @@ class Model {
   /// Whether the file brings a structure with the numbers that it gave where it was exported.
   bool has_reference() const;
 
-  /// Evaluate that structure in all its states and compare.
+  /// Evaluate that structure in all its states and compare: by what finds its neighbours itself if there is such a thing
+  /// and `own_search` is true, else with the lists that the file brings.
   ///
   /// Returns false if the file brings none. Throws Error: the numbers differ by more than transip/tolerances.h allows, or
   /// than twice what the weights' precision does to them, measured at export.
-  bool check_reference();
+  bool check_reference(bool own_search = true);
 
-  /// Bytes that the model keeps from one evaluation to the next, without what torch keeps.
+  /// Bytes that the model keeps from one evaluation to the next, on the host and on a CUDA device, without what torch keeps.
   std::int64_t memory() const;
 
   /// Energies and, unless `forces` is false, forces. Species, charge and multiplicity must have been checked.

@@ -51,11 +51,16 @@ class Device {
   virtual std::unique_ptr<Memory> allocate(std::size_t bytes) = 0;
   /// Memory of the host that copies to and from the device are fast with.
   virtual std::unique_ptr<Memory> allocate_host(std::size_t bytes) = 0;
-  /// The stream that copies and programs go into from now on, of a device whose context a host program has made.
+  /// The stream that copies and programs go into, and another one from now on, of the device's context.
+  virtual void *stream() const = 0;
   virtual void set_stream(void *stream) = 0;
   virtual void upload(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
   /// Copy back, and wait until that and everything before is done. Throws Error: a kernel failed, the device is lost.
   virtual void download(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
+  /// Copy within the device.
+  virtual void copy(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
+  /// Wait until everything before is done. Throws Error: a kernel failed, the device is lost.
+  virtual void wait() = 0;
   /// Kernels of a step, for a network of this shape. Throws Error: they do not compile.
   virtual std::unique_ptr<Kernels> compile(const NetworkShape &shape) = 0;
   /// Kernels that are the same for all networks. Throws Error: they do not compile.

@@ -169,6 +169,8 @@ template <typename Real> class WholeStep final : public Dynamics {
 
   const double *device_forces() const override { return there_ ? there_->forces : nullptr; }
   const double *device_energies() const override { return there_ ? there_->energies : nullptr; }
+  const double *device_energy() const override { return there_ ? &there_->report->energy : nullptr; }
+  const double *device_virial() const override { return there_ ? there_->report->virial : nullptr; }
   std::int64_t searches() const override { return searches_; }
 
   std::size_t memory() const override

@@ -82,6 +82,10 @@ class Dynamics {
   virtual const double *device_forces() const = 0;
   virtual const double *device_energies() const = 0;
 
+  /// Energy [1] and virial [9] of the last evaluation, eV, on the device; zeros where the virial was not wanted.
+  virtual const double *device_energy() const = 0;
+  virtual const double *device_virial() const = 0;
+
   /// How often neighbours were sought, for logs and tests.
   virtual std::int64_t searches() const = 0;
 

@@ -38,6 +38,7 @@ struct Driver {
     library.find(free_host, "cuMemFreeHost");
     library.find(upload, "cuMemcpyHtoDAsync_v2");
     library.find(download, "cuMemcpyDtoHAsync_v2");
+    library.find(copy, "cuMemcpyDtoDAsync_v2");
     library.find(stream_create, "cuStreamCreate");
     library.find(stream_destroy, "cuStreamDestroy_v2");
     library.find(stream_synchronize, "cuStreamSynchronize");
@@ -81,6 +82,7 @@ struct Driver {
   int (*free_host)(void *) = nullptr;
   int (*upload)(Address, const void *, std::size_t, void *) = nullptr;
   int (*download)(void *, Address, std::size_t, void *) = nullptr;
+  int (*copy)(Address, Address, std::size_t, void *) = nullptr;
   int (*stream_create)(void **, unsigned) = nullptr;
   int (*stream_destroy)(void *) = nullptr;
   int (*stream_synchronize)(void *) = nullptr;
@@ -320,6 +322,7 @@ class GpuDevice final : public Device {
   {
     return std::make_unique<PinnedMemory>(gpu_, bytes);
   }
+  void *stream() const override { return gpu_->stream; }
   void set_stream(void *stream) override { gpu_->stream = stream; }
   void upload(std::byte *to, const std::byte *from, std::size_t bytes) override
   {
@@ -333,6 +336,19 @@ class GpuDevice final : public Device {
     const Gpu::Use use(*gpu_);
     driver().check(driver().download(to, reinterpret_cast<Driver::Address>(from), bytes, gpu_->stream),
                    "a copy from the GPU failed");
+    driver().check(driver().stream_synchronize(gpu_->stream), "a kernel failed");
+  }
+  void copy(std::byte *to, const std::byte *from, std::size_t bytes) override
+  {
+    if (bytes == 0) return;
+    const Gpu::Use use(*gpu_);
+    driver().check(driver().copy(reinterpret_cast<Driver::Address>(to), reinterpret_cast<Driver::Address>(from), bytes,
+                                 gpu_->stream),
+                   "a copy within the GPU failed: its arrays must be on the model's device");
+  }
+  void wait() override
+  {
+    const Gpu::Use use(*gpu_);
     driver().check(driver().stream_synchronize(gpu_->stream), "a kernel failed");
   }
   std::unique_ptr<Kernels> compile(const NetworkShape &shape) override

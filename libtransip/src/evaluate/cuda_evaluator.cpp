@@ -3,7 +3,11 @@
 #include "cuda/device_source.h"
 #include "transip/error.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <utility>
+#include <vector>
 
 namespace transip {
 
@@ -53,6 +57,83 @@ void CudaEvaluator::evaluate_structure(const StructureRequest &request, Structur
   result.energies = found.energies;
   result.nearest = found.nearest;
   result.pair = found.pair;
+}
+
+namespace {
+
+/// Has a device work in a stream of a caller's, and then in its own again.
+class InStream {
+ public:
+  InStream(cuda::Device &device, void *stream) : device_(device), before_(device.stream()) { device.set_stream(stream); }
+  ~InStream() { device_.set_stream(before_); }
+  InStream(const InStream &) = delete;
+  InStream &operator=(const InStream &) = delete;
+
+ private:
+  cuda::Device &device_;
+  void *before_;
+};
+
+}  // namespace
+
+void CudaEvaluator::evaluate_on_device(const DeviceRequest &request, const DeviceResult &result)
+{
+  const InStream in_stream(*device_, request.stream);
+  const auto fetch = [&](auto &to, const auto *from) {
+    const std::size_t bytes = to.size() * sizeof to[0];
+    if (bytes > 0)
+      device_->download(reinterpret_cast<std::byte *>(to.data()), reinterpret_cast<const std::byte *>(from), bytes);
+  };
+  const auto copy = [&](double *to, const double *from, std::size_t count) {
+    if (to)
+      device_->copy(reinterpret_cast<std::byte *>(to), reinterpret_cast<const std::byte *>(from), count * sizeof(double));
+  };
+  // A search for neighbours is laid out by the host, which has to know the atoms and the box.
+  std::vector<std::int64_t> species(request.atoms);
+  std::array<double, 9> box{};
+  fetch(species, request.species);
+  if (request.box) fetch(box, request.box);
+  if (!std::ranges::all_of(box, [](double value) { return std::isfinite(value); }))
+    throw Error("The cell holds values that are not finite (NaN or infinity).");
+  dynamics_->set_box({box, request.periodic});
+  dynamics_->set_atoms(species, request.charge, request.multiplicity);
+  copy(dynamics_->device_positions(), request.positions, 3 * request.atoms);
+  const bool virial = result.virial != nullptr;
+  const cuda::Evaluation &found = dynamics_->evaluate_on_device(
+      {result.forces != nullptr || virial, virial, result.energies != nullptr, false});
+  if (!std::isfinite(found.energy)) {
+    std::vector<double> energies(request.atoms);
+    fetch(energies, dynamics_->device_energies());
+    const auto bad = std::ranges::find_if_not(energies, [](double value) { return std::isfinite(value); });
+    throw NotFinite("The model gave an energy that is not finite (NaN or infinity)",
+                    static_cast<std::size_t>(bad - energies.begin()));
+  }
+  copy(result.energy, dynamics_->device_energy(), 1);
+  copy(result.energies, dynamics_->device_energies(), request.atoms);
+  copy(result.forces, dynamics_->device_forces(), 3 * request.atoms);
+  copy(result.virial, dynamics_->device_virial(), 9);
+  // Another stream may read the results, and the next evaluation may be in another.
+  device_->wait();
+}
+
+void *CudaEvaluator::allocate_on_device(std::size_t bytes)
+{
+  auto memory = device_->allocate(bytes);
+  void *const place = memory->data();
+  lent_.emplace(place, std::move(memory));
+  return place;
+}
+
+void CudaEvaluator::free_on_device(void *memory)
+{
+  lent_.erase(memory);
+}
+
+std::int64_t CudaEvaluator::memory() const
+{
+  std::size_t bytes = dynamics_->memory();
+  for (const auto &[place, memory] : lent_) bytes += memory->bytes();
+  return static_cast<std::int64_t>(bytes) + (model_ ? model_->memory() : 0);
 }
 
 std::unique_ptr<cuda::Dynamics> CudaEvaluator::make_dynamics(cuda::Device &device) const

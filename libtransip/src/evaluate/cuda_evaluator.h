@@ -8,6 +8,7 @@
 #include "short_range.h"
 #include "transip/metadata.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,10 @@ class CudaEvaluator : public Evaluator {
   bool exchanges_halo() const override { return metadata_.cutoff.has_value(); }
   bool evaluates_structures() const override { return true; }
   void evaluate_structure(const StructureRequest &request, StructureResult &result) override;
+  void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result) override;
+  void *allocate_on_device(std::size_t bytes) override;
+  void free_on_device(void *memory) override;
+  std::int64_t memory() const override;
   /// The same network on another device, which must live longer.
   std::unique_ptr<cuda::Dynamics> make_dynamics(cuda::Device &device) const;
   std::string name() const override;
@@ -43,6 +48,7 @@ class CudaEvaluator : public Evaluator {
   std::unique_ptr<cuda::Dynamics> dynamics_;  // of whole structures; goes before its device
   std::unique_ptr<CudaModel> model_{};        // of lists that a caller brings, made when there are some
   std::optional<ShortRange> repulsion_;       // of these
+  std::map<void *, std::unique_ptr<cuda::Memory>> lent_{};  // to callers, for their arrays
 };
 
 }  // namespace transip

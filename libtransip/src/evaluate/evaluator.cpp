@@ -34,6 +34,18 @@ void Evaluator::evaluate_structure(const StructureRequest &, StructureResult &)
   throw Error(name() + " wants the neighbours of a structure.");
 }
 
+void Evaluator::evaluate_on_device(const DeviceRequest &, const DeviceResult &)
+{
+  throw Error(name() + " takes arrays of the host. Load the model with device cuda and kernels native.");
+}
+
+void *Evaluator::allocate_on_device(std::size_t)
+{
+  throw Error(name() + " keeps no arrays on a device. Load the model with device cuda and kernels native.");
+}
+
+void Evaluator::free_on_device(void *) {}
+
 void Evaluator::average(const Request &request, const RotationSet &set, Result &result, bool forces)
 {
   std::vector<double> energies(request.species.size()), sum(forces ? request.positions.size() : 0);

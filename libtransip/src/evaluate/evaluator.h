@@ -30,6 +30,11 @@ class Evaluator {
   /// A whole structure; see Model::evaluate_structure.
   virtual void evaluate_structure(const StructureRequest &request, StructureResult &result);
 
+  /// With arrays on the device, and memory there; see Model.
+  virtual void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result);
+  virtual void *allocate_on_device(std::size_t bytes);
+  virtual void free_on_device(void *memory);
+
   /// "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
   virtual std::string name() const = 0;
 
@@ -45,7 +50,7 @@ class Evaluator {
   /// CPU threads of one evaluation.
   virtual void set_threads(int threads) = 0;
 
-  /// Bytes that are kept from one evaluation to the next, without what torch keeps.
+  /// Bytes that are kept from one evaluation to the next, on a device too, without what torch keeps.
   virtual std::int64_t memory() const { return 0; }
 };
 

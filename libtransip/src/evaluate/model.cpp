@@ -10,6 +10,7 @@
 #include "modelfile/committee_file.h"
 #include "modelfile/layout.h"
 #include "modelfile/reference.h"
+#include "modelfile/reference_box.h"
 #include "modelfile/weights.h"
 #include "symmetry/symmetry_tables.h"
 #include "transip/elements.h"
@@ -174,7 +175,10 @@ struct Model::Impl {
 
   void make_evaluator(const std::string &device, const std::string &kernels);
   const SymmetryTables &symmetry_tables();
-  void compare(const ReferenceState &state, const Result &got) const;
+  void check_lists(const Reference &wanted, const ReferenceState &state);
+  void check_structure(const Reference &wanted, const ReferenceBox &box, const ReferenceState &state);
+  void compare(const ReferenceState &state, double got_energy, std::span<const double> got_forces,
+               std::span<const double> forces) const;
   void evaluate(Symmetrised &by, const Request &request, Result &result, bool forces);
 };
 
@@ -352,37 +356,68 @@ bool Model::has_reference() const
   return impl_->card.reference.has_value();
 }
 
-bool Model::check_reference()
+bool Model::check_reference(bool own_search)
 {
   if (!impl_->card.reference) return false;
   const Reference &wanted = *impl_->card.reference;
+  const std::optional<ReferenceBox> box = box_of(wanted);
+  const bool by_structure = own_search && box && impl_->evaluator->evaluates_structures();
+  for (const ReferenceState &state : wanted.states) {
+    check_charge(state.charge, state.multiplicity);
+    if (by_structure)
+      impl_->check_structure(wanted, *box, state);
+    else
+      impl_->check_lists(wanted, state);
+  }
+  return true;
+}
+
+/// Compare with what the lists of the reference give.
+void Model::Impl::check_lists(const Reference &wanted, const ReferenceState &state)
+{
   Request request;
   request.species = wanted.species;
   request.positions = wanted.positions;
   request.owner = wanted.owner;
   request.first = wanted.first;
   request.neighbours = wanted.neighbours;
+  request.charge = state.charge;
+  request.multiplicity = state.multiplicity;
   Result got;
-  Symmetrised as_it_is(*impl_->evaluator);
-  for (const ReferenceState &state : wanted.states) {
-    check_charge(state.charge, state.multiplicity);
-    request.charge = state.charge;
-    request.multiplicity = state.multiplicity;
-    impl_->evaluate(as_it_is, request, got, true);
-    impl_->compare(state, got);
-  }
-  return true;
+  Symmetrised as_it_is(*evaluator);
+  evaluate(as_it_is, request, got, true);
+  compare(state, got.energy, got.forces, state.forces);
 }
 
-void Model::Impl::compare(const ReferenceState &state, const Result &got) const
+/// Compare with what the evaluator gives that finds the neighbours itself: forces of images are their atoms'.
+void Model::Impl::check_structure(const Reference &wanted, const ReferenceBox &box, const ReferenceState &state)
+{
+  StructureRequest request;
+  request.species = wanted.species;
+  request.positions = std::span(wanted.positions).first(3 * wanted.species.size());
+  request.box = box.vectors;
+  request.periodic = box.periodic;
+  request.charge = state.charge;
+  request.multiplicity = state.multiplicity;
+  StructureResult got;
+  evaluator->evaluate_structure(request, got);
+  std::vector<double> forces(request.positions.size());
+  for (std::size_t row = 0; row < wanted.owner.size(); row++)
+    for (std::size_t x = 0; x < 3; x++)
+      forces[3 * static_cast<std::size_t>(wanted.owner[row]) + x] += state.forces[3 * row + x];
+  compare(state, got.energy, got.forces, forces);
+}
+
+void Model::Impl::compare(const ReferenceState &state, double got_energy, std::span<const double> got_forces,
+                          std::span<const double> forces) const
 {
   const Tolerance usual = parity(card.metadata.dtype);
   const Tolerance allowed{std::max(usual.energy, both_sides * state.energy_rounding),
                           std::max(usual.force, both_sides * state.force_rounding)};
-  const double energy = std::abs(got.energy - state.energy);
-  double force = 0.0;
-  for (std::size_t i = 0; i < state.forces.size(); i++)
-    force = std::max(force, std::abs(got.forces.at(i) - state.forces[i]));
+  const double energy = std::abs(got_energy - state.energy);
+  double force = got_forces.size() == forces.size() ? 0.0 : HUGE_VAL;
+  for (std::size_t i = 0; i < std::min(forces.size(), got_forces.size()); i++)
+    force = std::max(force, std::abs(got_forces[i] - forces[i]));
   if (energy <= allowed.energy && force <= allowed.force) return;
   const auto text = [](double value) {
     std::ostringstream stream;
@@ -426,6 +461,23 @@ void Model::evaluate_structure(const StructureRequest &request, StructureResult 
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");
   require_finite(result.virial, 9, "a virial");
+}
+
+void Model::evaluate_on_device(const DeviceRequest &request, const DeviceResult &result)
+{
+  if (impl_->evaluator->evaluates_structures() && !evaluates_structures())
+    throw Error("Arrays on a device are evaluated without a symmetry; the model has symmetry " + symmetry().text() + ".");
+  impl_->evaluator->evaluate_on_device(request, result);
+}
+
+void *Model::allocate_on_device(std::size_t bytes)
+{
+  return impl_->evaluator->allocate_on_device(bytes);
+}
+
+void Model::free_on_device(void *memory)
+{
+  impl_->evaluator->free_on_device(memory);
 }
 
 void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &result, bool forces)

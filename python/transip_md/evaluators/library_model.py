@@ -7,13 +7,15 @@ import hashlib
 import os
 import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from transip_md.common.errors import UsageError
 from transip_md.evaluators import binding
+from transip_md.evaluators.device_arrays import DEFAULT_STREAM, DeviceArray, borrow
 from transip_md.evaluators.evaluation import Evaluation, Structure, check_distances, check_same_file, checked
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.committee_file import read_model
@@ -38,15 +40,49 @@ class _Handle:
     """A transip_model, given back when nobody needs it; one evaluation at a time."""
 
     def __init__(self, path: Path, threads: int, device: str) -> None:
-        self._library = binding.library()
+        self.library = binding.library()
         self.pointer = ctypes.c_void_p()
-        self.lock = threading.Lock()
+        # Memory on a device may be given back by whatever runs in the thread that evaluates.
+        self.lock = threading.RLock()
         options = binding.Options(device.encode(), b"native", threads or default_threads(), 1)
-        binding.check(self._library.transip_load(str(path).encode(), ctypes.byref(options), ctypes.byref(self.pointer)))
+        binding.check(self.library.transip_load(str(path).encode(), ctypes.byref(options), ctypes.byref(self.pointer)))
 
     def __del__(self) -> None:
         if getattr(self, "pointer", None):
-            self._library.transip_free(self.pointer)
+            self.library.transip_free(self.pointer)
+            # Memory on its device is gone with it.
+            self.pointer = ctypes.c_void_p()
+
+
+class _DeviceMemory:
+    """Memory on a model's CUDA device, given back when no array is there any more."""
+
+    def __init__(self, handle: _Handle, size: int) -> None:
+        self._handle = handle
+        place = ctypes.c_void_p()
+        with handle.lock:
+            status = handle.library.transip_device_allocate(handle.pointer, size, ctypes.byref(place))
+        binding.check(status)
+        self.pointer = place.value or 0
+
+    def __del__(self) -> None:
+        if getattr(self, "pointer", None):
+            with self._handle.lock:
+                self._handle.library.transip_device_free(self._handle.pointer, self.pointer)
+
+
+class DeviceEvaluation(NamedTuple):
+    """What a model gives for a structure on a CUDA device: arrays that DLPack hands on, `DeviceArray`.
+
+    Attributes:
+        energies: of each atom, float64 [N], eV.
+        forces: float64 [N, 3], eV/Angstrom.
+        virial: float64 [3, 3], eV, signs as in `Evaluation`.
+    """
+
+    energies: DeviceArray
+    forces: DeviceArray
+    virial: DeviceArray
 
 
 class LibraryModel:
@@ -193,6 +229,69 @@ class LibraryModel:
             self.step += 1
         binding.check(status)
         return Evaluation(energies, forces, virial, of_atoms)
+
+    def evaluate_on_device(
+        self,
+        numbers: Any,
+        positions: Any,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cell: Any = None,
+        periodic: Sequence[bool] | None = None,
+        stream: int = DEFAULT_STREAM,
+    ) -> DeviceEvaluation:
+        """Energies, forces and virial of a structure whose arrays are on the CUDA device that evaluates the model.
+
+        Arrays are objects with ``__dlpack__`` (tensors of torch, arrays of CuPy and JAX) or
+        ``__cuda_array_interface__``; positions and forces do not leave the device.
+
+        Args:
+            numbers: atomic numbers, int64 [N], on the device.
+            positions: Angstrom, float64 [N, 3], on the device.
+            charge: total charge, e.
+            multiplicity: spin multiplicity.
+            cell: rows are cell vectors, float64 [3, 3], Angstrom, on the device; needed along periodic axes.
+            periodic: of each cell vector; None for an isolated structure.
+            stream: number of the CUDA stream in which the arrays are written and read, such as the ``cuda_stream`` of a
+                ``torch.cuda.Stream``; 0 and 1: the default stream.
+
+        Returns:
+            Energies of the atoms [N], eV, forces [N, 3], eV/Angstrom, and the virial [3, 3], eV, on the device.
+
+        Raises:
+            UsageError: the model runs on the CPU or under a symmetry; arrays of another device, type, shape or order;
+                an element, charge or multiplicity that the model does not know; a periodic structure for an all-to-all
+                model or without a cell; atoms at one position; an energy that is not finite.
+            EnvironmentFaultError: the device fails or has not enough memory.
+        """
+        _, _, index = self.device.partition(":")
+        if not index:
+            raise UsageError(
+                f"{self.path} runs on the CPU, which takes arrays of the host by `evaluate`. Load it with device cuda "
+                "and kernels native."
+            )
+        device, stream = int(index), stream or DEFAULT_STREAM
+        places = borrow(positions, "positions", "float64", (None, 3), device, stream)
+        count = places.shape[0]
+        species = borrow(numbers, "numbers", "int64", (count,), device, stream)
+        box = None if cell is None else borrow(cell, "cell", "float64", (3, 3), device, stream)
+        flags = (ctypes.c_int * 3)(*(bool(one) for one in (periodic if periodic is not None else 3 * (False,))))
+        structure = binding.Atoms(
+            count, species.pointer, places.pointer, box.pointer if box else None, flags, charge, multiplicity, self.step
+        )
+        memory = _DeviceMemory(self._handle, 8 * (4 * count + 9))
+        virial = DeviceArray(memory, 0, (3, 3), device)
+        energies = DeviceArray(memory, 8 * 9, (count,), device)
+        forces = DeviceArray(memory, 8 * (9 + count), (count, 3), device)
+        result = binding.Result(None, energies.pointer, forces.pointer, virial.pointer, None)
+        with self._handle.lock:
+            status = binding.library().transip_evaluate_on_device(
+                self._handle.pointer, ctypes.byref(structure), ctypes.byref(result), stream
+            )
+            self.step += 1
+        binding.check(status)
+        return DeviceEvaluation(energies, forces, virial)
 
     def distances(
         self,
