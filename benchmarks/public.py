@@ -166,7 +166,7 @@ def errors(model: Path, frames: list[ase.Atoms]) -> dict[str, float]:
     for frame in frames:
         found = potential.evaluate(frame.numbers, frame.positions)
         of_forces.append(found.forces - frame.get_forces())
-        of_energies.append(found.energy - frame.get_potential_energy())
+        of_energies.append(found.energies.sum() - frame.get_potential_energy())
     forces = np.concatenate(of_forces)
     return {
         "frames": len(frames),
@@ -192,7 +192,8 @@ def train(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     ase.io.write(mine / "test.extxyz", [frame for frames in parts.values() for frame in frames])
     (mine / "train.yaml").write_text(yaml.safe_dump(recipe(run, mine)))
     program = Path(sys.executable).parent / "transip-md"
-    subprocess.run([program, "train", mine / "train.yaml", "-o", mine / "model.ckpt"], check=True)
+    if not (mine / "model.ckpt").exists():
+        subprocess.run([program, "train", mine / "train.yaml", "-o", mine / "model.ckpt"], check=True)
     subprocess.run([program, "export", mine / "model.ckpt", "-o", mine / "model.pt"], check=True)
     training = load_checkpoint(mine / "model.ckpt").training
     rotation = training["held_out"]["rotation"]

@@ -17,7 +17,7 @@ from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.modelfile.certificate import stamp
 from transip_md.validation.certificate import certificate_of
 from transip_md.validation.checks import all_checks, select
-from transip_md.validation.differences import derivative
+from transip_md.validation.differences import derivative, derivative_beside
 from transip_md.validation.findings import Finding, Validation
 from transip_md.validation.paths import Path
 from transip_md.validation.run import validate
@@ -224,6 +224,31 @@ def test_ridders_knows_its_error():
         claimed.append(error)
     # Noise of 1e-4 over 0.08: an error of some 1e-3, and claimed to be so.
     assert np.median(off) < 3 * np.median(claimed) and np.median(claimed) > 3e-4
+
+
+def test_a_jump_of_the_third_derivative_is_no_wrong_force():
+    """A repulsion that ends 0.012 from here: extrapolation is wrong by twice what it claims."""
+
+    def energy(x: float) -> float:
+        return np.sin(x) + 1000.0 * max(0.0, 0.012 - x) ** 3
+
+    exact = 1.0 - 3000.0 * 0.012**2
+    slope, error = derivative(energy, 0.04)
+    assert abs(slope - exact) > 1.5 * error > 1e-4
+    slope, error = derivative_beside(energy, 0.04, exact, 1e-6)
+    assert abs(slope - exact) <= error + 1e-12 and error < 1e-10
+    # A force that is wrong is so by smaller steps too.
+    slope, error = derivative_beside(energy, 0.04, exact + 0.01, 1e-6)
+    assert abs(abs(slope - exact - 0.01) - 0.01) < 1e-9 and error < 1e-10
+    # Rounding makes smaller steps worse: the first are kept.
+    rng = np.random.default_rng(0)
+    kept = 0
+    for _ in range(50):
+        noise = rng.normal(scale=1e-6, size=24)
+        first, every = iter(noise), iter(noise)
+        plain = derivative(lambda x, noise=first: np.sin(x) + next(noise), 0.04)
+        kept += derivative_beside(lambda x, noise=every: np.sin(x) + next(noise), 0.04, 1.05, 1e-6) == plain
+    assert kept == 50
 
 
 def test_every_threshold_belongs_to_a_check_and_has_a_source():
