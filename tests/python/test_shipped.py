@@ -73,6 +73,7 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
         ("organic", "fourth"),
         ("organic_broad", "second"),
         ("organic_broad", "third"),
+        ("organic_broad", "fourth"),
     ],
 )
 def test_later_parts_continue_from_the_one_before(recipe, part, repository, tmp_path):
