@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import transip_md.validation
@@ -38,6 +38,8 @@ CHECKS = Path(transip_md.validation.__file__).parent
 TELLING = ("certificate.py", "report.py", "words.py")
 #: Held-out frames of liquid water, by recipes/water/split.py.
 WATER = REPOSITORY / "recipes" / "water" / "data" / "test.extxyz"
+#: A molecule that `organic_broad` never saw.
+PARACETAMOL = REPOSITORY / "recipes" / "organic" / "held_out" / "paracetamol.xyz"
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,13 @@ _MOLECULE = Recipe(
     REPOSITORY / "examples" / "ethanol.xyz", ("ase", "lammps", "openmm"), (1.0, 0.5), 3.0, "frame",
     ("forces", "permutation", "rotation", "net_torque", "conservation"),
 )  # fmt: skip
+_LIQUID = Recipe(WATER, ("lammps",), (1.0, 0.5), 1.0, "average 12", ("rotation",))
 MODELS = {
     "ethanol": _MOLECULE,
     "organic": _MOLECULE,
-    "water": Recipe(WATER, ("lammps",), (1.0, 0.5), 1.0, "average 12", ("rotation",)),
+    "organic_broad": replace(_MOLECULE, structure=PARACETAMOL),
+    "water": _LIQUID,
+    "water_broad": _LIQUID,
 }
 #: Numbers that are told with and without symmetry.
 COMPARED = (

@@ -1,0 +1,246 @@
+"""What `organic_broad` is worth on molecules that it never saw: `python benchmarks/unseen.py`.
+
+The molecules are neutral ones of recipes/organic/broad_held_out.smi with a bond to rotate about, the first 20 of 10 to
+40 atoms in an order drawn by a seed, relaxed by GFN2-xTB. Of each:
+
+torsion    its first rotatable bonds, three at most, rotated rigidly in 24 steps: mean error of the relative energies
+           against GFN2-xTB, kcal/mol, over what lies within 20 kcal/mol of the lowest
+dynamics   100 ps at 500 K in LAMMPS, 0.5 fs, Langevin: exploded if two atoms come closer than 0.6 Angstrom, a bond
+           grows to 1.6 times its length or a number is not finite
+energy     then 10 ps at constant energy at 1 fs: drift, meV/atom/ps
+speed      wall time of a step in LAMMPS and of one evaluation of GFN2-xTB, both on one thread
+
+Molecules that are done are kept in benchmarks/runs/unseen and not run again; results: unseen.json and unseen.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import ase
+import numpy as np
+from ase.neighborlist import neighbor_list
+from rich.console import Console
+
+import transip_md
+from transip_md.bench.run import machine_facts
+from transip_md.common import units
+from transip_md.data.bonds import all_bonds, bonded_pairs, twisted
+from transip_md.data.structures import read_structure
+from transip_md.engines.lammps.engine import write_data
+from transip_md.engines.lammps.module import make_lammps
+from transip_md.exporting.export import export
+from transip_md.model.checkpoint import load_shipped
+from transip_md.sampling.recipe import SamplingRecipe
+from transip_md.sampling.smiles import read_entries, write_structures
+from transip_md.sampling.teacher import relaxed
+
+HERE = Path(__file__).resolve().parent
+LIST = HERE.parent / "recipes" / "organic" / "broad_held_out.smi"
+NAME = "organic_broad"
+SEED = 1
+FEWEST, MOST = 10, 40  # atoms
+TORSIONS, ANGLES, HIGHEST = 3, 24, 20.0  # kcal/mol
+#: kcal/mol: of a profile that rises no higher nothing is rotated but the axis itself.
+FLAT = 0.1
+HOT = 500.0  # K
+RECORD = 100  # steps
+CLOSEST, STRETCHED = 0.6, 1.6
+TEACHER = SamplingRecipe(teacher="gfn2-xtb", temperature=HOT, seed=SEED, charge=0, multiplicity=1)
+console = Console(width=120)
+
+
+def chosen(folder: Path, count: int) -> Iterator[tuple[str, str, Path]]:
+    """Names, SMILES and files of the first so many molecules that fit, in an order drawn by the seed."""
+    entries = read_entries([str(LIST)])
+    found = 0
+    for row in np.random.default_rng(SEED).permutation(len(entries)):
+        if found == count:
+            return
+        (file,) = write_structures([entries[row]], folder, SEED)
+        atoms = read_structure(file)
+        if atoms.info.get("charge", 0) or not FEWEST <= len(atoms) <= MOST:
+            continue
+        if any(bond.rotatable for bond in all_bonds(atoms)):
+            found += 1
+            yield entries[row].name, entries[row].smiles, file
+
+
+def torsion_errors(model: Any, atoms: ase.Atoms, calculator: Any) -> list[float]:
+    """Mean absolute error of each profile, kcal/mol, of energies relative to the profile's mean."""
+    errors = []
+    for bond in [bond for bond in all_bonds(atoms) if bond.rotatable][:TORSIONS]:
+        wanted, found = [], []
+        for angle in np.linspace(0.0, 2 * np.pi, ANGLES, endpoint=False):
+            rotated = twisted(atoms, bond, angle)
+            found.append(float(model.evaluate(rotated.numbers, rotated.positions).energies.sum()))
+            rotated.calc = calculator
+            wanted.append(rotated.get_potential_energy())
+        reference = (np.array(wanted) - min(wanted)) * units.KCAL_PER_MOL_PER_EV
+        if reference.max() < FLAT:
+            continue
+        low = reference < HIGHEST
+        ours = np.array(found)[low] * units.KCAL_PER_MOL_PER_EV
+        errors.append(float(np.abs((ours - ours.mean()) - (reference[low] - reference[low].mean())).mean()))
+    return errors
+
+
+class Watch:
+    """The bonds of a structure, and how far its positions may go."""
+
+    def __init__(self, atoms: ase.Atoms) -> None:
+        self.atoms = atoms.copy()
+        self.pairs = np.array(bonded_pairs(atoms))
+        self.lengths = self._lengths(atoms.positions)
+
+    def _lengths(self, positions: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(positions[self.pairs[:, 1]] - positions[self.pairs[:, 0]], axis=1)
+
+    def complaint(self, positions: np.ndarray) -> str:
+        """What is wrong with positions, Angstrom; empty if nothing is."""
+        if not np.isfinite(positions).all():
+            return "a number is not finite"
+        self.atoms.positions = positions
+        closest = neighbor_list("d", self.atoms, 2 * CLOSEST).min(initial=np.inf)
+        if closest < CLOSEST:
+            return f"two atoms came as close as {closest:.2f} Angstrom"
+        stretched = (self._lengths(positions) / self.lengths).max()
+        return f"a bond grew to {stretched:.2f} of its length" if stretched > STRETCHED else ""
+
+
+def dynamics(model: Path, atoms: ase.Atoms, hot_ps: float, still_ps: float, folder: Path) -> dict[str, Any]:
+    """Langevin dynamics and then constant energy in LAMMPS."""
+    symbols = write_data(folder / "start.data", atoms)
+    lmp = make_lammps(["-screen", "none", "-log", "none"])
+    for command in (
+        "units metal", "boundary s s s", "atom_style atomic", "atom_modify map array", f"read_data {folder}/start.data",
+        f"pair_style transip {model} device cpu threads 1", f"pair_coeff * * {' '.join(symbols)}", "timestep 0.0005",
+        f"velocity all create {HOT} {SEED} mom yes rot yes", "fix move all nve",
+        f"fix bath all langevin {HOT} {HOT} 0.1 {SEED} zero yes",
+    ):  # fmt: skip
+        lmp.command(command)
+    watch = Watch(atoms)
+    exploded, done, seconds = "", 0, 0.0
+    while not exploded and done < round(hot_ps * 2000):
+        start = time.perf_counter()
+        lmp.command(f"run {RECORD} pre {'no' if done else 'yes'} post no")
+        seconds += time.perf_counter() - start
+        done += RECORD
+        exploded = watch.complaint(np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3))
+    result = {"ps": done / 2000, "exploded": exploded, "ms_per_step": 1000 * seconds / done}
+    if not exploded:
+        for command in ("unfix bath", "timestep 0.001"):
+            lmp.command(command)
+        energies = []
+        for record in range(round(still_ps * 1000 / RECORD)):
+            lmp.command(f"run {RECORD} pre {'no' if record else 'yes'} post no")
+            energies.append(lmp.get_thermo("etotal"))
+        times = RECORD * np.arange(len(energies)) / 1000
+        result["drift"] = 1000 * float(np.polyfit(times, energies, 1)[0]) / len(atoms)
+    lmp.close()
+    return result
+
+
+def examine(name: str, smiles: str, file: Path, model: Path, hot_ps: float, still_ps: float, output: Path) -> dict:
+    """Everything of one molecule, written to `output` when done."""
+    atoms = relaxed(read_structure(file), TEACHER)
+    calculator, atoms.calc = atoms.calc, None
+    torsions = torsion_errors(transip_md.load_model(model), atoms, calculator)
+    moved = atoms.copy()
+    moved.calc = calculator
+    start, evaluations = time.perf_counter(), 5
+    for _ in range(evaluations):
+        moved.rattle(0.01, rng=np.random.default_rng(SEED))
+        moved.get_forces()
+    teacher = 1000 * (time.perf_counter() - start) / evaluations
+    folder = output.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    result = {
+        "name": name, "smiles": smiles, "atoms": len(atoms), "torsions_kcal": torsions, "teacher_ms": teacher,
+        **dynamics(model, atoms, hot_ps, still_ps, folder),
+    }  # fmt: skip
+    output.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def report(found: dict[str, Any]) -> str:
+    """The results, as Markdown."""
+    molecules = found["molecules"]
+    profiles = [error for molecule in molecules for error in molecule["torsions_kcal"]]
+    drifts = [abs(molecule["drift"]) for molecule in molecules if "drift" in molecule]
+    ratios = [molecule["teacher_ms"] / molecule["ms_per_step"] for molecule in molecules]
+    survived = sum(not molecule["exploded"] for molecule in molecules)
+    lines = [
+        "# `organic_broad` on molecules that it never saw",
+        "",
+        "Written by `python benchmarks/unseen.py`, which says what is measured.",
+        "",
+        f"- torsion profiles: mean error {np.mean(profiles):.2f} kcal/mol over {len(profiles)} profiles, "
+        f"{sum(error <= 1 for error in profiles)} of them within 1",
+        f"- {found['hot_ps']:g} ps at {HOT:g} K: {survived} of {len(molecules)} survive",
+        f"- constant energy at 1 fs, {found['still_ps']:g} ps: drift {np.median(drifts):.3f} meV/atom/ps in the "
+        f"median, {max(drifts):.3f} at most",
+        f"- a step takes GFN2-xTB {np.median(ratios):.0f} times as long as LAMMPS in the median",
+        "",
+        "| molecule | atoms | torsions, kcal/mol | at 500 K | drift, meV/atom/ps | ms a step, LAMMPS and GFN2-xTB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for molecule in molecules:
+        torsions = ", ".join(f"{error:.2f}" for error in molecule["torsions_kcal"])
+        verdict = f"{molecule['exploded']} after {molecule['ps']:g} ps" if molecule["exploded"] else "survives"
+        drift = f"{molecule['drift']:+.3f}" if "drift" in molecule else ""
+        lines.append(
+            f"| `{molecule['smiles']}` | {molecule['atoms']} | {torsions} | {verdict} | {drift} | "
+            f"{molecule['ms_per_step']:.2f}, {molecule['teacher_ms']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run what is not there, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--molecules", type=int, default=20)
+    parser.add_argument("--hot", type=float, default=100.0, metavar="PS", help="at 500 K")
+    parser.add_argument("--still", type=float, default=10.0, metavar="PS", help="at constant energy")
+    parser.add_argument("--jobs", type=int, default=1, help="molecules at a time")
+    options = parser.parse_args()
+    checkpoint = load_shipped(NAME)
+    folder = HERE / "runs" / "unseen"
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / f"{checkpoint.sha256[:8]}.pt"
+    if not model.exists():
+        export(checkpoint, model, "float32")
+    molecules = []
+    with ProcessPoolExecutor(options.jobs) as pool:
+        waiting = []
+        for name, smiles, file in chosen(folder / "structures", options.molecules):
+            output = folder / f"{model.stem}-{name}-{options.hot:g}-{options.still:g}.json"
+            if output.exists():
+                molecules.append(json.loads(output.read_text()))
+            else:
+                arguments = (name, smiles, file, model, options.hot, options.still, output)
+                waiting.append(pool.submit(examine, *arguments))
+        for future in waiting:
+            molecules.append(future.result())
+            console.print(f"{molecules[-1]['smiles']}: done")
+    molecules.sort(key=lambda molecule: molecule["atoms"])
+    found = {
+        "machine": machine_facts(), "checkpoint_sha256": checkpoint.sha256, "hot_ps": options.hot,
+        "still_ps": options.still, "molecules": molecules,
+    }  # fmt: skip
+    (HERE / "unseen.json").write_text(json.dumps(found, indent=1) + "\n")
+    (HERE / "unseen.md").write_text(report(found))
+    console.print(report(found), markup=False)
+
+
+if __name__ == "__main__":
+    main()
