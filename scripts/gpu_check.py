@@ -227,7 +227,7 @@ NVE = (
     nve("ethanol-float64.pt", "ethanol.xyz", "nve-ethanol"),
     nve("water-float32.pt", "openmm/water.pdb", "nve-water"),
 )
-PLATFORM, TORCH = pytest("test_openmm_platform.py"), pytest("test_cuda.py")
+PLATFORM, ARRAYS, TORCH = pytest("test_openmm_platform.py"), pytest("test_native_arrays.py"), pytest("test_cuda.py")
 NATIVE_FILES = ("ethanol_native.json", "water_native.json", "platform_native.json")
 TORCH_FILES = ("ethanol_torch.json", "water_torch.json", "platform_torch.json")
 PARTS = (
@@ -249,6 +249,7 @@ PARTS = (
         files=NATIVE_FILES,
     ),
     Part("openmm", "the force on the arrays of OpenMM's CUDA platform", 45, (PLATFORM,), read_measured),
+    Part("arrays", "tensors of torch in and out, a committee, by native kernels", 30, (ARRAYS,), read_measured),
     Part("memcheck", "no access out of bounds", 40, (sanitizer("memcheck"),), read_sanitizer, tool="compute-sanitizer"),
     Part("nve", "10 ps of ethanol and of water at constant energy", 45, NVE, read_nve),
     Part(

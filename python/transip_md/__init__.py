@@ -53,7 +53,8 @@ def load_model(path: Path | str, *, device: str = "auto", kernels: str = "auto",
 
     Returns:
         The model: ``evaluate`` takes atomic numbers [N], positions [N, 3] in Angstrom, and charge, multiplicity, cell,
-        periodic; it gives energies (eV), forces (eV/Angstrom) and virial (eV).
+        periodic; it gives energies (eV), forces (eV/Angstrom) and virial (eV). Where the native CUDA kernels run,
+        ``evaluate_on_device`` does the same with arrays on the device (`LibraryModel.evaluate_on_device`).
 
     Raises:
         transip_md.common.errors.UsageError: the file cannot be used, no such device or kernels.
