@@ -141,6 +141,11 @@ TRANSIP_API transip_status transip_evaluate(transip_model *model, const transip_
 TRANSIP_API transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows,
                                                  const transip_result *result);
 
+/* Evaluate several structures, results[k] of structures[k]. On a CUDA device (kernels "native") molecules of a model without a
+ * cutoff are one step of the device; else they are evaluated one after another. */
+TRANSIP_API transip_status transip_evaluate_many(transip_model *model, int64_t count, const transip_structure *structures,
+                                                 const transip_result *results);
+
 /* Evaluate a structure whose arrays are on the CUDA device that evaluates the model: all pointers of `structure` and
  * `result` are to its memory, aligned to 8 bytes. Of models loaded with device "cuda" and kernels "native", without a
  * symmetry; `virials` must be NULL. When it returns, the results are there; positions and forces have not left the device.

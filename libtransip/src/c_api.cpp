@@ -24,6 +24,7 @@ struct transip_model {
   std::string metadata, device, runs_by;
   std::optional<transip::Neighbours> neighbours{};  // of a local model
   transip::Result result{};
+  std::vector<transip::Result> results{};  // of many structures
 };
 
 namespace {
@@ -99,24 +100,10 @@ void check_finite(std::span<const double> positions)
                 " (counted from 0) is not finite (NaN or infinity).");
 }
 
-/// Evaluate a request and hand out what is wanted; `owner` adds the forces of rows up to their atoms if there is one.
-void run(transip_model &model, transip::Request request, const transip_result &wanted,
-         std::span<const std::int64_t> owner, double *distances = nullptr)
+/// Hand out what is wanted of a result; `owner` adds the forces of rows up to their atoms if there is one.
+void hand_out(const transip::Result &result, const transip::Request &request, const transip_result &wanted,
+              std::span<const std::int64_t> owner)
 {
-  request.distances = distances != nullptr;
-  request.virials = wanted.virials != nullptr;
-  if (wanted.virial && !model.model.metadata().conservative)
-    throw Error("There is no virial of a model whose forces are not the gradient of its energy. Leave it out.");
-  const bool forces = wanted.forces || wanted.virial || wanted.virials;
-  transip::Result &result = model.result;
-  try {
-    model.model.evaluate(request, result, forces);
-  } catch (const transip::NotFinite &problem) {
-    const std::size_t atom = owner.empty() ? problem.row() : static_cast<std::size_t>(owner[problem.row()]);
-    throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(atom) +
-                             " (counted from 0). Look for atoms on top of each other.", problem.row());
-  }
-  if (distances) std::copy(result.distances.begin(), result.distances.end(), distances);
   if (wanted.energy) *wanted.energy = result.energy;
   if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
   if (wanted.virial) {
@@ -136,6 +123,32 @@ void run(transip_model &model, transip::Request request, const transip_result &w
   for (std::size_t row = 0; row < owner.size(); row++)
     for (std::size_t a = 0; a < 3; a++)
       wanted.forces[3 * static_cast<std::size_t>(owner[row]) + a] += result.forces[3 * row + a];
+}
+
+void check_virial(const transip_model &model, const transip_result &wanted)
+{
+  if (wanted.virial && !model.model.metadata().conservative)
+    throw Error("There is no virial of a model whose forces are not the gradient of its energy. Leave it out.");
+}
+
+/// Evaluate a request and hand out what is wanted; `owner` adds the forces of rows up to their atoms if there is one.
+void run(transip_model &model, transip::Request request, const transip_result &wanted,
+         std::span<const std::int64_t> owner, double *distances = nullptr)
+{
+  request.distances = distances != nullptr;
+  request.virials = wanted.virials != nullptr;
+  check_virial(model, wanted);
+  const bool forces = wanted.forces || wanted.virial || wanted.virials;
+  transip::Result &result = model.result;
+  try {
+    model.model.evaluate(request, result, forces);
+  } catch (const transip::NotFinite &problem) {
+    const std::size_t atom = owner.empty() ? problem.row() : static_cast<std::size_t>(owner[problem.row()]);
+    throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(atom) +
+                             " (counted from 0). Look for atoms on top of each other.", problem.row());
+  }
+  if (distances) std::copy(result.distances.begin(), result.distances.end(), distances);
+  hand_out(result, request, wanted, owner);
 }
 
 /// What a transip_structure and a transip_rows have in common: elements and positions of so many tokens and rows, and the
@@ -187,6 +200,14 @@ void evaluate_whole(transip_model &model, const transip::Request &atoms, const s
   if (wanted.virial) std::copy(result.virial.begin(), result.virial.end(), wanted.virial);
 }
 
+void check_isolated(const transip_model &model, const transip_structure &structure)
+{
+  const int *along = structure.periodic;
+  if (!model.neighbours && (along[0] || along[1] || along[2]))
+    throw Error("The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
+                "Set periodic to zeros, or use a model with a cutoff.");
+}
+
 void evaluate(transip_model &model, const transip_structure &structure, const transip_result &wanted,
               double *distances = nullptr)
 {
@@ -195,9 +216,7 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
   const std::array<bool, 3> periodic = {structure.periodic[0] != 0, structure.periodic[1] != 0,
                                         structure.periodic[2] != 0};
   const bool any = periodic[0] || periodic[1] || periodic[2];
-  if (!model.neighbours && any)
-    throw Error("The structure is periodic, and this model attends all-to-all: it describes isolated molecules only. "
-                "Set periodic to zeros, or use a model with a cutoff.");
+  check_isolated(model, structure);
   std::array<double, 9> cell{};
   if (any) {
     require(structure.cell, "cell of a periodic structure");
@@ -221,12 +240,52 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
   run(model, request, wanted, request.owner, distances);
 }
 
+/// Call what has to do with one of many structures; its number goes before what it throws.
+template <typename Call> void for_structure(std::size_t number, Call &&call)
+{
+  const std::string start = "Structure " + std::to_string(number) + " (counted from 0): ";
+  try {
+    call();
+  } catch (const transip::NotFinite &problem) {
+    throw transip::NotFinite(start + problem.what(), problem.row());
+  } catch (const Error &problem) {
+    throw Error(start + problem.what());
+  }
+}
+
+/// Isolated molecules of an all-to-all model go to it together, other structures one after another.
+void evaluate_many(transip_model &model, std::span<const transip_structure> structures,
+                   std::span<const transip_result> wanted)
+{
+  if (model.neighbours) {
+    for (std::size_t k = 0; k < structures.size(); k++)
+      for_structure(k, [&] { evaluate(model, structures[k], wanted[k]); });
+    return;
+  }
+  std::vector<transip::Request> requests;
+  bool forces = false;
+  for (std::size_t k = 0; k < structures.size(); k++)
+    for_structure(k, [&] {
+      require_count(structures[k].atoms, "atoms");
+      requests.push_back(request_of(model, structures[k], structures[k].atoms, structures[k].atoms));
+      check_isolated(model, structures[k]);
+      requests.back().virials = wanted[k].virials != nullptr;
+      check_virial(model, wanted[k]);
+      forces = forces || wanted[k].forces || wanted[k].virial || wanted[k].virials;
+    });
+  try {
+    model.model.evaluate_many(requests, model.results, forces);
+  } catch (const transip::NotFinite &problem) {
+    throw_for_atom(problem);
+  }
+  for (std::size_t k = 0; k < requests.size(); k++) hand_out(model.results[k], requests[k], wanted[k], {});
+}
+
 void evaluate_on_device(transip_model &model, const transip_structure &structure, const transip_result &wanted, void *stream)
 {
   require_count(structure.atoms, "atoms");
   if (wanted.virials) throw Error("The CUDA kernels give no virials of atoms. Leave virials out.");
-  if (wanted.virial && !model.model.metadata().conservative)
-    throw Error("There is no virial of a model whose forces are not the gradient of its energy. Leave it out.");
+  check_virial(model, wanted);
   if (structure.atoms > 0) {
     require(structure.species, "species");
     require(structure.positions, "positions");
@@ -379,6 +438,16 @@ transip_status transip_evaluate_rows(transip_model *model, const transip_rows *r
     require(rows, "rows");
     require(result, "result");
     evaluate_rows(*model, *rows, *result);
+  });
+}
+
+transip_status transip_evaluate_many(transip_model *model, int64_t count, const transip_structure *structures,
+                                     const transip_result *results)
+{
+  return guarded([&] {
+    require(model, "model");
+    require_count(count, "count");
+    evaluate_many(*model, span_of(structures, count, "structures"), span_of(results, count, "results"));
   });
 }
 

@@ -486,6 +486,31 @@ void test_launches()
   check(launches(wide, true) == 41 && launches(wide, false) == 19, "launches of three wide layers");
 }
 
+/// Molecules of several sizes and charges in one step, and each by itself; the network sees where atoms are.
+void test_molecules(const std::string &dtype)
+{
+  const TestNetwork network = seeing_network(dtype);
+  emulated::Device device;
+  const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
+  const std::vector<TestStructure> molecules{molecule(3), molecule(1), molecule(7)};
+  std::vector<transip::Request> requests;
+  for (const TestStructure &one : molecules) {
+    requests.emplace_back();
+    requests.back().species = one.species;
+    requests.back().positions = one.positions;
+    requests.back().charge = requests.size() == 2 ? -1 : 0;
+  }
+  std::vector<Result> together(requests.size());
+  model->evaluate_molecules(requests, together, true);
+  for (std::size_t k = 0; k < requests.size(); k++) {
+    Result alone;
+    model->evaluate(requests[k], requests[k].positions, alone, true);
+    const std::string name = "a molecule among others, " + dtype + ", " + molecules[k].name;
+    check(difference(together[k].energies.data(), alone.energies) <= allowed(dtype), name + ": energies");
+    check(difference(together[k].forces.data(), alone.forces) <= allowed(dtype), name + ": forces");
+  }
+}
+
 /// A step of lists that reach beyond the cutoff and the same without the longer edges: bit for bit the same.
 template <typename Real> void test_skin()
 {
@@ -563,6 +588,7 @@ int main(int count, char **arguments)
         random_cases(dtype);
         test_request(dtype);
         test_halo(dtype);
+        test_molecules(dtype);
       }
       test_skin<double>();
       test_skin<float>();

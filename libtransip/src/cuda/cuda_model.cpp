@@ -7,7 +7,9 @@
 #include "transip/error.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
+#include <vector>
 
 namespace transip {
 
@@ -74,6 +76,49 @@ void CudaModel::evaluate(const Request &request, std::span<const double> positio
     result.forces.assign(found.forces, found.forces + positions.size());
   else
     result.forces.clear();
+}
+
+void CudaModel::evaluate_molecules(std::span<const Request> requests, std::span<Result> results, bool forces)
+{
+  Impl &impl = *impl_;
+  std::vector<std::size_t> begin{0};
+  std::vector<double> positions;
+  for (const Request &request : requests) {
+    begin.push_back(begin.back() + request.species.size());
+    positions.insert(positions.end(), request.positions.begin(), request.positions.end());
+  }
+  const std::size_t tokens = begin.back();
+  // Before anything is put where the device reads it: these may throw.
+  std::vector<int> species;
+  std::vector<int> charges, multiplicities;
+  for (const Request &request : requests) {
+    for (const std::int64_t number : request.species) species.push_back(impl.embeddings.species(number));
+    charges.push_back(impl.embeddings.charge(request.charge));
+    multiplicities.push_back(impl.embeddings.multiplicity(request.multiplicity));
+  }
+  impl.lists.make_molecules(begin, positions);
+  const auto fill = [&](const cuda::Inputs &to) {
+    std::ranges::copy(positions, to.positions);
+    impl.lists.put(to);
+    std::ranges::copy(species, to.species);
+    std::fill_n(to.owned, tokens, static_cast<unsigned char>(1));
+    for (std::size_t k = 0; k < requests.size(); k++) {
+      const auto each = [&](int *array, int value) { std::fill(array + begin[k], array + begin[k + 1], value); };
+      each(to.charge, charges[k]);
+      each(to.multiplicity, multiplicities[k]);
+      each(to.begin, static_cast<int>(begin[k]));
+      each(to.end, static_cast<int>(begin[k + 1]));
+    }
+  };
+  const cuda::Results &found = impl.runner->run(impl.lists.counts(tokens), forces, fill, nullptr);
+  if (*found.clash >= 0) throw_same_place(static_cast<std::size_t>(*found.clash));
+  for (std::size_t k = 0; k < requests.size(); k++) {
+    Result &result = results[k];
+    result.energies.assign(found.energies + begin[k], found.energies + begin[k + 1]);
+    result.energy = std::accumulate(result.energies.begin(), result.energies.end(), 0.0);
+    result.forces.clear();
+    if (forces) result.forces.assign(found.forces + 3 * begin[k], found.forces + 3 * begin[k + 1]);
+  }
 }
 
 std::int64_t CudaModel::memory() const

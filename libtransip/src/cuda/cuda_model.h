@@ -28,6 +28,11 @@ class CudaModel {
   /// features have come; every rank calls it.
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces);
 
+  /// The same of isolated molecules in one step, of a model that attends all-to-all. A result for each request.
+  ///
+  /// Throws Error: as `evaluate`; NotFinite names the atom, of all molecules one after another.
+  void evaluate_molecules(std::span<const Request> requests, std::span<Result> results, bool forces);
+
   /// Bytes on the device that are kept from one evaluation to the next.
   std::int64_t memory() const;
 

@@ -51,6 +51,24 @@ void Lists::make(const Request &request, std::span<const double> positions, doub
   turn_round(tokens, rows);
 }
 
+void Lists::make_molecules(std::span<const std::size_t> begin, std::span<const double> positions)
+{
+  const std::size_t tokens = positions.size() / 3;
+  owner.resize(tokens);
+  std::iota(owner.begin(), owner.end(), 0);
+  image_first.assign(tokens + 1, 0);
+  image_row.clear();
+  first.assign(1, 0);
+  row.clear();
+  for (std::size_t molecule = 0; molecule + 1 < begin.size(); molecule++)
+    for (std::size_t token = begin[molecule]; token < begin[molecule + 1]; token++) {
+      for (std::size_t other = begin[molecule]; other < begin[molecule + 1]; other++)
+        if (other != token) add_edge(positions, token, other, 0.0);
+      end_token();
+    }
+  turn_round(tokens, tokens);
+}
+
 void Lists::put(const Inputs &to) const
 {
   std::ranges::copy(owner, to.owner);
@@ -91,27 +109,34 @@ void Lists::take_edges(const Request &request, std::span<const double> positions
   const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
   first.assign(1, 0);
   row.clear();
-  const auto add = [&](std::size_t token, std::size_t other) {
-    const double x = positions[3 * other] - positions[3 * token], y = positions[3 * other + 1] - positions[3 * token + 1],
-                 z = positions[3 * other + 2] - positions[3 * token + 2], square = x * x + y * y + z * z;
-    if (cutoff > 0.0 && square >= cutoff * cutoff) return;
-    if (square == 0.0) throw_same_place(other);
-    row.push_back(static_cast<int>(other));
-  };
   for (std::size_t token = 0; token < tokens; token++) {
     if (cutoff > 0.0) {
       for (const std::int64_t other : neighbours_of(request, token)) {
         if (other < 0 || other >= static_cast<std::int64_t>(rows))
           throw Error("A neighbour is row " + std::to_string(other) + " of " + std::to_string(rows) + ".");
-        add(token, static_cast<std::size_t>(other));
+        add_edge(positions, token, static_cast<std::size_t>(other), cutoff);
       }
     } else {
       for (std::size_t other = 0; other < tokens; other++)
-        if (other != token) add(token, other);
+        if (other != token) add_edge(positions, token, other, cutoff);
     }
-    if (row.size() > most) throw Error("A structure has more than 2147483647 pairs of neighbours.");
-    first.push_back(static_cast<int>(row.size()));
+    end_token();
   }
+}
+
+void Lists::add_edge(std::span<const double> positions, std::size_t token, std::size_t other, double cutoff)
+{
+  const double x = positions[3 * other] - positions[3 * token], y = positions[3 * other + 1] - positions[3 * token + 1],
+               z = positions[3 * other + 2] - positions[3 * token + 2], square = x * x + y * y + z * z;
+  if (cutoff > 0.0 && square >= cutoff * cutoff) return;
+  if (square == 0.0) throw_same_place(other);
+  row.push_back(static_cast<int>(other));
+}
+
+void Lists::end_token()
+{
+  if (row.size() > most) throw Error("A structure has more than 2147483647 pairs of neighbours.");
+  first.push_back(static_cast<int>(row.size()));
 }
 
 void Lists::turn_round(std::size_t tokens, std::size_t rows)

@@ -18,6 +18,12 @@ struct Lists {
   /// positions: [I*3] Angstrom. Throws Error: rows, owners or sizes that do not fit; two atoms at one position.
   void make(const Request &request, std::span<const double> positions, double cutoff);
 
+  /// Lists of isolated molecules one after another, of a model that attends all-to-all: an atom sees those of its own.
+  ///
+  /// begin: the first token of each molecule, and behind them the number of all tokens. positions: [T*3] Angstrom.
+  /// Throws Error: too many pairs; two atoms of a molecule at one position (NotFinite).
+  void make_molecules(std::span<const std::size_t> begin, std::span<const double> positions);
+
   /// Copy the lists to where a step takes them.
   void put(const Inputs &to) const;
 
@@ -30,6 +36,8 @@ struct Lists {
  private:
   void take_owners(const Request &request, std::size_t tokens, std::size_t rows);
   void take_edges(const Request &request, std::span<const double> positions, double cutoff);
+  void add_edge(std::span<const double> positions, std::size_t token, std::size_t other, double cutoff);
+  void end_token();
   void turn_round(std::size_t tokens, std::size_t rows);
 };
 

@@ -33,12 +33,31 @@ void CudaEvaluator::evaluate(const Request &request, std::span<const double> pos
   if (repulsion_) repulsion_->add(request, positions, result, forces);
 }
 
+void CudaEvaluator::evaluate_many(std::span<const Request> requests, std::span<Result> results, bool forces)
+{
+  if (metadata_.cutoff) {
+    Evaluator::evaluate_many(requests, results, forces);
+    return;
+  }
+  for (const Request &request : requests) check_molecule(request, request.positions);
+  if (!model_) model_ = CudaModel::make(weights_, metadata_, *device_);
+  model_->evaluate_molecules(requests, results, forces);
+  for (std::size_t k = 0; repulsion_ && k < requests.size(); k++)
+    repulsion_->add(requests[k], requests[k].positions, results[k], forces);
+}
+
+void CudaEvaluator::check_molecule(const Request &request, std::span<const double> positions)
+{
+  if (request.virials) throw Error("The CUDA kernels give no virials of atoms. Use the device cpu.");
+  if (positions.size() != 3 * request.species.size() || !request.neighbours.empty())
+    throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
+}
+
 /// Of a model that attends all-to-all: its tokens are the structure.
 void CudaEvaluator::evaluate_molecule(const Request &request, std::span<const double> positions, Result &result,
                                       bool forces)
 {
-  if (positions.size() != 3 * request.species.size() || !request.neighbours.empty())
-    throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
+  check_molecule(request, positions);
   dynamics_->set_atoms(request.species, request.charge, request.multiplicity);
   const cuda::Evaluation &found = dynamics_->evaluate(positions, {forces, false, true, false});
   result.energies.assign(found.energies.begin(), found.energies.end());

@@ -24,6 +24,8 @@ class CudaEvaluator : public Evaluator {
   static std::unique_ptr<CudaEvaluator> make(Weights weights, const Metadata &metadata, int number);
 
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces) override;
+  /// Molecules of a model that attends all-to-all in one step.
+  void evaluate_many(std::span<const Request> requests, std::span<Result> results, bool forces) override;
   bool exchanges_halo() const override { return metadata_.cutoff.has_value(); }
   bool evaluates_structures() const override { return true; }
   void evaluate_structure(const StructureRequest &request, StructureResult &result) override;
@@ -39,6 +41,7 @@ class CudaEvaluator : public Evaluator {
 
  private:
   CudaEvaluator(Weights weights, const Metadata &metadata, int number);
+  static void check_molecule(const Request &request, std::span<const double> positions);
   void evaluate_molecule(const Request &request, std::span<const double> positions, Result &result, bool forces);
 
   Weights weights_;

@@ -34,6 +34,19 @@ void Evaluator::evaluate_structure(const StructureRequest &, StructureResult &)
   throw Error(name() + " wants the neighbours of a structure.");
 }
 
+void Evaluator::evaluate_many(std::span<const Request> requests, std::span<Result> results, bool forces)
+{
+  std::size_t before = 0;
+  for (std::size_t k = 0; k < requests.size(); k++) {
+    try {
+      evaluate(requests[k], requests[k].positions, results[k], forces);
+    } catch (const NotFinite &problem) {
+      throw NotFinite(problem.what(), before + problem.row());
+    }
+    before += requests[k].species.size();
+  }
+}
+
 void Evaluator::evaluate_on_device(const DeviceRequest &, const DeviceResult &)
 {
   throw Error(name() + " takes arrays of the host. Load the model with device cuda and kernels native.");

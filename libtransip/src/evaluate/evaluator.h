@@ -20,6 +20,10 @@ class Evaluator {
   /// Throws Error: arrays that do not fit, whatever the evaluator complains of.
   virtual void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces) = 0;
 
+  /// Several structures without images, a result for each; one after another, unless the evaluator knows better. The row
+  /// of NotFinite counts the atoms of all of them.
+  virtual void evaluate_many(std::span<const Request> requests, std::span<Result> results, bool forces);
+
   /// Weighted mean over rotated copies of the structure, forces rotated back. One copy after another, unless the evaluator
   /// knows better.
   virtual void average(const Request &request, const RotationSet &set, Result &result, bool forces);

@@ -180,6 +180,7 @@ struct Model::Impl {
   void compare(const ReferenceState &state, double got_energy, std::span<const double> got_forces,
                std::span<const double> forces) const;
   void evaluate(Symmetrised &by, const Request &request, Result &result, bool forces);
+  static void finish(Result &result);
 };
 
 /// Native kernels where they are wanted and know the network, else torch.
@@ -492,11 +493,55 @@ void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &resu
   } catch (const std::exception &problem) {
     throw Error(evaluator->name() + " could not evaluate the model: " + problem.what());
   }
+  finish(result);
+}
+
+/// Add up the energies of a result that is finite.
+void Model::Impl::finish(Result &result)
+{
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");
   require_finite(result.virials, 9, "a virial");
   require_finite(result.distances, 1, "a distance from the training set");
   result.energy = std::accumulate(result.energies.begin(), result.energies.end(), 0.0);
+}
+
+void Model::evaluate_many(std::span<const Request> requests, std::vector<Result> &results, bool forces)
+{
+  results.resize(requests.size());
+  const auto in_structure = [](const NotFinite &problem, std::size_t structure, std::size_t row) {
+    return NotFinite(std::string(problem.what()) + ", in structure " + std::to_string(structure) + " (counted from 0)", row);
+  };
+  const bool as_it_is = symmetry().mode == Symmetry::Mode::none;
+  if (as_it_is) {
+    for (std::size_t k = 0; k < requests.size(); k++) {
+      check_shapes(requests[k]);
+      results[k].virials.clear();
+      results[k].distances.clear();
+    }
+    try {
+      impl_->evaluator->evaluate_many(requests, results, forces);
+    } catch (const NotFinite &problem) {
+      std::size_t structure = 0, row = problem.row();
+      while (structure + 1 < requests.size() && row >= requests[structure].species.size())
+        row -= requests[structure++].species.size();
+      throw in_structure(problem, structure, row);
+    } catch (const Error &) {
+      throw;
+    } catch (const std::exception &problem) {
+      throw Error(runs_by() + " could not evaluate the model: " + problem.what());
+    }
+  }
+  for (std::size_t k = 0; k < requests.size(); k++) {
+    try {
+      if (as_it_is)
+        impl_->finish(results[k]);
+      else
+        evaluate(requests[k], results[k], forces);
+    } catch (const NotFinite &problem) {
+      throw in_structure(problem, k, problem.row());
+    }
+  }
 }
 
 }  // namespace transip

@@ -11,6 +11,8 @@ from torch_sim.models.interface import ModelInterface
 
 from transip_md.common.errors import UsageError
 from transip_md.evaluators.choose import load_evaluator
+from transip_md.evaluators.evaluation import Evaluation
+from transip_md.evaluators.library_model import LibraryModel
 from transip_md.symmetry.request import SymmetryRequest
 
 if TYPE_CHECKING:
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class TransIPModel(ModelInterface):
-    """Energies (eV), forces (eV/Angstrom) and stresses (eV/Angstrom^3) of a batch of systems, one after another.
+    """Energies (eV), forces (eV/Angstrom) and stresses (eV/Angstrom^3) of a batch of systems.
+
+    Native CUDA kernels evaluate the molecules of a model without a cutoff in one step of the device; all else is
+    evaluated one system after another.
 
     Stress is -virial / volume, as in ase; models with a cutoff have it. A model without takes isolated molecules only.
     """
@@ -90,13 +95,25 @@ class TransIPModel(ModelInterface):
         cells = values["cell"].detach().to("cpu", torch.float64).numpy().reshape(-1, 3, 3).swapaxes(1, 2)
         periodic = np.broadcast_to(np.asarray(torch.as_tensor(values["pbc"]).cpu()), 3).astype(bool)
         energy, forces, stress = np.zeros(len(cells)), np.zeros_like(positions), np.zeros((len(cells), 3, 3))
-        for index, cell in enumerate(cells):
-            atoms = np.flatnonzero(system == index)
-            found = self.model.evaluate(
-                numbers[atoms], positions[atoms], self.charge, self.multiplicity, cell=cell, periodic=periodic
-            )
+        members = [np.flatnonzero(system == index) for index in range(len(cells))]
+        evaluations = self._evaluate(
+            [numbers[atoms] for atoms in members], [positions[atoms] for atoms in members], cells, periodic
+        )
+        for index, (atoms, found) in enumerate(zip(members, evaluations, strict=True)):
             energy[index], forces[atoms] = found.energies.sum(), found.forces
             if self.compute_stress and periodic.all() and found.virial is not None:
-                stress[index] = -0.5 * (found.virial + found.virial.T) / abs(np.linalg.det(cell))
+                stress[index] = -0.5 * (found.virial + found.virial.T) / abs(np.linalg.det(cells[index]))
         results = {"energy": energy, "forces": forces} | ({"stress": stress} if self.compute_stress else {})
         return {name: torch.from_numpy(array).to(device, dtype) for name, array in results.items()}
+
+    def _evaluate(
+        self, numbers: list[np.ndarray], positions: list[np.ndarray], cells: np.ndarray, periodic: np.ndarray
+    ) -> list[Evaluation]:
+        """What the model gives for each system; cells [systems, 3, 3] have vectors as rows."""
+        state = (self.charge, self.multiplicity)
+        if isinstance(self.model, LibraryModel):
+            return self.model.evaluate_many(numbers, positions, *state, cells=cells, periodic=periodic)
+        return [
+            self.model.evaluate(*one, *state, cell=cell, periodic=periodic)
+            for *one, cell in zip(numbers, positions, cells, strict=True)
+        ]

@@ -71,6 +71,18 @@ class _DeviceMemory:
                 self._handle.library.transip_device_free(self._handle.pointer, self.pointer)
 
 
+def _room_for(atoms: int, virials: bool = False) -> Evaluation:
+    """An evaluation of so many atoms, still without its numbers."""
+    of_atoms = np.empty((atoms, 3, 3)) if virials else None
+    return Evaluation(np.empty(atoms), np.empty((atoms, 3)), np.empty((3, 3)), of_atoms)
+
+
+def _result_in(found: Evaluation) -> binding.Result:
+    """The struct that has an evaluation's numbers put into its arrays."""
+    arrays = (None, found.energies, found.forces, found.virial, found.virials)
+    return binding.Result(*(None if array is None else array.ctypes.data for array in arrays))
+
+
 class DeviceEvaluation(NamedTuple):
     """What a model gives for a structure on a CUDA device: arrays that DLPack hands on, `DeviceArray`.
 
@@ -211,24 +223,62 @@ class LibraryModel:
                 determined, atoms at one position.
         """
         atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
-        count = len(atoms.numbers)
-        energies, forces, virial = np.empty(count), np.empty((count, 3)), np.empty((3, 3))
-        structure = self._structure(atoms, charge, multiplicity)
-        of_atoms = np.empty((count, 3, 3)) if virials else None
-        result = binding.Result(
-            None,
-            energies.ctypes.data,
-            forces.ctypes.data,
-            virial.ctypes.data,
-            None if of_atoms is None else of_atoms.ctypes.data,
-        )
+        found = _room_for(len(atoms.numbers), virials)
+        structure, result = self._structure(atoms, charge, multiplicity), _result_in(found)
         with self._handle.lock:
             status = binding.library().transip_evaluate(
                 self._handle.pointer, ctypes.byref(structure), ctypes.byref(result)
             )
             self.step += 1
         binding.check(status)
-        return Evaluation(energies, forces, virial, of_atoms)
+        return found
+
+    def evaluate_many(
+        self,
+        numbers: Sequence[np.ndarray],
+        positions: Sequence[np.ndarray],
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cells: Sequence[np.ndarray] | None = None,
+        periodic: np.ndarray | None = None,
+    ) -> list[Evaluation]:
+        """Energies, forces and virials of several structures.
+
+        On a CUDA device the molecules of a model without a cutoff are one step of the device; else structures are
+        evaluated one after another.
+
+        Args:
+            numbers: atomic numbers of each structure, [N].
+            positions: of each, Angstrom, [N, 3].
+            charge: total charge of each, e.
+            multiplicity: spin multiplicity of each.
+            cells: of each, rows are cell vectors, [3, 3], Angstrom; None: there are none.
+            periodic: bool [3] of all; None: they are isolated.
+
+        Returns:
+            An evaluation for each.
+
+        Raises:
+            UsageError: other numbers of arrays, or what `evaluate` refuses; the message counts structures from 0.
+        """
+        boxes = [None] * len(numbers) if cells is None else cells
+        if not len(numbers) == len(positions) == len(boxes):
+            raise UsageError(
+                f"numbers, positions and cells must be as many; got {len(numbers)}, {len(positions)} and {len(boxes)}."
+            )
+        atoms = [
+            checked(self.metadata, *one, charge, multiplicity, cell, periodic)
+            for *one, cell in zip(numbers, positions, boxes, strict=True)
+        ]
+        found = [_room_for(len(one.numbers)) for one in atoms]
+        structures = (binding.Atoms * len(atoms))(*(self._structure(one, charge, multiplicity) for one in atoms))
+        results = (binding.Result * len(atoms))(*map(_result_in, found))
+        with self._handle.lock:
+            status = binding.library().transip_evaluate_many(self._handle.pointer, len(atoms), structures, results)
+            self.step += len(atoms)
+        binding.check(status)
+        return found
 
     def evaluate_on_device(
         self,

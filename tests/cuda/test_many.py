@@ -1,0 +1,65 @@
+"""Several molecules in one step of a CUDA device that is the emulator, against evaluations one by one."""
+
+from __future__ import annotations
+
+import ase.build
+import numpy as np
+import pytest
+from emulated_lammps import TOLERANCE, triclinic_water
+
+from transip_md.common.errors import UsageError
+
+
+@pytest.fixture
+def molecules() -> list[ase.Atoms]:
+    names = ("CH3CH2OH", "H2O", "CH4", "CO2", "CH3OCH3", "OH")
+    return [ase.build.molecule(name) for name in names]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_molecules(emulated_library, models, molecules, device):
+    from transip_md.evaluators.library_model import LibraryModel
+
+    single, model = (LibraryModel(models["ethanol", "float64"], 1, where) for where in ("cpu", device))
+    for atoms in (molecules, molecules[:1], [], molecules[::-1]):
+        found = model.evaluate_many([one.numbers for one in atoms], [one.positions for one in atoms])
+        assert len(found) == len(atoms)
+        for one, got in zip(atoms, found, strict=True):
+            wanted = single.evaluate(one.numbers, one.positions)
+            for name in ("energies", "forces", "virial"):
+                a, b = getattr(got, name), getattr(wanted, name)
+                assert np.abs(a - b).max() <= TOLERANCE["float64"] * max(10.0, np.abs(b).max()), name
+    if device == "cuda":
+        # What is beside a molecule does not change a bit of it.
+        together = model.evaluate_many([one.numbers for one in molecules], [one.positions for one in molecules])
+        moved = [one.positions + (100.0 if number else 0.0) for number, one in enumerate(molecules)]
+        apart = model.evaluate_many([one.numbers for one in molecules], moved)
+        assert np.array_equal(together[0].forces, apart[0].forces)
+
+
+def test_boxes_one_after_another(emulated_library, models):
+    from transip_md.evaluators.library_model import LibraryModel
+
+    atoms = triclinic_water()
+    boxes = [atoms, atoms[:6], atoms[3:]]
+    single, model = (LibraryModel(models["water", "float64"], 1, where) for where in ("cpu", "cuda"))
+    found = model.evaluate_many(
+        [one.numbers for one in boxes], [one.positions for one in boxes], cells=[one.cell.array for one in boxes],
+        periodic=atoms.pbc,
+    )  # fmt: skip
+    for one, got in zip(boxes, found, strict=True):
+        wanted = single.evaluate(one.numbers, one.positions, cell=one.cell.array, periodic=one.pbc)
+        assert np.abs(got.forces - wanted.forces).max() <= TOLERANCE["float64"] * np.abs(wanted.forces).max()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_is_refused(emulated_library, models, molecules, device):
+    from transip_md.evaluators.library_model import LibraryModel
+
+    model = LibraryModel(models["ethanol", "float64"], 1, device)
+    numbers, positions = [one.numbers for one in molecules], [one.positions.copy() for one in molecules]
+    with pytest.raises(UsageError, match="must be as many; got 6, 5 and 6"):
+        model.evaluate_many(numbers, positions[:5])
+    positions[2][1] = positions[2][3]
+    with pytest.raises(UsageError, match=r"Two atoms are at one position.*in structure 2 .* for atom [13] "):
+        model.evaluate_many(numbers, positions)
