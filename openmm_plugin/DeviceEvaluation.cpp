@@ -18,8 +18,6 @@ namespace TransIPPlugin {
 
 namespace {
 
-constexpr double angstrom = transip::units::angstrom_per_nm;
-
 std::atomic<int> on_device = 0;
 
 /// Have the library beside this one register its kernels. Without it there is nothing to report: forces are evaluated as
@@ -105,7 +103,8 @@ void DeviceEvaluation::check_cut(OpenMM::ContextImpl &context)
   context.getPositions(all);
   std::vector<double> positions;
   for (const int index : particles_.indices)
-    for (int x = 0; x < 3; x++) positions.push_back(angstrom * all[static_cast<std::size_t>(index)][x]);
+    for (int x = 0; x < 3; x++)
+      positions.push_back(transip::units::angstrom_per_nm * all[static_cast<std::size_t>(index)][x]);
   check_whole(particles_.indices, positions, box_of(context));
 }
 

@@ -5,11 +5,18 @@
 #include "transip/error.h"
 #include "common/trusted_path.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/Version.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/script.h>
 #include <torch/version.h>
 
 #include <algorithm>

@@ -3,8 +3,7 @@
 
 #include "modelfile/archive.h"
 #include "transip/metadata.h"
-
-#include <torch/script.h>
+#include "torch_headers.h"
 
 #include <exception>
 #include <memory>

@@ -3,8 +3,7 @@
 #pragma once
 
 #include "modelfile/archive.h"
-
-#include <torch/script.h>
+#include "torch_headers.h"
 
 #include <memory>
 #include <string>

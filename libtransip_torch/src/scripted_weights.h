@@ -2,7 +2,7 @@
 // libtransip_torch.
 #pragma once
 
-#include <torch/script.h>
+#include "torch_headers.h"
 
 #include <functional>
 #include <string>

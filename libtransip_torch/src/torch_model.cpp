@@ -7,6 +7,11 @@
 #include "transip/metadata.h"
 #include "transip/tolerances.h"
 
+#include <ATen/ops/arange.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
@@ -23,7 +28,7 @@ using torch_interface::Evaluation;
 template <typename T>
 at::Tensor view(const T *values, at::IntArrayRef shape, at::ScalarType type)
 {
-  return torch::from_blob(const_cast<T *>(values), shape, at::TensorOptions().dtype(type));
+  return at::from_blob(const_cast<T *>(values), shape, at::TensorOptions().dtype(type));
 }
 
 /// Lists of neighbours as the forward takes them: [T, K] rows, padded with -1.
