@@ -28,11 +28,6 @@
 
 namespace transip {
 
-namespace {
-
-/// Share of its own rounding by which two evaluations of a structure may differ: that of one side and that of the other.
-constexpr double both_sides = 2.0;
-
 /// The metadata of a file, before anything else is looked at.
 struct Card {
   std::string text;                    ///< of transip.json
@@ -40,6 +35,11 @@ struct Card {
   bool compiled = false;               ///< the file holds compiled code, not TorchScript
   std::optional<Reference> reference;  ///< if the file brings one
 };
+
+namespace {
+
+/// Share of its own rounding by which two evaluations of a structure may differ: that of one side and that of the other.
+constexpr double both_sides = 2.0;
 
 Card read_card(const Archive &archive)
 {
