@@ -7,7 +7,7 @@ set(model_file_sources common/text.cpp common/trusted_path.cpp modelfile/archive
   modelfile/committee_file.cpp modelfile/metadata.cpp
   modelfile/reference.cpp modelfile/reference_box.cpp modelfile/sha256.cpp modelfile/strict_json.cpp modelfile/weights.cpp)
 # The kernels without the instruction sets: kernel_*.cpp.
-set(cpu_sources cpu/native_model.cpp cpu/network_reader.cpp cpu/radial.cpp cpu/store.cpp cpu/threads.cpp)
+set(cpu_sources cpu/engine_weights.cpp cpu/native_model.cpp cpu/network_reader.cpp cpu/radial.cpp cpu/store.cpp cpu/threads.cpp)
 # The library but for what reads a model file.
 set(library_sources ${cpu_sources} common/elements.cpp common/xyz.cpp
   evaluate/cuda_evaluator.cpp evaluate/evaluator.cpp evaluate/latent_sample.cpp evaluate/model.cpp

@@ -19,12 +19,24 @@
 namespace transip::native {
 namespace {
 
-/// Number that a lambda takes as a constant.
-template <int count> struct Width {
-  static constexpr int value = count;
+/// Attention for any number of lanes.
+template <typename Real> class Attention {
+ public:
+  virtual ~Attention() = default;
+  /// mixed() of a token.
+  virtual void forward(int l, std::int64_t token, Real *logits) const = 0;
+  /// Backward of a token, from mixed_gradient() not yet rotated: this rotated, gradients by logits and distances, and by
+  /// the query, rotated back, in three().
+  virtual void back_to_token(int l, std::int64_t token, Real *rotated) const = 0;
+  /// Gradient by key and value of an owner, rotated back, over all of its rows, to key_of_owner() if `wanted`, and by the
+  /// rows' places. work: [2 features].
+  virtual void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const = 0;
+  /// W_t -= r_ij (x) dE/dr_ij over a token's edges: by way of the phases of a layer, and in the last by the distances.
+  /// virial: [9] of the token; positions as in Input.
+  virtual void add_virial(int l, std::int64_t token, const double *positions, double *virial) const = 0;
 };
 
-template <typename Real, int lanes> class Attention {
+template <typename Real, int lanes> class AttentionOfLanes final : public Attention<Real> {
   using L = Lanes<Real>;
   using V = typename L::V;
   using H = Heads<Real, lanes>;
@@ -32,14 +44,13 @@ template <typename Real, int lanes> class Attention {
   static constexpr int size = L::size, batch = H::batch;
 
  public:
-  Attention(const EngineWeights<Real, lanes> &weights, const State<Real, lanes> &state, const Edges<Real, lanes> &edges,
-            const Rotary<Real, lanes> &rotary)
+  AttentionOfLanes(const EngineWeights<Real> &weights, const State<Real> &state, const Edges<Real> &edges,
+                   const Rotary<Real> &rotary)
       : shape_(weights.shape), state_(state), edges_(edges), rotary_(rotary)
   {
   }
 
-  /// mixed() of a token.
-  void forward(int l, std::int64_t token, Real *logits) const
+  void forward(int l, std::int64_t token, Real *logits) const override
   {
     switch (shape_.vectors) {
       case 4: return forward<4>(l, token, logits);
@@ -48,9 +59,7 @@ template <typename Real, int lanes> class Attention {
     }
   }
 
-  /// Backward of a token, from mixed_gradient() not yet rotated: this rotated, gradients by logits and distances, and by the query,
-  /// rotated back, in three().
-  void back_to_token(int l, std::int64_t token, Real *rotated) const
+  void back_to_token(int l, std::int64_t token, Real *rotated) const override
   {
     switch (shape_.vectors) {
       case 4: return back_to_token<4>(l, token, rotated);
@@ -59,17 +68,14 @@ template <typename Real, int lanes> class Attention {
     }
   }
 
-  /// Gradient by key and value of an owner, rotated back, over all of its rows, to key_of_owner() if `wanted`, and by the
-  /// rows' places. work: [2 features].
-  void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const
+  void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const override
   {
     Real *to = wanted ? state_.key_of_owner(owner) : nullptr;
     if (to) std::memset(to, 0, sizeof(Real) * 2 * static_cast<std::size_t>(shape_.features));
     edges_.for_rows(owner, [&](std::int64_t row) { back_to_row(l, row, to, work); });
   }
 
-  /// Gradient by r_ij of a token's edges in one layer by way of phases, given to `take(edge, x, y, z)`.
-  template <typename Take> void phases_of_edges(int l, std::int64_t token, Take take) const;
+  void add_virial(int l, std::int64_t token, const double *positions, double *virial) const override;
 
  private:
   template <int fixed> void forward(int l, std::int64_t token, Real *logits) const;
@@ -128,15 +134,15 @@ template <typename Real, int lanes> class Attention {
     for (int i = 0; i < some; i++) L::store(to + (m + i) * size, sum[i]);
   }
 
-  const Shape<Real, lanes> &shape_;
-  const State<Real, lanes> &state_;
-  const Edges<Real, lanes> &edges_;
-  const Rotary<Real, lanes> &rotary_;
+  const Shape &shape_;
+  const State<Real> &state_;
+  const Edges<Real> &edges_;
+  const Rotary<Real> &rotary_;
 };
 
 template <typename Real, int lanes>
 template <int fixed>
-void Attention<Real, lanes>::forward(int l, std::int64_t token, Real *logits) const
+void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token, Real *logits) const
 {
   const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
   const std::int32_t *row = edges_.row(first);
@@ -187,7 +193,7 @@ void Attention<Real, lanes>::forward(int l, std::int64_t token, Real *logits) co
 
 template <typename Real, int lanes>
 template <int fixed>
-void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rotated) const
+void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rotated) const
 {
   const int vectors = fixed ? fixed : shape_.vectors;
   const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
@@ -225,7 +231,7 @@ void Attention<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rota
 }
 
 template <typename Real, int lanes>
-void Attention<Real, lanes>::back_to_row(int l, std::int64_t row, Real *to, Real *work) const
+void AttentionOfLanes<Real, lanes>::back_to_row(int l, std::int64_t row, Real *to, Real *work) const
 {
   constexpr int some = H::vectors > 4 ? H::vectors : 4;
   const int features = shape_.features, vectors = shape_.vectors;
@@ -267,15 +273,15 @@ void Attention<Real, lanes>::back_to_row(int l, std::int64_t row, Real *to, Real
 }
 
 template <typename Real, int lanes>
-template <typename Take>
-void Attention<Real, lanes>::phases_of_edges(int l, std::int64_t token, Take take) const
+void AttentionOfLanes<Real, lanes>::add_virial(int l, std::int64_t token, const double *positions, double *virial) const
 {
+  const double *here = positions + 3 * token;
   const int half = shape_.half, features = shape_.features;
   const Real *q = state_.query(l, token), *g = state_.mixed_gradient(l, token);
   for (std::int64_t e = edges_.first(token); e < edges_.end(token); e++) {
     const Real *k = state_.key(l, *edges_.row(e)), *v = k + features;
     const PerHead to_logit = H::load(edges_.slope(l, e)), weighted = H::load(edges_.share(l, e));
-    typename Rotary<Real, lanes>::Position sum;
+    typename Rotary<Real>::Position sum;
     for (int m = 0; m * size < half; m++) {
       const int i = m * size;
       V angle = to_logit.value[m % H::vectors] *
@@ -285,7 +291,13 @@ void Attention<Real, lanes>::phases_of_edges(int l, std::int64_t token, Take tak
             (L::load(g + half + i) * L::load(v + i) - L::load(g + i) * L::load(v + half + i));
       rotary_.add(l, i, angle, sum);
     }
-    take(e, L::sum(sum.x), L::sum(sum.y), L::sum(sum.z));
+    const double *there = positions + 3 * std::int64_t(*edges_.row(e));
+    const double r[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
+    const double stretch = l == 0 ? edges_.stretch(e) : 0.0;
+    const double g[3] = {L::sum(sum.x) + stretch * r[0], L::sum(sum.y) + stretch * r[1],
+                         L::sum(sum.z) + stretch * r[2]};
+    for (int a = 0; a < 3; a++)
+      for (int b = 0; b < 3; b++) virial[3 * a + b] -= r[a] * g[b];
   }
 }
 

@@ -2,18 +2,13 @@
 #pragma once
 
 #include "lanes.h"
-#include "store.h"
+#include "panels.h"
 
 namespace transip::native {
 namespace {
 
-constexpr int round_up(int count, int to)
-{
-  return (count + to - 1) / to * to;
-}
-
-/// A matrix [inner, outer], laid out in panels two vectors wide, and a bias [outer]; outer is padded to whole vectors.
-template <typename Real> class Matrix {
+/// Products of rows with a matrix [inner, outer].
+template <typename Real> class Product {
   using L = Lanes<Real>;
   using V = typename L::V;
   static constexpr int size = L::size;
@@ -23,60 +18,51 @@ template <typename Real> class Matrix {
   static constexpr int depth = 65536 / (2 * TRANSIP_VECTOR_BYTES);
 
  public:
-  /// element(i, o) gives the weights, bias(o) the bias.
-  template <typename Element, typename Bias> void fill(int inner, int outer, Element element, Bias bias)
-  {
-    inner_ = inner;
-    vectors_ = round_up(outer, size) / size;
-    const int wide = vectors_ * size;
-    panels_ = static_cast<Real *>(store_.reserve(std::int64_t(sizeof(Real)) * wide * (inner + 1)));
-    bias_ = panels_ + std::int64_t(inner) * wide;
-    for (int o = 0; o < wide; o++) {
-      bias_[o] = o < outer ? Real(bias(o)) : Real(0);
-      const int panel = o / (2 * size), start = panel * 2 * size;
-      const int width = wide - start < 2 * size ? size : 2 * size;
-      for (int i = 0; i < inner; i++)
-        panels_[std::int64_t(start) * inner + std::int64_t(i) * width + (o - start)] =
-            o < outer ? Real(element(i, o)) : Real(0);
-    }
-  }
-
-  /// to [rows, outer] = from [rows, inner] M + bias
-  void apply(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
-  {
-    product<Start::bias>(rows, from, from_stride, to, to_stride);
-  }
-  /// to += from M + bias
-  void add(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
-  {
-    product<Start::both>(rows, from, from_stride, to, to_stride);
-  }
+  /// to [rows, outer] = from [rows, inner] M + bias, or with `add` to += that.
+  static void run(const Panels<Real> &matrix, std::int64_t rows, const Real *from, int from_stride, Real *to,
+                  int to_stride, bool add);
 
  private:
-  enum class Start { bias, both, sum };
+  /// Inputs of a block and where it goes. Sums begin with the bias, with what is there, or with both; one is not null.
+  struct Block {
+    int inner;
+    const Real *from;
+    int from_stride;
+    const Real *panel, *bias, *there;
+    Real *to;
+    int to_stride;
+  };
 
-  /// Sums of `rows` rows over `inner` of the inputs, beginning with the bias, with it and what is there, or with that.
-  template <Start start, int rows, int columns>
-  static void block(int inner, const Real *from, int from_stride, const Real *panel, const Real *bias, Real *to,
-                    int to_stride)
+  /// Sums of `rows` rows over some of the inputs.
+  template <int rows, int columns> static void block(const Block &of)
   {
     V sums[rows][columns];
+    if (of.bias) {
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; r++)
+      for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
-      for (int c = 0; c < columns; c++) {
-        if (start == Start::bias) sums[r][c] = L::load(bias + c * size);
-        if (start == Start::both)
-          sums[r][c] = L::load(bias + c * size) + L::load(to + std::int64_t(r) * to_stride + c * size);
-        if (start == Start::sum) sums[r][c] = L::load(to + std::int64_t(r) * to_stride + c * size);
+        for (int c = 0; c < columns; c++) sums[r][c] = L::load(of.bias + c * size);
+      if (of.there) {
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+          for (int c = 0; c < columns; c++) sums[r][c] += L::load(of.there + std::int64_t(r) * of.to_stride + c * size);
       }
-    for (int i = 0; i < inner; i++) {
+    } else {
+#pragma GCC unroll 16
+      for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int c = 0; c < columns; c++) sums[r][c] = L::load(of.there + std::int64_t(r) * of.to_stride + c * size);
+    }
+    const Real *from = of.from, *panel = of.panel;
+    const std::int64_t from_stride = of.from_stride;
+    for (int i = 0; i < of.inner; i++) {
       V weights[columns];
 #pragma GCC unroll 2
       for (int c = 0; c < columns; c++) weights[c] = L::load(panel + (std::int64_t(i) * columns + c) * size);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; r++) {
-        const V value = L::all(from[std::int64_t(r) * from_stride + i]);
+        const V value = L::all(from[r * from_stride + i]);
 #pragma GCC unroll 2
         for (int c = 0; c < columns; c++) sums[r][c] += value * weights[c];
       }
@@ -84,16 +70,14 @@ template <typename Real> class Matrix {
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
-      for (int c = 0; c < columns; c++) L::store(to + std::int64_t(r) * to_stride + c * size, sums[r][c]);
+      for (int c = 0; c < columns; c++) L::store(of.to + std::int64_t(r) * of.to_stride + c * size, sums[r][c]);
   }
 
-  template <Start start, int columns>
-  static void some_rows(int rows, int inner, const Real *from, int from_stride, const Real *panel, const Real *bias,
-                        Real *to, int to_stride)
+  template <int columns> static void some_rows(int rows, const Block &of)
   {
     switch (rows) {
 #define TRANSIP_ROWS(n) \
-  case n: return block<start, (n <= most ? n : 1), columns>(inner, from, from_stride, panel, bias, to, to_stride)
+  case n: return block<(n <= most ? n : 1), columns>(of)
       TRANSIP_ROWS(1);
       TRANSIP_ROWS(2);
       TRANSIP_ROWS(3);
@@ -115,47 +99,56 @@ template <typename Real> class Matrix {
     int parts, least, longer;  // the last `longer` parts have one row more than `least`
   };
 
-  template <Start start, int columns>
-  static void all_rows(const Split &split, int inner, const Real *from, int from_stride, const Real *panel,
-                       const Real *bias, Real *to, int to_stride)
+  template <int columns> static void all_rows(const Split &split, Block of)
   {
     for (int part = 0; part < split.parts; part++) {
       const int now = split.least + (part >= split.parts - split.longer ? 1 : 0);
-      some_rows<start, columns>(now, inner, from, from_stride, panel, bias, to, to_stride);
-      from += std::int64_t(now) * from_stride;
-      to += std::int64_t(now) * to_stride;
+      some_rows<columns>(now, of);
+      of.from += std::int64_t(now) * of.from_stride;
+      of.to += std::int64_t(now) * of.to_stride;
+      if (of.there) of.there = of.to;
     }
   }
-
-  template <Start start>
-  void product(std::int64_t rows, const Real *from, int from_stride, Real *to, int to_stride) const
-  {
-    const int parts = (static_cast<int>(rows) + most - 1) / most;
-    if (parts == 0) return;
-    const Split split{parts, static_cast<int>(rows) / parts, static_cast<int>(rows) % parts};
-    for (int vector = 0; vector < vectors_; vector += 2) {
-      const int columns = vectors_ - vector > 1 ? 2 : 1;
-      for (int first = 0; first < inner_; first += depth) {
-        const int inner = inner_ - first < depth ? inner_ - first : depth;
-        const Real *panel = panels_ + (std::int64_t(vector) * inner_ + std::int64_t(first) * columns) * size;
-        const Real *bias = bias_ + vector * size;
-        Real *place = to + vector * size;
-        if (columns == 2 && first == 0)
-          all_rows<start, 2>(split, inner, from, from_stride, panel, bias, place, to_stride);
-        else if (columns == 2)
-          all_rows<Start::sum, 2>(split, inner, from + first, from_stride, panel, bias, place, to_stride);
-        else if (first == 0)
-          all_rows<start, 1>(split, inner, from, from_stride, panel, bias, place, to_stride);
-        else
-          all_rows<Start::sum, 1>(split, inner, from + first, from_stride, panel, bias, place, to_stride);
-      }
-    }
-  }
-
-  Store store_;
-  Real *panels_ = nullptr, *bias_ = nullptr;
-  int inner_ = 0, vectors_ = 0;
 };
+
+template <typename Real>
+void Product<Real>::run(const Panels<Real> &matrix, std::int64_t rows, const Real *from, int from_stride, Real *to,
+                        int to_stride, bool add)
+{
+  const int parts = (static_cast<int>(rows) + most - 1) / most;
+  if (parts == 0) return;
+  const Split split{parts, static_cast<int>(rows) / parts, static_cast<int>(rows) % parts};
+  for (int vector = 0; vector < matrix.vectors; vector += 2) {
+    const int columns = matrix.vectors - vector > 1 ? 2 : 1;
+    for (int first = 0; first < matrix.inner; first += depth) {
+      const Real *panel = matrix.panels + (std::int64_t(vector) * matrix.inner + std::int64_t(first) * columns) * size;
+      Real *place = to + vector * size;
+      const Block of{matrix.inner - first < depth ? matrix.inner - first : depth, from + first, from_stride, panel,
+                     first == 0 ? matrix.bias + vector * size : nullptr, add || first > 0 ? place : nullptr, place,
+                     to_stride};
+      if (columns == 2)
+        all_rows<2>(split, of);
+      else
+        all_rows<1>(split, of);
+    }
+  }
+}
+
+/// to [rows, outer] = from [rows, inner] M + bias
+template <typename Real>
+inline void apply(const Panels<Real> &matrix, std::int64_t rows, const Real *from, int from_stride, Real *to,
+                  int to_stride)
+{
+  Product<Real>::run(matrix, rows, from, from_stride, to, to_stride, false);
+}
+
+/// to += from M + bias
+template <typename Real>
+inline void add(const Panels<Real> &matrix, std::int64_t rows, const Real *from, int from_stride, Real *to,
+                int to_stride)
+{
+  Product<Real>::run(matrix, rows, from, from_stride, to, to_stride, true);
+}
 
 }  // namespace
 }  // namespace transip::native

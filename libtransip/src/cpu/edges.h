@@ -11,15 +11,14 @@
 namespace transip::native {
 namespace {
 
-template <typename Real, int lanes> class Edges {
+template <typename Real> class Edges {
   using L = Lanes<Real>;
   using V = typename L::V;
-  using H = Heads<Real, lanes>;
-  static constexpr int size = L::size, batch = H::batch;
+  static constexpr int size = L::size, batch = edge_batch;
   static constexpr std::int64_t most_edges = std::int64_t{1} << 30;
 
  public:
-  explicit Edges(const EngineWeights<Real, lanes> &weights) : weights_(weights) {}
+  explicit Edges(const EngineWeights<Real> &weights) : weights_(weights), lanes_(weights.shape.lanes) {}
 
   // ---- in this order ----
 
@@ -57,22 +56,25 @@ template <typename Real, int lanes> class Edges {
   const Real *weight(std::int64_t edge) const { return weight_ + edge; }
   /// Radial bias; from the forward on the share in the softmax before the weight; from the backward of its token on that
   /// times the weight [edges, lanes].
-  Real *share(int l, std::int64_t edge) const { return share_ + (l * count() + edge) * lanes; }
+  Real *share(int l, std::int64_t edge) const { return share_ + (l * count() + edge) * lanes_; }
   /// Derivative of ln(weight) + bias by the distance, times the weight; from the backward of its token on the gradient by
   /// the logit [edges, lanes].
-  Real *slope(int l, std::int64_t edge) const { return slope_ + (l * count() + edge) * lanes; }
+  Real *slope(int l, std::int64_t edge) const { return slope_ + (l * count() + edge) * lanes_; }
   /// Gradient by the distance, head by head [edges, lanes].
-  Real *radial(std::int64_t edge) const { return radial_ + edge * lanes; }
+  Real *radial(std::int64_t edge) const { return radial_ + edge * lanes_; }
 
   /// Gradient by the distance over the distance, once `stretch_all` had it: by r_ij it is that times r_ij.
   double stretch(std::int64_t edge) const { return stretch_[edge]; }
   void stretch_all(std::int64_t token) const
   {
-    for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) {
-      Real total = 0;
-      for (int h = 0; h < lanes; h++) total += radial_[edge * lanes + h];
-      stretch_[edge] *= double(total);
-    }
+    with_lanes(lanes_, [&](auto width) {
+      constexpr int lanes = decltype(width)::value;
+      for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) {
+        Real total = 0;
+        for (int h = 0; h < lanes; h++) total += radial_[edge * lanes + h];
+        stretch_[edge] *= double(total);
+      }
+    });
   }
 
   bool seen(std::int64_t row) const { return all_seen_ || seen_[row] != 0; }
@@ -114,7 +116,8 @@ template <typename Real, int lanes> class Edges {
   void fill_biases(std::int64_t edge, const Piece &piece, Real fall);
   void set_biases(std::int64_t edge, Real bias);
 
-  const EngineWeights<Real, lanes> &weights_;
+  const EngineWeights<Real> &weights_;
+  const int lanes_;
   Input input_{};
   std::int64_t halo_atoms_ = 0, parts_ = 0, slots_ = 0;
   bool all_seen_ = true;
@@ -129,7 +132,7 @@ template <typename Real, int lanes> class Edges {
   Incoming *incoming_;
 };
 
-template <typename Real, int lanes> void Edges<Real, lanes>::begin(const Input &input, std::int64_t parts)
+template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_t parts)
 {
   input_ = input;
   halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
@@ -151,8 +154,8 @@ template <typename Real, int lanes> void Edges<Real, lanes>::begin(const Input &
   if (local) std::memset(seen_, 0, static_cast<std::size_t>(rows));
 }
 
-template <typename Real, int lanes>
-void Edges<Real, lanes>::filter(std::int64_t part, std::int64_t start, std::int64_t end)
+template <typename Real>
+void Edges<Real>::filter(std::int64_t part, std::int64_t start, std::int64_t end)
 {
   const double *positions = input_.positions;
   const double within = weights_.shape.cutoff * weights_.shape.cutoff;
@@ -178,7 +181,7 @@ void Edges<Real, lanes>::filter(std::int64_t part, std::int64_t start, std::int6
   }
 }
 
-template <typename Real, int lanes> void Edges<Real, lanes>::list_images()
+template <typename Real> void Edges<Real>::list_images()
 {
   const std::int64_t tokens = input_.tokens, owners = tokens + halo_atoms_;
   if (input_.rows == tokens) return;
@@ -194,7 +197,7 @@ template <typename Real, int lanes> void Edges<Real, lanes>::list_images()
     image_[--image_first_[input_.owner[row]]] = static_cast<std::int32_t>(row);
 }
 
-template <typename Real, int lanes> Fault Edges<Real, lanes>::number(bool gradient)
+template <typename Real> Fault Edges<Real>::number(bool gradient)
 {
   const std::int64_t tokens = input_.tokens;
   const bool local = input_.candidates.first != nullptr;
@@ -210,22 +213,22 @@ template <typename Real, int lanes> Fault Edges<Real, lanes>::number(bool gradie
   }
   first_[tokens] = sum;
   if (sum > most_edges) return {Fault::Kind::too_many_edges, sum};
-  const std::int64_t of_layers = weights_.shape.layers * sum * lanes;
+  const std::int64_t of_layers = weights_.shape.layers * sum * lanes_;
   place_in(store_, [&](Parts &parts) {
     parts.place(row_, sum);
     parts.place(weight_, sum);
     parts.place(share_, of_layers);
     parts.place(stretch_, sum);
     parts.place(slope_, gradient ? of_layers : 0);
-    parts.place(radial_, gradient ? sum * lanes : 0);
+    parts.place(radial_, gradient ? sum * lanes_ : 0);
     parts.place(incoming_, gradient ? real : 0);
   });
   if (!gradient) slope_ = nullptr;
   return {Fault::Kind::none, 0};
 }
 
-template <typename Real, int lanes>
-void Edges<Real, lanes>::fill(std::int64_t part, std::int64_t start, std::int64_t end)
+template <typename Real>
+void Edges<Real>::fill(std::int64_t part, std::int64_t start, std::int64_t end)
 {
   for (std::int64_t token = start; token < end; token++) {
     fill_token(token, faults_[part]);
@@ -233,7 +236,7 @@ void Edges<Real, lanes>::fill(std::int64_t part, std::int64_t start, std::int64_
   }
 }
 
-template <typename Real, int lanes> void Edges<Real, lanes>::fill_token(std::int64_t token, Fault &fault)
+template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault &fault)
 {
   const double *positions = input_.positions;
   const std::int64_t begin = first_[token], count = found_[token];
@@ -241,7 +244,7 @@ template <typename Real, int lanes> void Edges<Real, lanes>::fill_token(std::int
   for (std::int64_t e = 0; e < first_[token + 1] - begin; e++) row[e] = static_cast<std::int32_t>(token);
   for_others(token, [&](std::int64_t other, std::int32_t e) { row[e] = static_cast<std::int32_t>(other); });
   if (slope_)
-    std::memset(radial(begin), 0, sizeof(Real) * lanes * static_cast<std::size_t>(first_[token + 1] - begin));
+    std::memset(radial(begin), 0, sizeof(Real) * static_cast<std::size_t>((first_[token + 1] - begin) * lanes_));
   stretch_[begin] = 0.0;
   weight_[begin] = Real(1);
   set_biases(begin, Real(0));
@@ -287,17 +290,22 @@ template <typename Real, int lanes> void Edges<Real, lanes>::fill_token(std::int
   }
 }
 
-template <typename Real, int lanes> void Edges<Real, lanes>::set_biases(std::int64_t edge, Real bias)
+template <typename Real> void Edges<Real>::set_biases(std::int64_t edge, Real bias)
 {
-  for (int l = 0; l < weights_.shape.layers; l++)
-    for (int h = 0; h < lanes; h++) {
-      share(l, edge)[h] = bias;
-      if (slope_) slope(l, edge)[h] = Real(0);
-    }
+  const std::int64_t layer = count() * lanes_;
+  Real *to = share(0, edge), *to_slope = slope_ ? slope(0, edge) : nullptr;
+  with_lanes(lanes_, [&](auto width) {
+    constexpr int lanes = decltype(width)::value;
+    for (int l = 0; l < weights_.shape.layers; l++)
+      for (int h = 0; h < lanes; h++) {
+        to[l * layer + h] = bias;
+        if (to_slope) to_slope[l * layer + h] = Real(0);
+      }
+  });
 }
 
-template <typename Real, int lanes>
-auto Edges<Real, lanes>::find_piece(double distance, Real weight) const -> Piece
+template <typename Real>
+auto Edges<Real>::find_piece(double distance, Real weight) const -> Piece
 {
   const BiasTable<Real> &table = weights_.bias;
   const std::int64_t length = 6 * std::int64_t(weights_.shape.bias_stride);
@@ -311,8 +319,8 @@ auto Edges<Real, lanes>::find_piece(double distance, Real weight) const -> Piece
           within ? Real(table.inverse_spacing) * weight : Real(0)};
 }
 
-template <typename Real, int lanes>
-void Edges<Real, lanes>::fill_biases(std::int64_t edge, const Piece &piece, Real fall)
+template <typename Real>
+void Edges<Real>::fill_biases(std::int64_t edge, const Piece &piece, Real fall)
 {
   const int stride = weights_.shape.bias_stride, layers = weights_.shape.layers;
   Real bias[16 * 32 + 16], slope_here[16 * 32 + 16];
@@ -335,15 +343,18 @@ void Edges<Real, lanes>::fill_biases(std::int64_t edge, const Piece &piece, Real
       L::store(slope_here + i, L::all(fall));
     }
   }
-  const std::int64_t layer = count() * lanes;
+  const std::int64_t layer = count() * lanes_;
   Real *to = share(0, edge), *to_slope = slope_ ? slope(0, edge) : nullptr;
-  for (int l = 0; l < layers; l++) {
-    std::memcpy(to + l * layer, bias + l * lanes, lanes * sizeof(Real));
-    if (to_slope) std::memcpy(to_slope + l * layer, slope_here + l * lanes, lanes * sizeof(Real));
-  }
+  with_lanes(lanes_, [&](auto width) {
+    constexpr int lanes = decltype(width)::value;
+    for (int l = 0; l < layers; l++) {
+      std::memcpy(to + l * layer, bias + l * lanes, lanes * sizeof(Real));
+      if (to_slope) std::memcpy(to_slope + l * layer, slope_here + l * lanes, lanes * sizeof(Real));
+    }
+  });
 }
 
-template <typename Real, int lanes> void Edges<Real, lanes>::transpose()
+template <typename Real> void Edges<Real>::transpose()
 {
   // Counts stand two places behind their row's, so that filling the lists moves them to where they belong.
   std::int64_t *place = incoming_first_;

@@ -3,6 +3,7 @@
 // Backward: dE/dh = w s (1 + h (1 - s)) with h = W n and s = sigmoid(h), dE/dn = W^T dE/dh.
 #pragma once
 
+#include "dense.h"
 #include "norm.h"
 #include "state.h"
 #include "engine_weights.h"
@@ -10,13 +11,13 @@
 namespace transip::native {
 namespace {
 
-template <typename Real, int lanes> class EnergyHead {
+template <typename Real> class EnergyHead {
   using L = Lanes<Real>;
   using V = typename L::V;
   static constexpr int size = L::size;
 
  public:
-  EnergyHead(const EngineWeights<Real, lanes> &weights, const State<Real, lanes> &state, const LayerNorm<Real> &norm)
+  EnergyHead(const EngineWeights<Real> &weights, const State<Real> &state, const LayerNorm<Real> &norm)
       : weights_(weights), state_(state), norm_(norm)
   {
   }
@@ -34,7 +35,7 @@ template <typename Real, int lanes> class EnergyHead {
     if (normalised)
       for (std::int64_t t = 0; t < count; t++)
         for (int i = 0; i < dim; i++) normalised[(start + t) * dim + i] = normal[t * wide + i];
-    weights_.energy_hidden.forward.apply(count, normal, wide, hidden, wide);
+    apply(weights_.energy_hidden.forward, count, normal, wide, hidden, wide);
     for (std::int64_t t = 0; t < count; t++) {
       const bool counts = owned[start + t] != 0;
       V total{};
@@ -48,7 +49,7 @@ template <typename Real, int lanes> class EnergyHead {
     }
     if (!gradient) return;
     Real *by_normal = scratch.two + count * wide;
-    weights_.energy_hidden.back.apply(count, hidden, wide, by_normal, wide);
+    apply(weights_.energy_hidden.back, count, hidden, wide, by_normal, wide);
     for (std::int64_t t = 0; t < count; t++) {
       Real *to = state_.gradient(start + t);
       std::memset(to, 0, sizeof(Real) * static_cast<std::size_t>(wide));
@@ -57,8 +58,8 @@ template <typename Real, int lanes> class EnergyHead {
   }
 
  private:
-  const EngineWeights<Real, lanes> &weights_;
-  const State<Real, lanes> &state_;
+  const EngineWeights<Real> &weights_;
+  const State<Real> &state_;
   const LayerNorm<Real> &norm_;
 };
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "attention.h"
+#include "dense.h"
 #include "edges.h"
 #include "energy_head.h"
 #include "feedforward.h"
@@ -31,17 +32,22 @@ constexpr std::int64_t parts_of_thread = 8;
 /// Multiply-adds of an evaluation below which it takes longer to wake a thread than to do its share.
 constexpr double least_work = 1.0e7;
 
-template <typename Real, int lanes> class Engine final : public Kernel {
+template <typename Real> class Engine final : public Kernel {
   static constexpr int size = Lanes<Real>::size;
   using Layers = LayerWeights<Real>;
 
  public:
-  Engine(const Network &network, const RadialPieces &pieces)
-      : weights_(network, pieces), norm_(weights_.shape.dim, weights_.shape.wide), edges_(weights_),
-        rotary_(weights_, state_), attention_(weights_, state_, edges_, rotary_), feedforward_(weights_, state_, norm_),
-        head_(weights_, state_, norm_)
+  Engine(const Network &network, const RadialPieces &pieces, int lanes)
+      : weights_(network, pieces, lanes, size), norm_(weights_.shape.dim, weights_.shape.wide), edges_(weights_),
+        rotary_(weights_, state_), feedforward_(weights_, state_, norm_), head_(weights_, state_, norm_)
   {
+    with_lanes(lanes, [this](auto width) {
+      attention_ = new AttentionOfLanes<Real, decltype(width)::value>(weights_, state_, edges_, rotary_);
+    });
   }
+  ~Engine() override { delete attention_; }
+  Engine(const Engine &) = delete;
+  Engine &operator=(const Engine &) = delete;
 
   Fault run(const Input &input, const Output &output) override;
   std::int64_t memory() const override { return state_.bytes() + edges_.bytes() + scratch_.bytes(); }
@@ -58,26 +64,26 @@ template <typename Real, int lanes> class Engine final : public Kernel {
   }
   template <typename Work> void each_halo_atom(Work work);
 
+  // Stages are compiled once, and not into all that call them.
   void begin_rows(std::int64_t owner) const;
-  void begin_tokens(const Input &input, const Output &output, std::int64_t start, std::int64_t count) const;
+  [[gnu::noinline]] void begin_tokens(const Input &input, const Output &output, std::int64_t start, std::int64_t count) const;
   void spread(int l, std::int64_t owner) const;
-  void enter(int l, std::int64_t start, std::int64_t count) const;
-  void share_halo(int l);
-  void attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
-  void back_to_attention(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
-  void back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted, const Scratch<Real> &scratch) const;
-  void back_to_input(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
-  void add_virial(int l, std::int64_t token) const;
-  void give_gradient(std::int64_t row) const;
+  [[gnu::noinline]] void enter(int l, std::int64_t start, std::int64_t count) const;
+  [[gnu::noinline]] void share_halo(int l);
+  [[gnu::noinline]] void attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  [[gnu::noinline]] void back_to_attention(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  [[gnu::noinline]] void back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted, const Scratch<Real> &scratch) const;
+  [[gnu::noinline]] void back_to_input(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  [[gnu::noinline]] void give_gradient(std::int64_t row) const;
 
-  EngineWeights<Real, lanes> weights_;
+  EngineWeights<Real> weights_;
   LayerNorm<Real> norm_;
-  State<Real, lanes> state_;
-  Edges<Real, lanes> edges_;
-  Rotary<Real, lanes> rotary_;
-  Attention<Real, lanes> attention_;
-  FeedForward<Real, lanes> feedforward_;
-  EnergyHead<Real, lanes> head_;
+  State<Real> state_;
+  Edges<Real> edges_;
+  Rotary<Real> rotary_;
+  FeedForward<Real> feedforward_;
+  EnergyHead<Real> head_;
+  Attention<Real> *attention_ = nullptr;
   Store scratch_;
   Scratch<Real> one_scratch_{};        // of the first thread; those of the others follow at equal distances
   std::int64_t scratch_distance_ = 0;  // numbers
@@ -88,9 +94,9 @@ template <typename Real, int lanes> class Engine final : public Kernel {
   std::int64_t tokens_of_part_ = 1, parts_ = 0, halo_atoms_ = 0;
 };
 
-template <typename Real, int lanes> void Engine<Real, lanes>::cut(const Input &input)
+template <typename Real> void Engine<Real>::cut(const Input &input)
 {
-  const Shape<Real, lanes> &shape = weights_.shape;
+  const Shape &shape = weights_.shape;
   const std::int64_t tokens = input.tokens;
   const double candidates =
       input.candidates.first ? double(input.candidates.first[tokens]) : double(tokens) * double(tokens);
@@ -115,12 +121,12 @@ template <typename Real, int lanes> void Engine<Real, lanes>::cut(const Input &i
   parts_ = parts_of(tokens_of_part_);
 }
 
-template <typename Real, int lanes> void Engine<Real, lanes>::lay_out(const Input &input, bool gradient)
+template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gradient)
 {
-  const Shape<Real, lanes> &shape = weights_.shape;
+  const Shape &shape = weights_.shape;
   state_.lay_out(shape, input.tokens, input.rows, halo_atoms_, gradient);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
-  const std::int64_t logits = larger(edges_.slots() * lanes, tokens_of_part_);
+  const std::int64_t logits = larger(edges_.slots() * shape.lanes, tokens_of_part_);
   const int threads = workers_ ? workers_->count() : 1;
   Real *start;
   place_in(scratch_, [&](Parts &parts) {
@@ -137,11 +143,11 @@ template <typename Real, int lanes> void Engine<Real, lanes>::lay_out(const Inpu
   if (threads > 1) scratch_distance_ = start - one_scratch_.logits;
 }
 
-template <typename Real, int lanes>
+template <typename Real>
 template <typename Others, typename Work>
-void Engine<Real, lanes>::each(std::int64_t more, Others others, Work work)
+void Engine<Real>::each(std::int64_t more, Others others, Work work)
 {
-  const auto part = [&](std::int64_t number, int worker) {
+  const auto part = [&](std::int64_t number, int worker) __attribute__((noinline)) {
     if (number < more) return others(number);
     const std::int64_t start = (number - more) * tokens_of_part_, left = input_.tokens - start;
     work(start, left < tokens_of_part_ ? left : tokens_of_part_, one_scratch_.moved(worker * scratch_distance_));
@@ -156,16 +162,16 @@ void Engine<Real, lanes>::each(std::int64_t more, Others others, Work work)
   }
 }
 
-template <typename Real, int lanes>
+template <typename Real>
 template <typename Work>
-void Engine<Real, lanes>::each_halo_atom(Work work)
+void Engine<Real>::each_halo_atom(Work work)
 {
   for (std::int64_t halo_atom = input_.tokens; halo_atom < input_.tokens + halo_atoms_; halo_atom++) work(halo_atom);
 }
 
 // ---- forward -------------------------------------------------------------------------------------------------------
 
-template <typename Real, int lanes> void Engine<Real, lanes>::begin_rows(std::int64_t owner) const
+template <typename Real> void Engine<Real>::begin_rows(std::int64_t owner) const
 {
   edges_.for_rows(owner, [&](std::int64_t row) {
     rotary_.fill(row, input_.positions + 3 * row);
@@ -173,8 +179,8 @@ template <typename Real, int lanes> void Engine<Real, lanes>::begin_rows(std::in
   });
 }
 
-template <typename Real, int lanes>
-void Engine<Real, lanes>::begin_tokens(const Input &input, const Output &output, std::int64_t start,
+template <typename Real>
+void Engine<Real>::begin_tokens(const Input &input, const Output &output, std::int64_t start,
                                        std::int64_t count) const
 {
   const int dim = weights_.shape.dim, wide = weights_.shape.wide;
@@ -187,7 +193,7 @@ void Engine<Real, lanes>::begin_tokens(const Input &input, const Output &output,
   }
 }
 
-template <typename Real, int lanes> void Engine<Real, lanes>::spread(int l, std::int64_t owner) const
+template <typename Real> void Engine<Real>::spread(int l, std::int64_t owner) const
 {
   const int features = weights_.shape.features;
   const Real *from = state_.key_of_owner(owner);
@@ -202,13 +208,13 @@ template <typename Real, int lanes> void Engine<Real, lanes>::spread(int l, std:
 }
 
 /// Queries, keys and values of a layer from the tokens' features.
-template <typename Real, int lanes>
-void Engine<Real, lanes>::enter(int l, std::int64_t start, std::int64_t count) const
+template <typename Real>
+void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count) const
 {
-  const Shape<Real, lanes> &shape = weights_.shape;
+  const Shape &shape = weights_.shape;
   for (std::int64_t t = start; t < start + count; t++)
     state_.deviation_one(l, t) = norm_.forward(state_.token(t), state_.normal_one(l, t));
-  weights_.layer[l].query_key_value.forward.apply(count, state_.normal_one(l, start), shape.wide, state_.three(start),
+  apply(weights_.layer[l].query_key_value.forward, count, state_.normal_one(l, start), shape.wide, state_.three(start),
                                                   3 * shape.features);
   for (std::int64_t t = start; t < start + count; t++) {
     rotary_.template rotate<false>(l, t, state_.three(t), state_.query(l, t));
@@ -217,7 +223,7 @@ void Engine<Real, lanes>::enter(int l, std::int64_t start, std::int64_t count) c
 }
 
 /// Keys and values of other ranks' atoms.
-template <typename Real, int lanes> void Engine<Real, lanes>::share_halo(int l)
+template <typename Real> void Engine<Real>::share_halo(int l)
 {
   if (!input_.exchange) return;
   const int features = weights_.shape.features;
@@ -226,11 +232,11 @@ template <typename Real, int lanes> void Engine<Real, lanes>::share_halo(int l)
 }
 
 /// The rest of a layer: attention, its output and the feed-forward.
-template <typename Real, int lanes>
-void Engine<Real, lanes>::attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
+template <typename Real>
+void Engine<Real>::attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
 {
-  for (std::int64_t t = start; t < start + count; t++) attention_.forward(l, t, scratch.logits);
-  weights_.layer[l].attention_output.forward.add(count, state_.mixed(l, start), weights_.shape.features,
+  for (std::int64_t t = start; t < start + count; t++) attention_->forward(l, t, scratch.logits);
+  add(weights_.layer[l].attention_output.forward, count, state_.mixed(l, start), weights_.shape.features,
                                                  state_.token(start), weights_.shape.wide);
   feedforward_.forward(l, start, count, scratch);
 }
@@ -238,57 +244,42 @@ void Engine<Real, lanes>::attend(int l, std::int64_t start, std::int64_t count, 
 // ---- backward ------------------------------------------------------------------------------------------------------
 
 /// From the gradient behind a layer to those by its queries, logits and distances.
-template <typename Real, int lanes>
-void Engine<Real, lanes>::back_to_attention(int l, std::int64_t start, std::int64_t count,
+template <typename Real>
+void Engine<Real>::back_to_attention(int l, std::int64_t start, std::int64_t count,
                                             const Scratch<Real> &scratch) const
 {
   feedforward_.back(l, start, count, scratch);
-  weights_.layer[l].attention_output.back.apply(count, state_.gradient(start), weights_.shape.wide,
+  apply(weights_.layer[l].attention_output.back, count, state_.gradient(start), weights_.shape.wide,
                                                 state_.mixed_gradient(l, start), weights_.shape.features);
   for (std::int64_t t = start; t < start + count; t++) {
-    attention_.back_to_token(l, t, scratch.work);
+    attention_->back_to_token(l, t, scratch.work);
     if (l == 0) edges_.stretch_all(t);
-    if (output_.virials) add_virial(l, t);
+    if (output_.virials) attention_->add_virial(l, t, input_.positions, output_.virials + 9 * t);
   }
 }
 
 /// Gradients by keys and values of tokens and their images: by the owners' features if they are `wanted`.
-template <typename Real, int lanes>
-void Engine<Real, lanes>::back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted,
+template <typename Real>
+void Engine<Real>::back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted,
                                        const Scratch<Real> &scratch) const
 {
-  for (std::int64_t t = start; t < start + count; t++) attention_.back_to_owner(l, t, wanted, scratch.work);
+  for (std::int64_t t = start; t < start + count; t++) attention_->back_to_owner(l, t, wanted, scratch.work);
 }
 
 /// Gradient by the features that enter a layer.
-template <typename Real, int lanes>
-void Engine<Real, lanes>::back_to_input(int l, std::int64_t start, std::int64_t count,
+template <typename Real>
+void Engine<Real>::back_to_input(int l, std::int64_t start, std::int64_t count,
                                         const Scratch<Real> &scratch) const
 {
   const int features = weights_.shape.features, wide = weights_.shape.wide;
-  weights_.layer[l].query_key_value.back.apply(count, state_.three(start), 3 * features, scratch.one, wide);
+  apply(weights_.layer[l].query_key_value.back, count, state_.three(start), 3 * features, scratch.one, wide);
   for (std::int64_t t = 0; t < count; t++)
     norm_.back(scratch.one + t * wide, state_.normal_one(l, start + t), state_.deviation_one(l, start + t),
                state_.gradient(start + t));
 }
 
-/// W_t -= r_ij (x) dE/dr_ij over a token's edges: by way of the phases of a layer, and in the last by the distances.
-template <typename Real, int lanes> void Engine<Real, lanes>::add_virial(int l, std::int64_t token) const
-{
-  const double *here = input_.positions + 3 * token;
-  double *virial = output_.virials + 9 * token;
-  attention_.phases_of_edges(l, token, [&](std::int64_t e, double x, double y, double z) {
-    const double *there = input_.positions + 3 * std::int64_t(*edges_.row(e));
-    const double r[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
-    const double stretch = l == 0 ? edges_.stretch(e) : 0.0;
-    const double g[3] = {x + stretch * r[0], y + stretch * r[1], z + stretch * r[2]};
-    for (int a = 0; a < 3; a++)
-      for (int b = 0; b < 3; b++) virial[3 * a + b] -= r[a] * g[b];
-  });
-}
-
 /// Gradient by a row's position: by way of its phases, and of the distances of edges that lead to and from it.
-template <typename Real, int lanes> void Engine<Real, lanes>::give_gradient(std::int64_t row) const
+template <typename Real> void Engine<Real>::give_gradient(std::int64_t row) const
 {
   const double *positions = input_.positions, *here = positions + 3 * row;
   double sum[3];
@@ -309,9 +300,9 @@ template <typename Real, int lanes> void Engine<Real, lanes>::give_gradient(std:
 
 // ---- one evaluation ------------------------------------------------------------------------------------------------
 
-template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &input, const Output &output)
+template <typename Real> Fault Engine<Real>::run(const Input &input, const Output &output)
 {
-  const Shape<Real, lanes> &shape = weights_.shape;
+  const Shape &shape = weights_.shape;
   const bool gradient = output.gradient != nullptr;
   const int last = shape.layers - 1;
   input_ = input;
@@ -370,7 +361,7 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       back_to_keys(l, start, count, true, scratch);
     });
-    each_halo_atom([&](std::int64_t halo_atom) { attention_.back_to_owner(l, halo_atom, true, one_scratch_.work); });
+    each_halo_atom([&](std::int64_t halo_atom) { attention_->back_to_owner(l, halo_atom, true, one_scratch_.work); });
     input.exchange->reverse(state_.halo(0), state_.three(0) + shape.features, 3 * shape.features, 2 * shape.features);
     each(below);
   }
@@ -384,7 +375,7 @@ template <typename Real, int lanes> Fault Engine<Real, lanes>::run(const Input &
       for (int i = 0; i < shape.dim; i++) output.embedding[t * shape.dim + i] = state_.gradient(t)[i];
   });
   each_halo_atom([&](std::int64_t halo_atom) {
-    attention_.back_to_owner(0, halo_atom, false, one_scratch_.work);
+    attention_->back_to_owner(0, halo_atom, false, one_scratch_.work);
     edges_.for_rows(halo_atom, [&](std::int64_t row) { give_gradient(row); });
   });
   return {Fault::Kind::none, 0};
@@ -396,9 +387,8 @@ constexpr int most_layers = 16;
 template <typename Real> Kernel *make_for(const Network &network, const RadialPieces &pieces)
 {
   if (network.layers > most_layers) return nullptr;
-  if (Shape<Real, 4>::fits(network)) return new Engine<Real, 4>(network, pieces);
-  if (Shape<Real, 8>::fits(network)) return new Engine<Real, 8>(network, pieces);
-  if (Shape<Real, 16>::fits(network)) return new Engine<Real, 16>(network, pieces);
+  for (int lanes = 4; lanes <= 16; lanes *= 2)
+    if (Shape::fits(network, lanes, Lanes<Real>::size)) return new Engine<Real>(network, pieces, lanes);
   return nullptr;
 }
 

@@ -3,6 +3,7 @@
 // Backward, with h = W2^T dE/dy: dE/da = h u s (1 + a (1 - s)), dE/du = h a s, dE/dn = W1^T [dE/da, dE/du].
 #pragma once
 
+#include "dense.h"
 #include "norm.h"
 #include "state.h"
 #include "engine_weights.h"
@@ -10,13 +11,13 @@
 namespace transip::native {
 namespace {
 
-template <typename Real, int lanes> class FeedForward {
+template <typename Real> class FeedForward {
   using L = Lanes<Real>;
   using V = typename L::V;
   static constexpr int size = L::size;
 
  public:
-  FeedForward(const EngineWeights<Real, lanes> &weights, const State<Real, lanes> &state, const LayerNorm<Real> &norm)
+  FeedForward(const EngineWeights<Real> &weights, const State<Real> &state, const LayerNorm<Real> &norm)
       : weights_(weights), state_(state), norm_(norm)
   {
   }
@@ -28,7 +29,7 @@ template <typename Real, int lanes> class FeedForward {
     const int inner = weights_.shape.feedforward, wide = weights_.shape.wide;
     for (std::int64_t t = start; t < start + count; t++)
       state_.deviation_two(l, t) = norm_.forward(state_.token(t), state_.normal_two(l, t));
-    w.gate_and_value.forward.apply(count, state_.normal_two(l, start), wide, state_.gates(l, start), 2 * inner);
+    apply(w.gate_and_value.forward, count, state_.normal_two(l, start), wide, state_.gates(l, start), 2 * inner);
     for (std::int64_t t = 0; t < count; t++) {
       const Real *gate = state_.gates(l, start + t);
       for (int i = 0; i < inner; i += size) {
@@ -36,7 +37,7 @@ template <typename Real, int lanes> class FeedForward {
         L::store(scratch.one + t * inner + i, a * sigmoid<Real>(a) * L::load(gate + inner + i));
       }
     }
-    w.feedforward_output.forward.add(count, scratch.one, inner, state_.token(start), wide);
+    add(w.feedforward_output.forward, count, scratch.one, inner, state_.token(start), wide);
   }
 
   /// gradient() from that by token() behind the feed-forward to that before it.
@@ -44,7 +45,7 @@ template <typename Real, int lanes> class FeedForward {
   {
     const LayerWeights<Real> &w = weights_.layer[l];
     const int inner = weights_.shape.feedforward, wide = weights_.shape.wide;
-    w.feedforward_output.back.apply(count, state_.gradient(start), wide, scratch.one, inner);
+    apply(w.feedforward_output.back, count, state_.gradient(start), wide, scratch.one, inner);
     for (std::int64_t t = 0; t < count; t++) {
       const Real *gate = state_.gates(l, start + t), *h = scratch.one + t * inner;
       Real *to = scratch.two + t * 2 * inner;
@@ -54,15 +55,15 @@ template <typename Real, int lanes> class FeedForward {
         L::store(to + inner + i, here * a * s);
       }
     }
-    w.gate_and_value.back.apply(count, scratch.two, 2 * inner, scratch.one, wide);
+    apply(w.gate_and_value.back, count, scratch.two, 2 * inner, scratch.one, wide);
     for (std::int64_t t = 0; t < count; t++)
       norm_.back(scratch.one + t * wide, state_.normal_two(l, start + t), state_.deviation_two(l, start + t),
                  state_.gradient(start + t));
   }
 
  private:
-  const EngineWeights<Real, lanes> &weights_;
-  const State<Real, lanes> &state_;
+  const EngineWeights<Real> &weights_;
+  const State<Real> &state_;
   const LayerNorm<Real> &norm_;
 };
 

@@ -10,6 +10,24 @@
 namespace transip::native {
 namespace {
 
+/// Edges at a time.
+constexpr int edge_batch = 4;
+
+/// Number that a lambda takes as a constant.
+template <int count> struct Width {
+  static constexpr int value = count;
+};
+
+/// Call with one of the numbers of lanes that there are, as a constant.
+template <typename Call> inline void with_lanes(int lanes, Call call)
+{
+  switch (lanes) {
+    case 4: return call(Width<4>{});
+    case 8: return call(Width<8>{});
+    default: return call(Width<16>{});
+  }
+}
+
 template <typename Real, int lanes> struct Heads {
   using L = Lanes<Real>;
   using V = typename L::V;
@@ -18,7 +36,7 @@ template <typename Real, int lanes> struct Heads {
   static constexpr int vectors = lanes > size ? lanes / size : 1;
   /// Edges, or features of one edge, that share a vector.
   static constexpr int group = lanes < size ? size / lanes : 1;
-  static constexpr int batch = 4;
+  static constexpr int batch = edge_batch;
   static constexpr int batch_vectors = batch * lanes / size;
   static_assert(batch % group == 0);
 

@@ -1,7 +1,7 @@
 // Layer norm without scale and shift, which the linear layer behind it has: n = (x - mean(x)) d, 1 / d^2 = var(x) + 1e-5.
 #pragma once
 
-#include "shape.h"
+#include "lanes.h"
 
 namespace transip::native {
 namespace {

@@ -12,14 +12,14 @@
 namespace transip::native {
 namespace {
 
-template <typename Real, int lanes> class Rotary {
+template <typename Real> class Rotary {
   using L = Lanes<Real>;
   using V = typename L::V;
   using D = Lanes<double>;
   static constexpr int size = L::size;
 
  public:
-  Rotary(const EngineWeights<Real, lanes> &weights, const State<Real, lanes> &state) : weights_(weights), state_(state) {}
+  Rotary(const EngineWeights<Real> &weights, const State<Real> &state) : weights_(weights), state_(state) {}
 
   /// Cosines and sines of a row in all layers; place in Angstrom.
   void fill(std::int64_t row, const double *place) const
@@ -98,8 +98,8 @@ template <typename Real, int lanes> class Rotary {
   }
 
  private:
-  const EngineWeights<Real, lanes> &weights_;
-  const State<Real, lanes> &state_;
+  const EngineWeights<Real> &weights_;
+  const State<Real> &state_;
 };
 
 }  // namespace

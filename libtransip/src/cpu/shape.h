@@ -1,32 +1,20 @@
 // Sizes of a network as the kernels lay it out.
 #pragma once
 
-#include "dense.h"
-#include "lanes.h"
 #include "network.h"
 
 namespace transip::native {
-namespace {
 
-template <typename Real, int lanes> struct Shape {
-  static constexpr int size = Lanes<Real>::size;
-
-  explicit Shape(const Network &network)
-      : dim(network.dim), wide(round_up(network.dim, size)), layers(network.layers), heads(network.heads),
-        feedforward(round_up(network.feedforward, size)), half(network.dim / network.heads / 2 * lanes),
-        features(2 * half), vectors(features / size), bias_stride(round_up(layers * lanes, size)),
-        rotary_values(network.rotary_values), cutoff(network.cutoff)
-  {
-  }
+struct Shape {
+  /// lanes: heads with padded ones; size: numbers in a vector.
+  Shape(const Network &network, int lanes, int size);
 
   /// Whether a row of features is a whole number of vectors, and each half of it too.
-  static bool fits(const Network &network)
-  {
-    return lanes >= network.heads && network.dim / network.heads / 2 * lanes % size == 0;
-  }
+  static bool fits(const Network &network, int lanes, int size);
 
   int dim, wide;      ///< width of a token, and this in whole vectors
   int layers, heads;
+  int lanes;          ///< heads, padded ones included
   int feedforward;    ///< hidden width of the feed-forward, in whole vectors
   int half;           ///< features that are the first of their rotary pairs
   int features;       ///< of a query, key or value, padded heads included
@@ -36,5 +24,4 @@ template <typename Real, int lanes> struct Shape {
   double cutoff;      ///< Angstrom; 0: none
 };
 
-}  // namespace
 }  // namespace transip::native

@@ -1,6 +1,7 @@
 // What one evaluation keeps: forward values that the backward wants again, and gradients.
 #pragma once
 
+#include "lanes.h"
 #include "shape.h"
 #include "store.h"
 
@@ -8,11 +9,11 @@ namespace transip::native {
 namespace {
 
 /// Arrays over tokens and rows. Memory grows with the number of atoms times the number of layers.
-template <typename Real, int lanes> class State {
+template <typename Real> class State {
  public:
   static constexpr int size = Lanes<Real>::size;
 
-  void lay_out(const Shape<Real, lanes> &shape, std::int64_t tokens, std::int64_t rows, std::int64_t halo_atoms,
+  void lay_out(const Shape &shape, std::int64_t tokens, std::int64_t rows, std::int64_t halo_atoms,
                bool gradient)
   {
     tokens_ = tokens;
