@@ -182,7 +182,7 @@ def report(found: dict[str, Any]) -> str:
     lines = [
         "# `organic_broad` on molecules that it never saw",
         "",
-        "Written by `python benchmarks/unseen.py`, which says what is measured.",
+        "Written by `python benchmarks/unseen.py`, which states what is measured.",
         "",
         f"- torsion profiles: mean error {np.mean(profiles):.2f} kcal/mol over {len(profiles)} profiles, "
         f"{sum(error <= 1 for error in profiles)} of them within 1",
