@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from engine_model_files import write_networks
+from processor import instructions_here
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +23,6 @@ def run(program: Path, *arguments: object, **environment: str) -> str:
     assert result.returncode == 0, result.stdout + result.stderr
     assert " 0 failed" in result.stdout
     return result.stdout
-
-
-def instructions_here() -> list[str]:
-    """Instruction sets whose kernels this processor runs, by what Linux says of it."""
-    if platform.machine() != "x86_64":
-        return ["baseline"]
-    flags = set(Path("/proc/cpuinfo").read_text().split())
-    wanted = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq", "avx512vl", "avx512bw"}}
-    return ["baseline", *(name for name, needed in wanted.items() if needed <= flags)]
 
 
 @pytest.mark.parametrize("instructions", instructions_here())
