@@ -2,6 +2,7 @@
 
 #ifdef TRANSIP_CUDA_GRAPHS
 
+#include <ATen/TensorOperators.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
