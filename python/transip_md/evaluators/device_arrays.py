@@ -175,16 +175,18 @@ def _of_interface(value: Any, name: str, dtype: str, shape: Shape, stream: int) 
 _lent: dict[int, tuple[object, ...]] = {}
 
 
-@_Deleter
 def _give_back(address: int) -> None:
     _lent.pop(address, None)
 
 
-@_Destructor
 def _destroy(capsule: int) -> None:
     # The capsule of an array that somebody has taken over has another name.
     if _python.PyCapsule_IsValid(capsule, CAPSULE):
         _give_back(_python.PyCapsule_GetPointer(capsule, CAPSULE))
+
+
+#: As C calls them; they live as long as the module.
+_deleter, _destructor = _Deleter(_give_back), _Destructor(_destroy)
 
 
 class DeviceArray:
@@ -257,7 +259,7 @@ class DeviceArray:
         managed.tensor = _Tensor(
             self.pointer, CUDA, self.device, len(self.shape), TYPES[self.dtype][0], 64, 1, sizes, None, 0
         )
-        managed.deleter = _give_back
+        managed.deleter = _deleter
         address = ctypes.addressof(managed)
         _lent[address] = (managed, sizes, self._memory)
-        return _python.PyCapsule_New(address, CAPSULE, _destroy)
+        return _python.PyCapsule_New(address, CAPSULE, _destructor)

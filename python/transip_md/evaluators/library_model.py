@@ -268,8 +268,8 @@ class LibraryModel:
                 f"numbers, positions and cells must be as many; got {len(numbers)}, {len(positions)} and {len(boxes)}."
             )
         atoms = [
-            checked(self.metadata, *one, charge, multiplicity, cell, periodic)
-            for *one, cell in zip(numbers, positions, boxes, strict=True)
+            checked(self.metadata, species, coordinates, charge, multiplicity, cell, periodic)
+            for species, coordinates, cell in zip(numbers, positions, boxes, strict=True)
         ]
         found = [_room_for(len(one.numbers)) for one in atoms]
         structures = (binding.Atoms * len(atoms))(*(self._structure(one, charge, multiplicity) for one in atoms))
