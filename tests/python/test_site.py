@@ -49,7 +49,9 @@ def headings(text: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document):
     text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
-    for target, anchor in re.findall(r"(?<!`)\]\(([^)\s#]*)(?:#([^)\s]*))?\)", text):
+    # Code may look like a link, as some SMILES do.
+    text = re.sub(r"`[^`\n]*`", "", text)
+    for target, anchor in re.findall(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)", text):
         if "://" in target or target.startswith("mailto:"):
             continue
         there = document if not target else (document.parent / target).resolve()
