@@ -56,7 +56,9 @@ class Part:
 class Watch:
     """Looks at every record for what an explosion looks like."""
 
-    def __init__(self, atoms: ase.Atoms) -> None:
+    def __init__(self, atoms: ase.Atoms, allowed: float = HOTTEST) -> None:
+        """Set up; a temperature above the allowed one, K, is an explosion."""
+        self.allowed = allowed
         self.numbers = atoms.numbers
         first, second = neighbor_list("ij", atoms, natural_cutoffs(atoms, mult=1.2))
         self.bonds = np.array([(i, j) for i, j in zip(first, second, strict=True) if i < j])
@@ -86,7 +88,7 @@ class Watch:
             return f"two atoms came as close as {self.closest:.2f} Angstrom"
         if self.stretched > STRETCHED:
             return f"a bond grew to {self.stretched:.2f} of its length"
-        return f"the temperature rose to {temperature:.0f} K" if temperature > HOTTEST else ""
+        return f"the temperature rose to {temperature:.0f} K" if temperature > self.allowed else ""
 
     def part(self, time_ps: float, exploded: str, drift: float | None = None) -> Part:
         """The record so far."""

@@ -7,6 +7,7 @@ import os
 import ase
 import numpy as np
 import openmm
+import openmm.app
 import pytest
 
 from transip_md.common import units
@@ -36,6 +37,19 @@ def context_of(
     context = openmm.Context(system, openmm.VerletIntegrator(step), chosen, properties)
     context.setPositions(positions / NM)
     return context
+
+
+def simulation_of(atoms: ase.Atoms, step: float, *forces: openmm.Force) -> openmm.app.Simulation:
+    """A Simulation of one residue on the Reference platform; step in ps."""
+    topology = openmm.app.Topology()
+    residue = topology.addResidue("ONE", topology.addChain())
+    for number in atoms.numbers:
+        element = openmm.app.Element.getByAtomicNumber(int(number))
+        topology.addAtom(element.symbol, element, residue)
+    platform = openmm.Platform.getPlatformByName("Reference")
+    simulation = openmm.app.Simulation(topology, system_of(atoms, *forces), openmm.VerletIntegrator(step), platform)
+    simulation.context.setPositions(atoms.positions / NM)
+    return simulation
 
 
 def positions_of(context: openmm.Context) -> np.ndarray:

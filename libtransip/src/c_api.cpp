@@ -131,6 +131,13 @@ void check_virial(const transip_model &model, const transip_result &wanted)
     throw Error("There is no virial of a model whose forces are not the gradient of its energy. Leave it out.");
 }
 
+/// Throw it with the number of the atom that the row belongs to.
+[[noreturn]] void throw_for_atom(const transip::NotFinite &problem, std::size_t atom)
+{
+  throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(atom) +
+                           " (counted from 0). Look for atoms on top of each other.", problem.row());
+}
+
 /// Evaluate a request and hand out what is wanted; `owner` adds the forces of rows up to their atoms if there is one.
 void run(transip_model &model, transip::Request request, const transip_result &wanted,
          std::span<const std::int64_t> owner, double *distances = nullptr)
@@ -143,9 +150,7 @@ void run(transip_model &model, transip::Request request, const transip_result &w
   try {
     model.model.evaluate(request, result, forces);
   } catch (const transip::NotFinite &problem) {
-    const std::size_t atom = owner.empty() ? problem.row() : static_cast<std::size_t>(owner[problem.row()]);
-    throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(atom) +
-                             " (counted from 0). Look for atoms on top of each other.", problem.row());
+    throw_for_atom(problem, owner.empty() ? problem.row() : static_cast<std::size_t>(owner[problem.row()]));
   }
   if (distances) std::copy(result.distances.begin(), result.distances.end(), distances);
   hand_out(result, request, wanted, owner);
@@ -167,13 +172,6 @@ transip::Request request_of(const transip_model &model, const Input &input, std:
   return request;
 }
 
-/// Throw what a structure of atoms without images gave, with the atom's number.
-[[noreturn]] void throw_for_atom(const transip::NotFinite &problem)
-{
-  throw transip::NotFinite(std::string(problem.what()) + ", for atom " + std::to_string(problem.row()) +
-                           " (counted from 0). Look for atoms on top of each other.", problem.row());
-}
-
 /// Evaluate a structure by what finds its neighbours itself.
 void evaluate_whole(transip_model &model, const transip::Request &atoms, const std::array<double, 9> &cell,
                     const std::array<bool, 3> &periodic, const transip_result &wanted)
@@ -192,7 +190,7 @@ void evaluate_whole(transip_model &model, const transip::Request &atoms, const s
   try {
     model.model.evaluate_structure(request, result);
   } catch (const transip::NotFinite &problem) {
-    throw_for_atom(problem);
+    throw_for_atom(problem, problem.row());
   }
   if (wanted.energy) *wanted.energy = result.energy;
   if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
@@ -276,7 +274,7 @@ void evaluate_many(transip_model &model, std::span<const transip_structure> stru
   try {
     model.model.evaluate_many(requests, model.results, forces);
   } catch (const transip::NotFinite &problem) {
-    throw_for_atom(problem);
+    throw_for_atom(problem, problem.row());
   }
   for (std::size_t k = 0; k < requests.size(); k++) hand_out(model.results[k], requests[k], wanted[k], {});
 }
@@ -306,7 +304,7 @@ void evaluate_on_device(transip_model &model, const transip_structure &structure
   try {
     model.model.evaluate_on_device(request, {wanted.energy, wanted.energies, wanted.forces, wanted.virial});
   } catch (const transip::NotFinite &problem) {
-    throw_for_atom(problem);
+    throw_for_atom(problem, problem.row());
   }
 }
 

@@ -147,23 +147,14 @@ def test_c(committees, expected, structures, emulated_library):
 
 
 def test_openmm_reporter_and_command(committees, expected, structures, emulated_library, transip_md, tmp_path):
-    openmm = pytest.importorskip("openmm")
-    from openmm import app
-
+    pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    from openmm_contexts import simulation_of
     from transip_md.engines.openmm import DeviationReporter
 
     atoms = structures["ethanol"]
-    topology, system = app.Topology(), openmm.System()
-    residue = topology.addResidue("ETH", topology.addChain())
-    for number in atoms.numbers:
-        element = app.Element.getByAtomicNumber(int(number))
-        topology.addAtom(element.symbol, element, residue)
-        system.addParticle(element.mass)
-    platform = openmm.Platform.getPlatformByName("Reference")
-    simulation = app.Simulation(topology, system, openmm.VerletIntegrator(1e-5), platform)
-    simulation.context.setPositions(0.1 * atoms.positions)
+    simulation = simulation_of(atoms, 1e-5)
     reporter = DeviationReporter(
-        tmp_path / "reporter.out", 1, committees["ethanol"], topology, device="cuda", kernels="native"
+        tmp_path / "reporter.out", 1, committees["ethanol"], simulation.topology, device="cuda", kernels="native"
     )
     simulation.reporters.append(reporter)
     # Without forces the atoms stay where they are.

@@ -95,23 +95,11 @@ def test_what_is_refused(molecule_committee):
 @pytest.fixture
 def simulation(ethanol, molecule_committee):
     """Ethanol in OpenMM under the first model."""
-    openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
-    from openmm import app
-
+    pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    from openmm_contexts import simulation_of
     from transip_md.engines.openmm import create_force
 
-    topology = app.Topology()
-    residue = topology.addResidue("ETH", topology.addChain())
-    system = openmm.System()
-    for number in ethanol.numbers:
-        element = app.Element.getByAtomicNumber(int(number))
-        topology.addAtom(element.symbol, element, residue)
-        system.addParticle(element.mass)
-    system.addForce(create_force(molecule_committee[0], ethanol.numbers, backend="python"))
-    platform = openmm.Platform.getPlatformByName("Reference")
-    made = app.Simulation(topology, system, openmm.VerletIntegrator(1e-5), platform)
-    made.context.setPositions(0.1 * ethanol.positions)
-    return made
+    return simulation_of(ethanol, 1e-5, create_force(molecule_committee[0], ethanol.numbers, backend="python"))
 
 
 def test_reporter(simulation, molecule_committee, ethanol, tmp_path):

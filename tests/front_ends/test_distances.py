@@ -67,20 +67,12 @@ def test_a_file_without_a_sample(molecule_file):
 
 
 def test_reporter(model, ethanol, tmp_path):
-    openmm = pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
-    from openmm import app
-
+    pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    from openmm_contexts import simulation_of
     from transip_md.engines.openmm import DistanceReporter
 
-    topology, system = app.Topology(), openmm.System()
-    residue = topology.addResidue("ETH", topology.addChain())
-    for number in ethanol.numbers:
-        element = app.Element.getByAtomicNumber(int(number))
-        topology.addAtom(element.symbol, element, residue)
-        system.addParticle(element.mass)
-    platform = openmm.Platform.getPlatformByName("Reference")
-    simulation = app.Simulation(topology, system, openmm.VerletIntegrator(1e-3), platform)
-    simulation.context.setPositions(0.1 * ethanol.positions)
+    simulation = simulation_of(ethanol, 1e-3)
+    topology = simulation.topology
     simulation.context.setVelocitiesToTemperature(300, 1)
     simulation.reporters.append(DistanceReporter(tmp_path / "d.out", 2, model, topology, warn_above=1e-3))
     with pytest.warns(UserWarning, match="Step 2: atom .* above the bound of 0.001"):

@@ -197,7 +197,7 @@ class Model {
   /// and `own_search` is true, else with the lists that the file brings.
   ///
   /// Returns false if the file brings none. Throws Error: the numbers differ by more than transip/tolerances.h allows, or
-  /// than twice what the weights' precision does to them, measured at export.
+  /// than four times what the weights' precision does to them, measured at export.
   bool check_reference(bool own_search = true);
 
   /// Bytes that the model keeps from one evaluation to the next, on the host and on a CUDA device, without what torch keeps.

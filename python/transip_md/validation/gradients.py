@@ -23,7 +23,7 @@ def forces(subject: Subject) -> Iterator[Finding | Curve]:
     components = np.arange(3 * len(atoms))
     count = min(len(components), subject.many(60, 24))
     found, wanted, doubts = np.empty((3, count))
-    good = subject.judge("forces.error", 0.0).good or 0.0
+    bounds = subject.judge("forces.error", 0.0)
     for row, component in enumerate(subject.rng().choice(components, count, replace=False)):
         atom, axis = divmod(int(component), 3)
 
@@ -33,11 +33,11 @@ def forces(subject: Subject) -> Iterator[Finding | Curve]:
             return subject.evaluate(moved).energy
 
         found[row] = point.forces[atom, axis]
-        slope, doubts[row] = derivative_beside(energy, STEP, -found[row], good)
+        slope, doubts[row] = derivative_beside(energy, STEP, -found[row], bounds.good or 0.0)
         wanted[row] = -slope
     off = np.abs(found - wanted)
     beyond = np.maximum(off - doubts, 0.0)
-    threshold = subject.judge("forces.error", 0.0).bad or 0.0
+    threshold = bounds.bad or 0.0
     yield subject.judge(
         "forces.error",
         off.max(),
@@ -65,7 +65,7 @@ def virial(subject: Subject) -> Iterator[Finding]:
         yield subject.skip("virial", "a model with a direct force head has no virial")
         return
     worst, largest, doubt = 0.0, 0.0, 0.0
-    good = len(atoms) * (subject.judge("virial.error", 0.0).good or 0.0)
+    bounds = subject.judge("virial.error", 0.0)
     for a in range(3):
         for b in range(3):
 
@@ -77,11 +77,11 @@ def virial(subject: Subject) -> Iterator[Finding]:
                 strained.cell = atoms.cell.array @ deformation.T
                 return subject.evaluate(strained).energy
 
-            slope, error = derivative_beside(energy, STRAIN, -point.virial[b, a], good)
+            slope, error = derivative_beside(energy, STRAIN, -point.virial[b, a], len(atoms) * (bounds.good or 0.0))
             off = abs(point.virial[b, a] + slope)
             worst, largest, doubt = max(worst, off - error), max(largest, off), max(doubt, error)
     atoms_count = len(atoms)
-    threshold = subject.judge("virial.error", 0.0).bad or 0.0
+    threshold = bounds.bad or 0.0
     yield subject.judge(
         "virial.error",
         largest / atoms_count,
