@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,13 +82,14 @@ def test_training_is_stopped_and_resumed(scripts, recipe, repository, tmp_path):
     def call(*arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run([*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
 
-    first = call("--seconds", "100")
+    first = call("--seconds", "60")
     assert first.returncode == 1 and "to resume from" in first.stdout, first.stdout + first.stderr
     assert (tmp_path / "results" / "state.part.00").is_file()
-    second = call("--set", "steps=200")
+    log = tmp_path / "results" / "train.log"
+    done = int(re.findall(r"^step (\d+):", log.read_text(), re.MULTILINE)[-1])
+    second = call("--set", f"steps={done + 50}")
     assert second.returncode == 0, second.stdout + second.stderr
-    log = (tmp_path / "results" / "train.log").read_text()
-    assert "resumes from step" in log
-    assert load_checkpoint(tmp_path / "results" / "model.ckpt").training["steps"] == 200
+    assert f"resumes from step {done}" in log.read_text()
+    assert load_checkpoint(tmp_path / "results" / "model.ckpt").training["steps"] == done + 50
     assert "trained already" in call().stdout
     assert call("--second", "5").returncode == 2
