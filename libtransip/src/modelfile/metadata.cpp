@@ -28,10 +28,11 @@ constexpr std::array<std::string_view, 15> known_keys = {
 };
 constexpr std::array<std::string_view, 2> indexed_keys = {"weights", "network"};
 /// Keys of a network that native kernels know: a key more may change what it computes. Fields of ModelConfig in Python.
-constexpr std::array<std::string_view, 19> architecture_keys = {
+constexpr std::array<std::string_view, 20> architecture_keys = {
     "name",          "species",          "dim",           "layers",       "heads",  "feedforward", "rotary_values",
     "min_frequency", "max_frequency",    "radial_bias",   "radial_functions", "radial_hidden", "radial_range", "cutoff",
     "coordinates",   "force_head",       "charge",        "multiplicity", "short_range",
+    "short_range_end",
 };
 constexpr std::array<std::string_view, 3> known_symmetries = {"average", "frame", "random"};
 constexpr std::array<std::string_view, 9> known_dtypes = {"float64", "float32", "float16", "bfloat16", "int64",

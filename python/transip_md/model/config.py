@@ -11,6 +11,9 @@ MAX_ATOMIC_NUMBER = 118
 FIRST_RADIAL_CENTRE = 0.5
 #: Centre of the last radial basis function of an all-to-all model, Angstrom, unless the configuration states otherwise.
 DEFAULT_RADIAL_RANGE = 8.0
+#: End of a repulsion that a training adds, in sums of covalent radii, unless its recipe states otherwise. A bond to
+#: hydrogen is as long as the sum, a triple bond 0.78 of it: neither comes to this end in dynamics.
+DEFAULT_SHORT_RANGE_END = 0.7
 
 
 class ModelConfig(BaseModel):
@@ -45,7 +48,14 @@ class ModelConfig(BaseModel):
         "gradient", description="gradient: forces are -dE/dr; direct: a head of their own, which conserves no energy"
     )
     short_range: Literal["zbl"] | None = Field(
-        None, description="zbl: add Ziegler-Biersack-Littmark repulsion up to the sum of the covalent radii"
+        None, description="zbl: add Ziegler-Biersack-Littmark repulsion of atoms that are closer than a bond"
+    )
+    short_range_end: float = Field(
+        1.0,
+        gt=0.2,
+        le=1.0,
+        description="where the repulsion ends, in sums of the two covalent radii; a training that adds a repulsion "
+        f"takes {DEFAULT_SHORT_RANGE_END}",
     )
     charge: tuple[int, int] = Field((0, 0), description="smallest and largest total charge, e")
     multiplicity: tuple[int, int] = Field((1, 1), description="smallest and largest spin multiplicity")
@@ -72,6 +82,8 @@ class ModelConfig(BaseModel):
             raise ValueError("coordinates need an all-to-all model (cutoff: null): a periodic system has no centre")
         if self.short_range is not None and not self.conservative:
             raise ValueError("short_range is an energy: it needs force_head gradient")
+        if self.short_range is None and self.short_range_end != 1.0:
+            raise ValueError("short_range_end is of a repulsion: give `short_range: zbl` too")
         return self
 
     @property

@@ -20,13 +20,14 @@ DECAYS = (3.19980, 0.94229, 0.40290, 0.20162)
 
 
 class ZieglerBiersackLittmark(nn.Module):
-    """Screened repulsion of nuclei, faded out at the sum of the covalent radii.
+    """Screened repulsion of nuclei, faded out at a share of the sum of the covalent radii.
 
-    E(r) = k Z1 Z2 / r phi(r / a) u(r / (R1 + R2)) with k = e^2 / (4 pi eps0), a = 0.4685 Angstrom / (Z1^0.23 + Z2^0.23)
-    and phi the sum of four exponentials (Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Matter, vol. 1,
-    Pergamon 1985; constants as in LAMMPS's ``pair_style zbl``). u is `envelope`, and R are covalent radii (Cordero et
-    al., Dalton Trans. 2832 (2008), in ase), as in MACE (Batatia et al., arXiv 2401.00096). A model's cutoff, if
-    it has one, comes first.
+    E(r) = k Z1 Z2 / r phi(r / a) u(r / (s (R1 + R2))) with k = e^2 / (4 pi eps0), s the configuration's
+    `short_range_end`, a = 0.4685 Angstrom / (Z1^0.23 + Z2^0.23) and phi the sum of four exponentials (Ziegler,
+    Biersack, Littmark, The Stopping and Range of Ions in Matter, vol. 1, Pergamon 1985; constants as in LAMMPS's
+    ``pair_style zbl``). u is `envelope`, and R are covalent radii (Cordero et al., Dalton Trans. 2832 (2008), in
+    ase). With s = 1 it is the repulsion of MACE (Batatia et al., arXiv 2401.00096). A model's cutoff, if it has one,
+    comes first.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -38,7 +39,9 @@ class ZieglerBiersackLittmark(nn.Module):
         charges = torch.tensor(numbers, dtype=torch.float64)
         self.register_buffer("nuclear_charges", charges)
         self.register_buffer("screening_powers", charges**SCREENING_POWER)
-        self.register_buffer("covalent_radii", torch.from_numpy(ase.data.covalent_radii[numbers].copy()))
+        # Times the share, so that kernels and files go by the radii alone.
+        radii = torch.from_numpy(ase.data.covalent_radii[numbers] * config.short_range_end)
+        self.register_buffer("covalent_radii", radii)
 
     def forward(self, first: Tensor, second: Tensor, distances: Tensor) -> Tensor:
         """Energy of pairs.

@@ -9,12 +9,12 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from transip_md.common.errors import EnvironmentFaultError, UsageError, validation_message
-from transip_md.model.config import ModelConfig
+from transip_md.model.config import DEFAULT_SHORT_RANGE_END, ModelConfig
 from transip_md.model.presets import PRESETS
 from transip_md.training.widening import widened_shape
 
 #: Keys of `model` that may stand beside `start_from`.
-WIDENED = ("species", "charge", "multiplicity", "short_range")
+WIDENED = ("species", "charge", "multiplicity", "short_range", "short_range_end")
 
 
 class Strict(BaseModel):
@@ -188,6 +188,8 @@ class TrainConfig(Strict):
         preset = fields.pop("preset", "nano")
         if preset not in PRESETS:
             raise UsageError(f"model.preset: no preset is called {preset!r}. Choose one of {', '.join(PRESETS)}.")
+        if fields.get("short_range") is not None:
+            fields.setdefault("short_range_end", DEFAULT_SHORT_RANGE_END)
         fields = {"charge": charge, "multiplicity": multiplicity, **PRESETS[preset], **fields}
         try:
             return ModelConfig.model_validate({**fields, "species": self.model_species() or species})

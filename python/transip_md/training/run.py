@@ -125,7 +125,9 @@ class TrainingRun:
         for name in ("charge", "multiplicity"):
             low, high = getattr(shape, name)
             self.added += [f"{name} {low} to {high}"] if (low, high) != getattr(known, name) else []
-        self.added += [f"short_range {shape.short_range}"] if shape.short_range != known.short_range else []
+        for name in ("short_range", "short_range_end"):
+            value = getattr(shape, name)
+            self.added += [f"{name} {value}"] if value != getattr(known, name) else []
         return widened(model, shape)
 
     def _check_layout(self, shape: ModelConfig) -> None:

@@ -9,7 +9,7 @@ import torch
 from ase.data import atomic_numbers
 from torch import Tensor
 
-from transip_md.model.config import ModelConfig
+from transip_md.model.config import DEFAULT_SHORT_RANGE_END, ModelConfig
 from transip_md.model.network import TransIP
 
 #: Last atomic number of each period.
@@ -22,6 +22,7 @@ def widened_shape(
     charge: tuple[int, int] | None = None,
     multiplicity: tuple[int, int] | None = None,
     short_range: Literal["zbl"] | None = None,
+    short_range_end: float | None = None,
 ) -> ModelConfig:
     """The shape of a model that knows what it knew and what is added.
 
@@ -31,16 +32,21 @@ def widened_shape(
         charge: smallest and largest total charge, e, that shall be known too.
         multiplicity: the same of the spin multiplicity.
         short_range: a repulsion; None: the model keeps what it has.
+        short_range_end: where it ends, in sums of covalent radii; None: where it does, or a new one at the default.
     """
 
     def hull(one: tuple[int, int], other: tuple[int, int] | None) -> tuple[int, int]:
         return one if other is None else (min(one[0], other[0]), max(one[1], other[1]))
 
+    if short_range_end is None:
+        is_new = short_range is not None and known.short_range is None
+        short_range_end = DEFAULT_SHORT_RANGE_END if is_new else known.short_range_end
     changes = {
         "species": (*known.species, *sorted(set(species) - set(known.species))),
         "charge": hull(known.charge, charge),
         "multiplicity": hull(known.multiplicity, multiplicity),
         "short_range": short_range or known.short_range,
+        "short_range_end": short_range_end,
     }
     return ModelConfig.model_validate({**known.model_dump(), **changes})
 
