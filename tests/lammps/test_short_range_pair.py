@@ -19,10 +19,11 @@ from transip_md.exporting.export import export
 pytestmark = pytest.mark.usefixtures("lammps_plugin")
 
 
-@pytest.fixture(scope="module", params=["float64", "float32"])
+@pytest.fixture(scope="module", params=[("float64", 1.0), ("float32", 1.0), ("float64", 0.7)], ids=str)
 def file(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("repulsive") / f"{request.param}.pt"
-    export(small_checkpoint(cutoff=3.0, short_range="zbl"), path, request.param)
+    dtype, end = request.param
+    path = tmp_path_factory.mktemp("repulsive") / f"{dtype}.pt"
+    export(small_checkpoint(cutoff=3.0, short_range="zbl", short_range_end=end), path, dtype)
     return path
 
 

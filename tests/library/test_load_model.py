@@ -196,10 +196,11 @@ def test_shapes_that_the_kernels_are_not_made_for_go_to_torch(library, tmp_path,
         transip_md.load_model(file, device="cpu", kernels="native")
 
 
+@pytest.mark.parametrize("end", [1.0, 0.7])
 @pytest.mark.parametrize("cutoff", [None, 3.0])
-def test_repulsion(library, tmp_path, box, cutoff):
+def test_repulsion(library, tmp_path, box, cutoff, end):
     """A pair at 0.4 Angstrom, where the repulsion is all."""
-    file = exported(tmp_path, short_range="zbl", cutoff=cutoff)
+    file = exported(tmp_path, short_range="zbl", short_range_end=end, cutoff=cutoff)
     box.positions[1] = box.positions[0] + [0.4, 0.0, 0.0]
     arguments = {"cell": box.cell.array, "periodic": box.pbc} if cutoff else {}
     model = transip_md.load_model(file, device="cpu")

@@ -117,6 +117,8 @@ def test_rotations_are_proper_and_uniform():
         ({"min_frequency": 9.0}, "min_frequency"),
         ({"short_range": "lj"}, "short_range"),
         ({"short_range": "zbl", "force_head": "direct"}, "needs force_head gradient"),
+        ({"short_range": "zbl", "short_range_end": 1.5}, "short_range_end"),
+        ({"short_range_end": 0.7}, "give `short_range: zbl` too"),
     ],
 )
 def test_configuration_refuses(changes, words):

@@ -90,6 +90,21 @@ def test_it_ends_smoothly_at_the_sum_of_the_radii():
     assert energies_of(module, 79, 79, [2.0])[0] > 0.1
 
 
+def test_its_end_is_a_share_of_the_radii():
+    """The same energy where the envelope is at the same share of its way: the rest does not know the end."""
+    whole, short = repulsion(), repulsion(short_range_end=0.7)
+    reach = 0.7 * (ase.data.covalent_radii[6] + ase.data.covalent_radii[8])
+    assert not energies_of(short, 6, 8, [reach, reach + 0.1]).any()
+    assert energies_of(short, 6, 8, [reach - 0.1])[0] > 0.05
+    x = 0.5
+    faded, bare = repulsion(), repulsion()
+    bare.covalent_radii.fill_(1e9)
+    at_end = energies_of(short, 6, 8, [x * reach])[0] / energies_of(bare, 6, 8, [x * reach])[0]
+    at_one = energies_of(faded, 6, 8, [x * reach / 0.7])[0] / energies_of(bare, 6, 8, [x * reach / 0.7])[0]
+    assert at_end == pytest.approx(at_one, rel=1e-12) and 0.5 < at_end < 1
+    assert energies_of(whole, 6, 8, [x * reach])[0] > energies_of(short, 6, 8, [x * reach])[0]
+
+
 def test_every_pair_repels_at_short_distance():
     """Down to 0.3 Angstrom the wall rises, whatever an untrained network says."""
     model = make_model(short_range="zbl", species=ELEMENTS[:3])
@@ -121,14 +136,16 @@ def test_it_is_added_to_the_networks_energy():
     assert difference == pytest.approx(wanted, rel=1e-10)
 
 
-@pytest.mark.parametrize("cutoff", [None, 3.0])
+@pytest.mark.parametrize(("cutoff", "end"), [(None, 1.0), (3.0, 1.0), (3.0, 0.7)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_exported_file_repeats_the_model(cutoff, dtype, tmp_path):
+def test_exported_file_repeats_the_model(cutoff, end, dtype, tmp_path):
     """What `export` compares itself, and two atoms far closer than those that it compares."""
-    checkpoint = small_checkpoint(short_range="zbl", cutoff=cutoff)
+    checkpoint = small_checkpoint(short_range="zbl", short_range_end=end, cutoff=cutoff)
     export(checkpoint, tmp_path / "model.pt", dtype)
     metadata = read_metadata(tmp_path / "model.pt")
     assert metadata.architecture["short_range"] == "zbl"
+    # Older readers know no end, and read what ends where they think.
+    assert metadata.architecture.get("short_range_end") == (None if end == 1.0 else end)
     assert (metadata.network.name, metadata.network.version) == ("TransIP", 2)
     atoms = ase.Atoms("OHHC", [[0, 0, 0], [0, 0, 0.3], [0, 0.9, 0], [1.1, 0, 0]])
     calculator = TransIPCalculator(tmp_path / "model.pt")

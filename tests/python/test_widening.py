@@ -57,6 +57,18 @@ def test_a_repulsion_is_all_that_changes(narrow):
     assert torch.allclose(apart, wide.short_range.of_molecules(kinds, positions_of(3)[None], None), atol=1e-12)
 
 
+def test_a_repulsion_keeps_its_end_unless_told():
+    new = widened_shape(NARROW, short_range="zbl")
+    assert new.short_range_end == 0.7
+    old = new.model_copy(update={"short_range_end": 1.0})
+    assert widened_shape(old, short_range="zbl").short_range_end == 1.0
+    assert widened_shape(old, short_range_end=0.8).short_range_end == 0.8
+    short, whole = (TransIP(shape).short_range.covalent_radii for shape in (new, old))
+    assert torch.allclose(short, 0.7 * whole, rtol=1e-15)
+    # What training starts from is changed, its tables too.
+    assert torch.equal(widened(TransIP(old), new).short_range.covalent_radii, short)
+
+
 def test_the_first_model_is_left_as_it_is(narrow):
     before = {name: tensor.clone() for name, tensor in narrow.state_dict().items()}
     wide = widened(narrow, widened_shape(NARROW, (9,)))

@@ -13,7 +13,7 @@
 
 namespace transip {
 
-/// Ziegler-Biersack-Littmark, faded out at the sum of the covalent radii; the twin of
+/// Ziegler-Biersack-Littmark, faded out at the sum of the radii that the file states; the twin of
 /// python/transip_md/model/short_range.py, which names the sources.
 class ShortRange {
  public:
