@@ -72,7 +72,8 @@ void TransIPForceImpl::load_model(OpenMM::ContextImpl &context)
   if (owner_.getNumThreads() > 0 || model_->is_native())
     model_->set_threads(owner_.getNumThreads() > 0 ? owner_.getNumThreads() : cpu_threads());
   if (const auto cutoff = model_->metadata().cutoff)
-    neighbours_.emplace(*cutoff, skin);
+    neighbours_.emplace(*cutoff, skin,
+                        model_->is_native() ? transip::Neighbours::Reach::skin : transip::Neighbours::Reach::cutoff);
   else {
     check_isolated(owner_, context.getSystem());
     among_images_ = context.getSystem().usesPeriodicBoundaryConditions();

@@ -348,7 +348,10 @@ transip_status transip_load(const char *path, const transip_options *options, tr
     std::string text(loaded.metadata_text()), device = loaded.device(), runs_by = loaded.runs_by();
     auto made = std::make_unique<transip_model>(
         transip_model{std::move(loaded), std::move(text), std::move(device), std::move(runs_by)});
-    if (const auto cutoff = made->model.metadata().cutoff) made->neighbours.emplace(*cutoff, skin);
+    if (const auto cutoff = made->model.metadata().cutoff) {
+      using Reach = transip::Neighbours::Reach;
+      made->neighbours.emplace(*cutoff, skin, made->model.is_native() ? Reach::skin : Reach::cutoff);
+    }
     *model = made.release();
   });
 }

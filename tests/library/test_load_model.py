@@ -58,6 +58,20 @@ def test_box(library, local_file, box, periodic):
     assert_equal(got, ExportedModel(local_file, "cpu").evaluate(box.numbers, box.positions, **arguments), "float64")
 
 
+def test_a_list_with_a_skin_gives_the_bits_of_a_new_one(library, local_file, box):
+    """Neighbours and images have an order that does not depend on when they were searched."""
+    run = LibraryModel(local_file)
+    arguments = {"cell": box.cell.array, "periodic": box.pbc}
+    random = np.random.default_rng(0)
+    for step in range(8):
+        # Over twice the skin in all, so that pairs are searched anew in between.
+        box.positions += random.uniform(-0.25, 0.25, box.positions.shape) + [0.1, 0.0, 0.05]
+        got = run.evaluate(box.numbers, box.positions, **arguments)
+        wanted = LibraryModel(local_file).evaluate(box.numbers, box.positions, **arguments)
+        assert np.array_equal(got.energies, wanted.energies), step
+        assert np.array_equal(got.forces, wanted.forces) and np.array_equal(got.virial, wanted.virial), step
+
+
 @pytest.mark.parametrize("text", ["average 4", "average 12 inversion", "frame", "random 3"])
 def test_symmetry(library, molecule_file, bent, text):
     request = SymmetryRequest.parse(text)

@@ -77,23 +77,23 @@ std::vector<std::size_t> ordered(const VesinNeighborList &list, std::size_t coun
 }  // namespace
 
 struct Neighbours::Impl {
-  Impl(double cutoff, double skin) : cutoff(cutoff), skin(skin) {}
+  Impl(double cutoff, double skin, Reach reach) : cutoff(cutoff), skin(skin), reach(reach) {}
 
   bool outdated(std::span<const double> atoms, const std::array<double, 9> &box, const std::array<bool, 3> &periodic) const;
   void search(std::span<const double> atoms, const std::array<double, 9> &box, const std::array<bool, 3> &periodic);
+  void place_images(const double (*vectors)[3], const std::vector<std::vector<Shift>> &images);
 
   double cutoff, skin;  // Angstrom
+  Reach reach;
   std::vector<double> atoms_then{};
   std::array<double, 9> box_then{};
   std::array<bool, 3> periodic_then{};
   // Results of the last search: places are the atoms and those images that are within cutoff and skin of any.
   std::vector<std::int64_t> owner{};
   std::vector<double> offset{};            // [places*3] Angstrom, from the owner
-  std::vector<std::size_t> first{};        // [N+1] where an atom's candidates begin
+  std::vector<std::int64_t> first{};       // [N+1] where an atom's candidates begin
   std::vector<std::int64_t> candidates{};  // places
-  // State of the last call.
-  std::vector<double> places{};
-  std::vector<std::int64_t> row{};  // of a place; -1: it is within the cutoff of no atom
+  std::vector<std::int64_t> row{};         // of a place in the last call; -1: it is within the cutoff of no atom
 };
 
 bool Neighbours::Impl::outdated(std::span<const double> atoms, const std::array<double, 9> &box,
@@ -123,30 +123,34 @@ void Neighbours::Impl::search(std::span<const double> atoms, const std::array<do
   const Pairs pairs(atoms, vectors, periodic, cutoff + skin);
   const VesinNeighborList &list = pairs.list;
 
-  owner.resize(count);
-  for (std::size_t i = 0; i < count; i++) owner[i] = static_cast<std::int64_t>(i);
-  offset.assign(3 * count, 0.0);
-  first.assign(count + 1, 0);
-  candidates.resize(list.length);
-  std::vector<std::vector<std::pair<Shift, std::int64_t>>> images(count);
-  const std::vector<std::size_t> order = ordered(list, count);
+  std::vector<std::vector<Shift>> images(count);
   for (std::size_t pair = 0; pair < list.length; pair++) {
-    const std::size_t from = order[pair], i = list.pairs[from][0], j = list.pairs[from][1];
-    const Shift shift = shift_of(list, from);
-    first[i + 1]++;
-    candidates[pair] = static_cast<std::int64_t>(j);
+    const Shift shift = shift_of(list, pair);
     if (shift == Shift{}) continue;
-    const auto known = std::find_if(images[j].begin(), images[j].end(),
-                                    [&](const auto &image) { return image.first == shift; });
-    if (known != images[j].end()) {
-      candidates[pair] = known->second;
-      continue;
+    std::vector<Shift> &known = images[list.pairs[pair][1]];
+    if (std::find(known.begin(), known.end(), shift) == known.end()) known.push_back(shift);
+  }
+  std::vector<std::int64_t> first_image(count);
+  auto place = static_cast<std::int64_t>(count);
+  for (std::size_t i = 0; i < count; i++) {
+    std::sort(images[i].begin(), images[i].end());
+    first_image[i] = place;
+    place += static_cast<std::int64_t>(images[i].size());
+  }
+  place_images(vectors, images);
+
+  first.assign(count + 1, 0);
+  candidates.clear();
+  for (const std::size_t pair : ordered(list, count)) {
+    const std::size_t i = list.pairs[pair][0], j = list.pairs[pair][1];
+    const Shift shift = shift_of(list, pair);
+    first[i + 1]++;
+    if (shift == Shift{}) {
+      candidates.push_back(static_cast<std::int64_t>(j));
+    } else {
+      const auto known = std::lower_bound(images[j].begin(), images[j].end(), shift);
+      candidates.push_back(first_image[j] + (known - images[j].begin()));
     }
-    candidates[pair] = static_cast<std::int64_t>(owner.size());
-    images[j].emplace_back(shift, candidates[pair]);
-    owner.push_back(static_cast<std::int64_t>(j));
-    for (int d = 0; d < 3; d++)
-      offset.push_back(shift[0] * vectors[0][d] + shift[1] * vectors[1][d] + shift[2] * vectors[2][d]);
   }
   for (std::size_t i = 0; i < count; i++) first[i + 1] += first[i];
   atoms_then.assign(atoms.begin(), atoms.end());
@@ -154,7 +158,26 @@ void Neighbours::Impl::search(std::span<const double> atoms, const std::array<do
   periodic_then = periodic;
 }
 
-Neighbours::Neighbours(double cutoff, double skin) : impl_(std::make_unique<Impl>(cutoff, skin)) {}
+/// Lists atoms and images, the images of an atom by their shifts: so that sums over them do not depend on when the list
+/// was made, nor on which others there are.
+void Neighbours::Impl::place_images(const double (*vectors)[3], const std::vector<std::vector<Shift>> &images)
+{
+  const std::size_t count = images.size();
+  owner.resize(count);
+  for (std::size_t i = 0; i < count; i++) owner[i] = static_cast<std::int64_t>(i);
+  offset.assign(3 * count, 0.0);
+  for (std::size_t i = 0; i < count; i++)
+    for (const Shift &shift : images[i]) {
+      owner.push_back(static_cast<std::int64_t>(i));
+      for (int d = 0; d < 3; d++)
+        offset.push_back(shift[0] * vectors[0][d] + shift[1] * vectors[1][d] + shift[2] * vectors[2][d]);
+    }
+}
+
+Neighbours::Neighbours(double cutoff, double skin, Reach reach)
+    : impl_(std::make_unique<Impl>(cutoff, skin, reach))
+{
+}
 Neighbours::~Neighbours() = default;
 Neighbours::Neighbours(Neighbours &&) noexcept = default;
 Neighbours &Neighbours::operator=(Neighbours &&) noexcept = default;
@@ -164,46 +187,64 @@ void Neighbours::find(std::span<const double> atoms, const std::array<double, 9>
 {
   const std::size_t count = atoms.size() / 3;
   Impl &last = *impl_;
-  owner.clear();
-  positions.assign(atoms.begin(), atoms.end());
-  neighbours.clear();
-  first.assign(1, 0);
-  if (count == 0) return;
-  if (last.outdated(atoms, box, periodic)) last.search(atoms, box, periodic);
-
+  const bool anew = count == 0 || last.outdated(atoms, box, periodic);
+  if (anew) {
+    owner.clear();
+    neighbours.clear();
+    first.assign(1, 0);
+    positions.clear();
+    last.atoms_then.clear();
+    if (count == 0) return;
+    last.search(atoms, box, periodic);
+  }
   const std::size_t places = last.owner.size();
-  last.places.resize(3 * places);
-  for (std::size_t place = 0; place < places; place++)
+  positions.resize(3 * places);
+  std::copy(atoms.begin(), atoms.end(), positions.begin());
+  for (std::size_t place = count; place < places; place++)
     for (std::size_t d = 0; d < 3; d++)
-      last.places[3 * place + d] = atoms[3 * static_cast<std::size_t>(last.owner[place]) + d] + last.offset[3 * place + d];
-  for (std::size_t i = 0; i < count; i++) owner.push_back(static_cast<std::int64_t>(i));
-  last.row.assign(places, -1);
-  std::copy(owner.begin(), owner.end(), last.row.begin());
+      positions[3 * place + d] = atoms[3 * static_cast<std::size_t>(last.owner[place]) + d] + last.offset[3 * place + d];
+  if (last.reach == Reach::cutoff) {
+    keep_within_cutoff();
+  } else if (anew) {
+    owner = last.owner;
+    first = last.first;
+    neighbours = last.candidates;
+  }
+}
 
+/// Leaves out pairs beyond the cutoff, and images that nobody sees then.
+void Neighbours::keep_within_cutoff()
+{
+  Impl &last = *impl_;
   const double within = last.cutoff * last.cutoff;
+  const std::size_t count = last.first.size() - 1, places = last.owner.size();
   neighbours.resize(last.candidates.size());
+  first.assign(1, 0);
+  last.row.assign(places, -1);
   std::size_t filled = 0;
   for (std::size_t i = 0; i < count; i++) {
-    const double *here = &last.places[3 * i];
-    for (std::size_t pair = last.first[i]; pair < last.first[i + 1]; pair++) {
-      const double *there = &last.places[3 * static_cast<std::size_t>(last.candidates[pair])];
+    const double *here = &positions[3 * i];
+    for (std::int64_t pair = last.first[i]; pair < last.first[i + 1]; pair++) {
+      const std::int64_t place = last.candidates[static_cast<std::size_t>(pair)];
+      const double *there = &positions[3 * static_cast<std::size_t>(place)];
       const double x = there[0] - here[0], y = there[1] - here[1], z = there[2] - here[2];
-      neighbours[filled] = last.candidates[pair];
+      neighbours[filled] = place;
       // Without a branch, which could not be foreseen: what is too far is written over by the next.
       filled += x * x + y * y + z * z < within;
     }
     first.push_back(static_cast<std::int64_t>(filled));
   }
   neighbours.resize(filled);
-  for (std::int64_t &neighbour : neighbours) {
-    const auto place = static_cast<std::size_t>(neighbour);
-    if (last.row[place] < 0) {
-      last.row[place] = static_cast<std::int64_t>(owner.size());
-      owner.push_back(last.owner[place]);
-      positions.insert(positions.end(), &last.places[3 * place], &last.places[3 * place] + 3);
-    }
-    neighbour = last.row[place];
+  for (const std::int64_t place : neighbours) last.row[static_cast<std::size_t>(place)] = place;
+  owner.clear();
+  for (std::size_t place = 0; place < places; place++) {
+    if (place >= count && last.row[place] < 0) continue;
+    last.row[place] = static_cast<std::int64_t>(owner.size());
+    for (std::size_t d = 0; d < 3; d++) positions[3 * owner.size() + d] = positions[3 * place + d];
+    owner.push_back(last.owner[place]);
   }
+  positions.resize(3 * owner.size());
+  for (std::int64_t &neighbour : neighbours) neighbour = last.row[static_cast<std::size_t>(neighbour)];
 }
 
 }  // namespace transip
