@@ -65,7 +65,7 @@ def test_a_list_with_a_skin_gives_the_bits_of_a_new_one(library, local_file, box
     random = np.random.default_rng(0)
     for step in range(8):
         # Over twice the skin in all, so that pairs are searched anew in between.
-        box.positions += random.uniform(-0.25, 0.25, box.positions.shape) + [0.1, 0.0, 0.05]
+        box.positions += random.uniform(-0.25, 0.25, box.positions.shape) + np.array([0.1, 0.0, 0.05])
         got = run.evaluate(box.numbers, box.positions, **arguments)
         wanted = LibraryModel(local_file).evaluate(box.numbers, box.positions, **arguments)
         assert np.array_equal(got.energies, wanted.energies), step

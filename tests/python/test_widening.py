@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from transip_md.common.errors import UsageError
 from transip_md.model.config import ModelConfig
 from transip_md.model.network import TransIP
 from transip_md.symmetry.numbered import numbered_rotation
@@ -67,6 +68,26 @@ def test_a_repulsion_keeps_its_end_unless_told():
     assert torch.allclose(short, 0.7 * whole, rtol=1e-15)
     # What training starts from is changed, its tables too.
     assert torch.equal(widened(TransIP(old), new).short_range.covalent_radii, short)
+
+
+def test_new_layers_and_units_add_nothing_and_can_learn(narrow):
+    shape = widened_shape(NARROW, layers=3, feedforward=24)
+    wide = widened(narrow, shape)
+    assert torch.equal(energies(wide.eval(), [6, 1, 8]), energies(narrow, [6, 1, 8]))
+    # Every new layer and unit has a gradient where it enters the sums.
+    state = (torch.tensor([0]), torch.tensor([1]))
+    wide(torch.tensor([[6, 1, 8]]), positions_of(3)[None], *state, None).sum().backward()
+    for block in wide.blocks[1:]:
+        for output in (block.attention.output, block.feedforward.output):
+            assert (output.weight.grad.abs().sum(dim=1) > 0).all() and not output.weight.any()
+    added = wide.blocks[0].feedforward.output.weight.grad[:, NARROW.feedforward :]
+    assert added.shape[1] == 8 and (added.abs().sum(dim=0) > 0).all()
+
+
+@pytest.mark.parametrize("smaller", [{"layers": 0}, {"feedforward": 8}])
+def test_a_model_does_not_shrink(smaller):
+    with pytest.raises(UsageError, match="can grow but not shrink"):
+        widened_shape(NARROW, **smaller)
 
 
 def test_the_first_model_is_left_as_it_is(narrow):

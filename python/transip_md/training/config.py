@@ -14,7 +14,15 @@ from transip_md.model.presets import PRESETS
 from transip_md.training.widening import widened_shape
 
 #: Keys of `model` that may stand beside `start_from`.
-WIDENED = ("species", "charge", "multiplicity", "short_range", "short_range_end")
+WIDENED = (
+    "species",
+    "charge",
+    "multiplicity",
+    "short_range",
+    "short_range_end",
+    "layers",
+    "feedforward",
+)
 
 
 class Strict(BaseModel):

@@ -125,7 +125,7 @@ class TrainingRun:
         for name in ("charge", "multiplicity"):
             low, high = getattr(shape, name)
             self.added += [f"{name} {low} to {high}"] if (low, high) != getattr(known, name) else []
-        for name in ("short_range", "short_range_end"):
+        for name in ("short_range", "short_range_end", "layers", "feedforward"):
             value = getattr(shape, name)
             self.added += [f"{name} {value}"] if value != getattr(known, name) else []
         return widened(model, shape)

@@ -1,4 +1,4 @@
-"""A trained model that is given new elements, charges or multiplicities, or a repulsion, for fine-tuning."""
+"""A trained model that is given new elements, charges, multiplicities, a repulsion or layers, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from ase.data import atomic_numbers
 from torch import Tensor
 
+from transip_md.common.errors import UsageError
 from transip_md.model.config import DEFAULT_SHORT_RANGE_END, ModelConfig
 from transip_md.model.network import TransIP
 
@@ -23,6 +24,8 @@ def widened_shape(
     multiplicity: tuple[int, int] | None = None,
     short_range: Literal["zbl"] | None = None,
     short_range_end: float | None = None,
+    layers: int | None = None,
+    feedforward: int | None = None,
 ) -> ModelConfig:
     """The shape of a model that knows what it knew and what is added.
 
@@ -33,7 +36,18 @@ def widened_shape(
         multiplicity: the same of the spin multiplicity.
         short_range: a repulsion; None: the model keeps what it has.
         short_range_end: where it ends, in sums of covalent radii; None: where it does, or a new one at the default.
+        layers: number of layers, no fewer than there are.
+        feedforward: hidden width of the feed-forward, no less than it is.
+
+    Raises:
+        UsageError: fewer layers or a narrower feed-forward than the model has.
     """
+    for name, wanted in (("layers", layers), ("feedforward", feedforward)):
+        if wanted is not None and wanted < getattr(known, name):
+            raise UsageError(
+                f"model.{name}: the model of start_from has {getattr(known, name)}, which can grow but not shrink; got "
+                f"{wanted}. Leave it out, or train from random weights."
+            )
 
     def hull(one: tuple[int, int], other: tuple[int, int] | None) -> tuple[int, int]:
         return one if other is None else (min(one[0], other[0]), max(one[1], other[1]))
@@ -47,6 +61,8 @@ def widened_shape(
         "multiplicity": hull(known.multiplicity, multiplicity),
         "short_range": short_range or known.short_range,
         "short_range_end": short_range_end,
+        "layers": layers or known.layers,
+        "feedforward": feedforward or known.feedforward,
     }
     return ModelConfig.model_validate({**known.model_dump(), **changes})
 
@@ -54,9 +70,10 @@ def widened_shape(
 def widened(model: TransIP, shape: ModelConfig) -> TransIP:
     """A model of a wider shape that gives the energies of the first wherever that one knew elements and state.
 
-    Only a repulsion changes them. A new element starts from the embedding of the known one that is most like it by its
-    position in the periodic table, a new charge or multiplicity from that of the nearest known; reference energies of
-    new elements are zero until they are fitted.
+    Only a repulsion changes them. New layers come after those that there are, and they and new units of the
+    feed-forward add nothing until they have learned (as in Chen et al., Net2Net, arXiv 1511.05641). A new element
+    starts from the embedding of the known one that is most like it by its position in the periodic table, a new charge
+    or multiplicity from that of the nearest known; reference energies of new elements are zero until they are fitted.
 
     Args:
         model: trained.
@@ -77,12 +94,41 @@ def widened(model: TransIP, shape: ModelConfig) -> TransIP:
     references = torch.zeros(len(shape.species), dtype=torch.float64)
     references[: len(known.species)] = weights["reference_energies"]
     weights["reference_energies"] = references
+    weights |= _grown(wide.state_dict(), weights, known)
     # Tables of the repulsion are made for the elements; a model without one brings none.
     ours = {name: value for name, value in weights.items() if not name.startswith("short_range.")}
     missing = wide.load_state_dict(ours, strict=False)
     unexpected = [name for name in missing.missing_keys if not name.startswith("short_range.")]
     assert not unexpected and not missing.unexpected_keys, missing
     return wide
+
+
+def _grown(fresh: dict[str, Tensor], weights: dict[str, Tensor], known: ModelConfig) -> dict[str, Tensor]:
+    """Weights whose shapes depend on the number of layers and the width of the feed-forward, without effect where new.
+
+    Args:
+        fresh: random weights of the grown shape.
+        weights: of the known one.
+        known: its shape.
+    """
+    grown = {}
+    for name, new in fresh.items():
+        old = weights.get(name)
+        if old is None:
+            if name.startswith("blocks."):
+                is_output = ".output." in name
+                grown[name] = torch.zeros_like(new) if is_output else new
+        elif name.startswith("blocks.") and old.shape != new.shape:
+            if ".output." in name:
+                grown[name] = torch.cat([old, torch.zeros_like(new[:, old.shape[1] :])], dim=1)
+            else:
+                width = known.feedforward
+                halves = zip(old.split(width), new.chunk(2), strict=True)
+                grown[name] = torch.cat([part for was, made in halves for part in (was, made[width:])])
+        elif name == "rotary.frequencies" or name.startswith("radial.mlp."):
+            # Layer by layer along the first dimension.
+            grown[name] = torch.cat([old, new[len(old) :]])
+    return grown
 
 
 def _nearest(rows: Tensor, known: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
