@@ -11,7 +11,7 @@ import ase
 import ase.io
 import numpy as np
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary
 from ase.units import fs
 
 from transip_md.common.errors import TransIPError
@@ -21,6 +21,7 @@ from transip_md.engines.ase import TransIPCalculator
 from transip_md.engines.lammps.engine import boundary_of, run_deck, state_words, write_data
 from transip_md.learning.project import Exploration, Project
 from transip_md.plugins.kinds import KINDS, plugin_library
+from transip_md.sampling.thermal import set_thermal_momenta
 
 DECK = """\
 units         metal
@@ -101,7 +102,7 @@ def _by_one(atoms: ase.Atoms, model: Path, folder: Path, temperature: float, set
     random = np.random.default_rng(seed)
     atoms = atoms.copy()
     atoms.calc = TransIPCalculator(model)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=random)
+    set_thermal_momenta(atoms, temperature, random)
     Stationary(atoms)
     dynamics = Langevin(
         atoms,

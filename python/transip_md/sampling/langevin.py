@@ -11,7 +11,6 @@ import numpy as np
 from ase import units as ase_units
 from ase.calculators.calculator import CalculatorError
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 
 from transip_md.data.bonds import bonded_pairs, covalent_length
 from transip_md.sampling.errors import FewerFramesError
@@ -19,6 +18,7 @@ from transip_md.sampling.frame_files import Dropped
 from transip_md.sampling.labels import NOT_CONVERGED, Refusal
 from transip_md.sampling.recipe import SamplingRecipe
 from transip_md.sampling.teacher import WRITTEN_DECIMALS, as_written, relaxed, teacher_calculator
+from transip_md.sampling.thermal import set_thermal_momenta
 
 #: A bond of the relaxed structure is broken when it is longer than this times its covalent length.
 BROKEN = 1.5
@@ -100,7 +100,7 @@ def _start(structure: ase.Atoms, recipe: SamplingRecipe, index: int, breaks: int
     """The structure at rest in its cell, with velocities."""
     atoms = relaxed(structure, recipe)
     rng = np.random.default_rng([recipe.seed, 0, *((index, breaks) if breaks else ())])
-    MaxwellBoltzmannDistribution(atoms, temperature_K=recipe.temperature, rng=rng)
+    set_thermal_momenta(atoms, recipe.temperature, rng)
     return atoms
 
 
