@@ -274,6 +274,11 @@ void PairTransIP::log_model(const transip::Model &model, const std::string &path
                  card.training_data.empty() ? "(not given)"
                                             : card.training_data + ", " + card.level_of_theory,
                  card.certificate.empty() ? "no; type `transip-md validate`" : card.certificate);
+  if (comm->nprocs > 1 && model.exchanges_halo() && model.device() != "cpu")
+    utils::logmesg(lmp, "  halo atoms: from device to device {}\n",
+                   impl->exchange.takes_device_memory()
+                       ? "by CUDA-aware MPI"
+                       : "by way of the host, MPI is not CUDA-aware");
 }
 
 /* ----------------------------------------------------------------------

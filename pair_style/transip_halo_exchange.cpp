@@ -16,13 +16,29 @@
 #include "pair.h"
 
 #include <algorithm>
+#include <dlfcn.h>
 #include <type_traits>
 
 using namespace LAMMPS_NS;
 
+/* ----------------------------------------------------------------------
+   whether MPI takes pointers to a GPU's memory, by the function that MPI libraries have beside
+   the standard (Open MPI, MPICH); looked up, for it need not be there
+------------------------------------------------------------------------- */
+
+static bool mpi_is_cuda_aware()
+{
+  using Query = int (*)();
+  const auto query = reinterpret_cast<Query>(dlsym(RTLD_DEFAULT, "MPIX_Query_cuda_support"));
+  return query && query() == 1;
+}
+
 /* ---------------------------------------------------------------------- */
 
-TransIPHaloExchange::TransIPHaloExchange(LAMMPS *lmp, Pair *pair) : Pointers(lmp), pair(pair) {}
+TransIPHaloExchange::TransIPHaloExchange(LAMMPS *lmp, Pair *pair) :
+    Pointers(lmp), pair(pair), cuda_aware(mpi_is_cuda_aware())
+{
+}
 
 /* ----------------------------------------------------------------------
    LAMMPS's ghosts learn whose images they are; every atom of another rank that some token sees,
@@ -82,9 +98,28 @@ void TransIPHaloExchange::plan(NeighList *list, const std::vector<std::int64_t> 
   std::vector<int> ask_starts, give_starts;
   halo_parts = parts(asks, ask_starts);
   given_parts = parts(gives, give_starts);
-  given.resize(give_starts.back() + gives.back());
-  MPI_Alltoallv(ask.data(), asks.data(), ask_starts.data(), MPI_INT, given.data(), gives.data(),
+  given_tokens.resize(give_starts.back() + gives.back());
+  MPI_Alltoallv(ask.data(), asks.data(), ask_starts.data(), MPI_INT, given_tokens.data(), gives.data(),
                 give_starts.data(), MPI_INT, world);
+}
+
+/* ----------------------------------------------------------------------
+   parts of two arrays, on the host or, if MPI is CUDA-aware, on devices
+------------------------------------------------------------------------- */
+
+template <typename Real>
+void TransIPHaloExchange::hand_over(const std::vector<Part> &out_parts, const Real *out,
+                                    const std::vector<Part> &in_parts, Real *in, int width)
+{
+  const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
+  requests.clear();
+  for (const Part &part : in_parts)
+    MPI_Irecv(in + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
+              world, &requests.emplace_back());
+  for (const Part &part : out_parts)
+    MPI_Isend(out + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
+              world, &requests.emplace_back());
+  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -93,20 +128,11 @@ template <typename Real>
 void TransIPHaloExchange::send_tokens(const Real *tokens, std::int64_t stride, Real *halo,
                                       int width)
 {
-  const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
-  buffer.resize(given.size() * width);
+  buffer.resize(given_tokens.size() * width);
   auto *out = reinterpret_cast<Real *>(buffer.data());
-  requests.clear();
-  for (const Part &part : halo_parts)
-    MPI_Irecv(halo + part.first * width, static_cast<int>(part.count * width), number, part.rank,
-              0, world, &requests.emplace_back());
-  for (const Part &part : given_parts) {
-    for (std::size_t i = part.first; i < part.first + part.count; i++)
-      std::copy_n(tokens + given[i] * stride, width, out + i * width);
-    MPI_Isend(out + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
-              world, &requests.emplace_back());
-  }
-  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+  for (std::size_t i = 0; i < given_tokens.size(); i++)
+    std::copy_n(tokens + given_tokens[i] * stride, width, out + i * width);
+  hand_over(given_parts, out, halo_parts, halo, width);
 }
 
 /* ----------------------------------------------------------------------
@@ -117,19 +143,11 @@ template <typename Real>
 void TransIPHaloExchange::return_gradients(const Real *halo, Real *tokens, std::int64_t stride,
                                        int width)
 {
-  const MPI_Datatype number = std::is_same_v<Real, float> ? MPI_FLOAT : MPI_DOUBLE;
-  buffer.resize(given.size() * width);
+  buffer.resize(given_tokens.size() * width);
   auto *in = reinterpret_cast<Real *>(buffer.data());
-  requests.clear();
-  for (const Part &part : given_parts)
-    MPI_Irecv(in + part.first * width, static_cast<int>(part.count * width), number, part.rank, 0,
-              world, &requests.emplace_back());
-  for (const Part &part : halo_parts)
-    MPI_Isend(halo + part.first * width, static_cast<int>(part.count * width), number, part.rank,
-              0, world, &requests.emplace_back());
-  MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
-  for (std::size_t i = 0; i < given.size(); i++) {
-    Real *to = tokens + given[i] * stride;
+  hand_over(halo_parts, halo, given_parts, in, width);
+  for (std::size_t i = 0; i < given_tokens.size(); i++) {
+    Real *to = tokens + given_tokens[i] * stride;
     for (int k = 0; k < width; k++) to[k] += in[i * width + k];
   }
 }
@@ -156,6 +174,28 @@ void TransIPHaloExchange::reverse(const double *halo, double *tokens, std::int64
                                   int width)
 {
   return_gradients(halo, tokens, stride, width);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void TransIPHaloExchange::bring(const float *given, float *halo, int width)
+{
+  hand_over(given_parts, given, halo_parts, halo, width);
+}
+
+void TransIPHaloExchange::bring(const double *given, double *halo, int width)
+{
+  hand_over(given_parts, given, halo_parts, halo, width);
+}
+
+void TransIPHaloExchange::bring_back(const float *halo, float *given, int width)
+{
+  hand_over(halo_parts, halo, given_parts, given, width);
+}
+
+void TransIPHaloExchange::bring_back(const double *halo, double *given, int width)
+{
+  hand_over(halo_parts, halo, given_parts, given, width);
 }
 
 /* ----------------------------------------------------------------------
@@ -187,5 +227,5 @@ double TransIPHaloExchange::memory_usage() const
 {
   return static_cast<double>(sizeof(Home) * (home.capacity() + wanted.capacity()) +
                              sizeof(std::int64_t) * owner_of_atom.capacity() +
-                             sizeof(int) * given.capacity() + sizeof(double) * buffer.capacity());
+                             sizeof(int) * given_tokens.capacity() + sizeof(double) * buffer.capacity());
 }

@@ -42,6 +42,13 @@ class TransIPHaloExchange : public transip::HaloExchange, protected Pointers {
   void forward(const double *, std::int64_t, double *, int) override;
   void reverse(const float *, float *, std::int64_t, int) override;
   void reverse(const double *, double *, std::int64_t, int) override;
+  std::int64_t given_atoms() const override { return static_cast<std::int64_t>(given_tokens.size()); }
+  const int *given() const override { return given_tokens.data(); }
+  void bring(const float *, float *, int) override;
+  void bring(const double *, double *, int) override;
+  void bring_back(const float *, float *, int) override;
+  void bring_back(const double *, double *, int) override;
+  bool takes_device_memory() const override { return cuda_aware; }
 
   // what Pair's methods of these names do
   int pack_forward(int n, const int *list, double *buf) const;
@@ -68,12 +75,15 @@ class TransIPHaloExchange : public transip::HaloExchange, protected Pointers {
   std::vector<std::int64_t> owner_of_atom;    // [nall], -1 for ghosts in no neighbor list
   std::vector<Home> wanted;                   // of the halo atoms
   std::vector<Part> halo_parts, given_parts;
-  std::vector<int> given;                     // tokens that other ranks want, rank by rank
+  std::vector<int> given_tokens;              // that other ranks want, rank by rank
+  bool cuda_aware;
   std::vector<double> buffer;
   std::vector<MPI_Request> requests;
 
   template <typename Real> void send_tokens(const Real *, std::int64_t, Real *, int);
   template <typename Real> void return_gradients(const Real *, Real *, std::int64_t, int);
+  template <typename Real>
+  void hand_over(const std::vector<Part> &, const Real *, const std::vector<Part> &, Real *, int);
 };
 
 }    // namespace LAMMPS_NS

@@ -439,12 +439,20 @@ class TwoRanks {
     {
       take_back(halo_atoms, tokens, stride, width);
     }
+    std::int64_t given_atoms() const override { not_called(); }
+    const int *given() const override { not_called(); }
+    void bring(const float *, float *, int) override { not_called(); }
+    void bring(const double *, double *, int) override { not_called(); }
+    void bring_back(const float *, float *, int) override { not_called(); }
+    void bring_back(const double *, double *, int) override { not_called(); }
+    bool takes_device_memory() const override { not_called(); }
 
     TwoRanks *both = nullptr;
     Rank *other = nullptr;
     std::vector<std::size_t> halo_atom;  // token of the other rank that each halo atom is
 
    private:
+    [[noreturn]] static void not_called() { throw transip::Error("the CPU's kernels pack nothing"); }
     template <typename Real> void bring(const Real *tokens, std::int64_t stride, Real *halo_atoms, int width)
     {
       shown_ = tokens;

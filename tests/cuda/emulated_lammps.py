@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import ase
 import ase.build
@@ -48,9 +50,21 @@ def triclinic_water() -> ase.Atoms:
 
 
 def run_lammps(
-    folder: Path, plugin: Path, model: Path | str, atoms: ase.Atoms, device: str, ranks: int = 1, **changes: object
+    folder: Path,
+    plugin: Path,
+    model: Path | str,
+    atoms: ase.Atoms,
+    device: str,
+    ranks: int = 1,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    **changes: object,
 ) -> np.ndarray:
-    """The thermo output of a run, [steps + 1, columns], and its whole text in the file out of the folder."""
+    """The thermo output of a run, [steps + 1, columns], and its whole text in the file out of the folder.
+
+    Args:
+        environment: variables that the run gets besides those of this process.
+        changes: of the deck.
+    """
     folder.mkdir()
     elements = sorted(set(atoms.symbols))
     write_lammps_data(folder / "atoms.data", atoms, specorder=elements, masses=True, atom_style="atomic")
@@ -59,7 +73,7 @@ def run_lammps(
     deck = DECK.format(plugin=plugin, model=model, device=device, elements=" ".join(elements), **settings)
     (folder / "in.run").write_text(deck)
     # Without the plugin that the environment has built.
-    environment = os.environ | {"TRANSIP_MD_CACHE": str(folder)}
+    environment = os.environ | {"TRANSIP_MD_CACHE": str(folder)} | environment
     start = [] if ranks == 1 else [str(LMP.parent / "mpiexec"), "-n", str(ranks)]
     command = [*start, str(LMP), "-in", "in.run", "-log", "log"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)

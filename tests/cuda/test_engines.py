@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 
 import ase
 import ase.build
@@ -24,14 +25,29 @@ def test_lammps_on_one_rank_asks_for_no_list(build, models, tmp_path):
     assert "Total # of neighbors = 0" in output
 
 
-def test_lammps_on_two_ranks_exchanges_the_halo(build, models, tmp_path):
+@pytest.fixture
+def cuda_aware_mpi(tmp_path):
+    """An environment in which MPI says that it is CUDA-aware. It is: emulated devices have the host's memory."""
+    source, library = tmp_path / "aware.c", tmp_path / "aware.so"
+    source.write_text("int MPIX_Query_cuda_support(void) { return 1; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+@pytest.mark.parametrize("aware", [False, True], ids=["by way of the host", "CUDA-aware MPI"])
+def test_lammps_on_two_ranks_exchanges_the_halo(build, models, tmp_path, cuda_aware_mpi, aware):
     if not (LMP.parent / "mpiexec").exists():
         pytest.skip("mpiexec of MPICH is not installed")
     model = models["water", "float32"]
     atoms = triclinic_water()
     wanted = run_lammps(tmp_path / "cpu", build / "lammps" / "transipplugin.so", model, atoms, "cpu", steps=1)
-    got = run_lammps(tmp_path / "cuda", build / "emulated" / "transipplugin.so", model, atoms, "cuda", 2, steps=1)
+    got = run_lammps(
+        tmp_path / "cuda", build / "emulated" / "transipplugin.so", model, atoms, "cuda", 2,
+        cuda_aware_mpi if aware else {}, steps=1,
+    )  # fmt: skip
     compare(got, wanted, "float32")
+    said = "by CUDA-aware MPI" if aware else "by way of the host, MPI is not CUDA-aware"
+    assert f"halo atoms: from device to device {said}" in (tmp_path / "cuda" / "out").read_text()
 
 
 def test_lammps_with_a_molecule(build, models, tmp_path):

@@ -24,6 +24,7 @@
 #include <functional>
 #include <iostream>
 #include <iterator>
+#include <numeric>
 #include <sstream>
 
 namespace {
@@ -368,32 +369,42 @@ void test_request(const std::string &dtype)
   check(difference(got.forces.data(), wanted.forces) <= allowed(dtype), structure.name + ": forces");
 }
 
-/// A halo whose atoms are the tokens of the same structure: every halo atom g is token g.
+/// A halo whose atoms are the tokens of the same structure: every halo atom g is token g. It is given in turned order, as if
+/// several ranks asked.
 class OwnHalo final : public transip::HaloExchange {
  public:
-  explicit OwnHalo(std::int64_t atoms) : atoms_(atoms) {}
-  std::int64_t halo_atoms() const override { return atoms_; }
-  void forward(const float *tokens, std::int64_t stride, float *halo, int width) override { take(tokens, stride, halo, width); }
-  void forward(const double *tokens, std::int64_t stride, double *halo, int width) override { take(tokens, stride, halo, width); }
-  void reverse(const float *halo, float *tokens, std::int64_t stride, int width) override { give(halo, tokens, stride, width); }
-  void reverse(const double *halo, double *tokens, std::int64_t stride, int width) override { give(halo, tokens, stride, width); }
+  OwnHalo(std::int64_t atoms, bool device) : given_(static_cast<std::size_t>(atoms)), device_(device)
+  {
+    std::iota(given_.rbegin(), given_.rend(), 0);
+  }
+  std::int64_t halo_atoms() const override { return given_atoms(); }
+  void forward(const float *, std::int64_t, float *, int) override { not_called(); }
+  void forward(const double *, std::int64_t, double *, int) override { not_called(); }
+  void reverse(const float *, float *, std::int64_t, int) override { not_called(); }
+  void reverse(const double *, double *, std::int64_t, int) override { not_called(); }
+  std::int64_t given_atoms() const override { return static_cast<std::int64_t>(given_.size()); }
+  const int *given() const override { return given_.data(); }
+  void bring(const float *given, float *halo, int width) override { turn(given, halo, width); }
+  void bring(const double *given, double *halo, int width) override { turn(given, halo, width); }
+  void bring_back(const float *halo, float *given, int width) override { turn(halo, given, width); }
+  void bring_back(const double *halo, double *given, int width) override { turn(halo, given, width); }
+  bool takes_device_memory() const override { return device_; }
 
  private:
-  template <typename Real> void take(const Real *tokens, std::int64_t stride, Real *halo, int width) const
+  template <typename Real> void turn(const Real *from, Real *to, int width) const
   {
-    for (std::int64_t g = 0; g < atoms_; g++) std::copy_n(tokens + g * stride, width, halo + g * width);
+    for (std::size_t g = 0; g < given_.size(); g++)
+      std::copy_n(from + static_cast<std::size_t>(given_[g]) * static_cast<std::size_t>(width), width,
+                  to + g * static_cast<std::size_t>(width));
   }
-  template <typename Real> void give(const Real *halo, Real *tokens, std::int64_t stride, int width) const
-  {
-    for (std::int64_t g = 0; g < atoms_; g++)
-      for (int i = 0; i < width; i++) tokens[g * stride + i] += halo[g * width + i];
-  }
+  void not_called() const { throw transip::Error("CUDA kernels give packed features"); }
 
-  std::int64_t atoms_;
+  std::vector<int> given_;
+  bool device_;
 };
 
 /// Images whose features come by an exchange, those of every other atom, as on several ranks.
-void test_halo(const std::string &dtype)
+void test_halo(const std::string &dtype, bool on_device)
 {
   const TestNetwork network = turned_network(dtype);
   const TestStructure structure = crystal();
@@ -407,7 +418,7 @@ void test_halo(const std::string &dtype)
   const auto atoms = static_cast<std::int64_t>(structure.species.size());
   for (std::size_t row = structure.species.size(); row < around.owner.size(); row++)
     if (around.owner[row] % 2 == 1) around.owner[row] += atoms;
-  OwnHalo halo(atoms);
+  OwnHalo halo(atoms, on_device);
   transip::Request request = around.request(structure);
   request.exchange = &halo;
   model->evaluate(request, around.positions, got, true);
@@ -587,7 +598,7 @@ int main(int count, char **arguments)
       for (const std::string dtype : {"float64", "float32"}) {
         random_cases(dtype);
         test_request(dtype);
-        test_halo(dtype);
+        for (const bool on_device : {false, true}) test_halo(dtype, on_device);
         test_molecules(dtype);
       }
       test_skin<double>();

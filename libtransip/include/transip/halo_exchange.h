@@ -19,6 +19,18 @@ class HaloExchange {
   /// Add gradients of halo atoms [G*width] to their tokens', wherever they are.
   virtual void reverse(const float *halo, float *tokens, std::int64_t stride, int width) = 0;
   virtual void reverse(const double *halo, double *tokens, std::int64_t stride, int width) = 0;
+
+  /// Tokens that other ranks ask for, H of them, in the order of their features below; one may be there several times.
+  virtual std::int64_t given_atoms() const = 0;
+  virtual const int *given() const = 0;
+  /// As `forward`, from features of the given tokens alone [H*width].
+  virtual void bring(const float *given, float *halo, int width) = 0;
+  virtual void bring(const double *given, double *halo, int width) = 0;
+  /// As `reverse`, but the gradients come to [H*width] and are not yet added to the tokens'.
+  virtual void bring_back(const float *halo, float *given, int width) = 0;
+  virtual void bring_back(const double *halo, double *given, int width) = 0;
+  /// Whether the arrays of `bring` and `bring_back` may be on a CUDA device.
+  virtual bool takes_device_memory() const = 0;
 };
 
 }  // namespace transip

@@ -19,6 +19,10 @@ std::size_t place_inputs(Inputs &inputs, const Capacity &capacity, std::byte *st
   parts.place(inputs.back_first, rows + 1);
   parts.place(inputs.back_edge, edges);
   parts.place(inputs.back_token, edges);
+  const bool halo = capacity.halo > 0;
+  parts.place(inputs.given, capacity.given);
+  parts.place(inputs.given_first, halo ? tokens + 1 : 0);
+  parts.place(inputs.given_place, capacity.given);
   return parts.used();
 }
 
@@ -61,7 +65,7 @@ std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capaci
   parts.place(step.gate, all * tokens * gates);
   parts.place(step.hidden, tokens * dim);
   const long long halo = capacity.halo;
-  parts.place(step.given, halo > 0 ? 2 * tokens * dim : 0);
+  parts.place(step.given, 2LL * capacity.given * dim);
   parts.place(step.halo, 2 * halo * dim);
   if (!forces) return parts.used();
   parts.place(step.near.back_end, shape.local ? rows : 0);

@@ -47,6 +47,7 @@ void Lists::make(const Request &request, std::span<const double> positions, doub
     throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
   check_first(request);
   take_owners(request, tokens, rows);
+  take_given(request, tokens);
   take_edges(request, positions, cutoff);
   turn_round(tokens, rows);
 }
@@ -58,6 +59,7 @@ void Lists::make_molecules(std::span<const std::size_t> begin, std::span<const d
   std::iota(owner.begin(), owner.end(), 0);
   image_first.assign(tokens + 1, 0);
   image_row.clear();
+  for (auto *list : {&given, &given_first, &given_place}) list->clear();
   first.assign(1, 0);
   row.clear();
   for (std::size_t molecule = 0; molecule + 1 < begin.size(); molecule++)
@@ -79,6 +81,9 @@ void Lists::put(const Inputs &to) const
   std::ranges::copy(back_first, to.back_first);
   std::ranges::copy(back_edge, to.back_edge);
   std::ranges::copy(back_token, to.back_token);
+  std::ranges::copy(given, to.given);
+  std::ranges::copy(given_first, to.given_first);
+  std::ranges::copy(given_place, to.given_place);
 }
 
 void Lists::take_owners(const Request &request, std::size_t tokens, std::size_t rows)
@@ -102,6 +107,25 @@ void Lists::take_owners(const Request &request, std::size_t tokens, std::size_t 
   std::vector<int> next(image_first.begin(), image_first.end() - 1);
   for (std::size_t i = tokens; i < rows; i++)
     image_row[static_cast<std::size_t>(next[static_cast<std::size_t>(owner[i])]++)] = static_cast<int>(i);
+}
+
+void Lists::take_given(const Request &request, std::size_t tokens)
+{
+  for (auto *list : {&given, &given_first, &given_place}) list->clear();
+  if (!request.exchange) return;
+  const int *const asked = request.exchange->given();
+  given.assign(asked, asked + request.exchange->given_atoms());
+  given_first.assign(tokens + 1, 0);
+  for (const int token : given) {
+    if (token < 0 || static_cast<std::size_t>(token) >= tokens)
+      throw Error("Another rank asks for token " + std::to_string(token) + " of " + std::to_string(tokens) + ".");
+    given_first[static_cast<std::size_t>(token) + 1]++;
+  }
+  std::partial_sum(given_first.begin(), given_first.end(), given_first.begin());
+  given_place.resize(given.size());
+  std::vector<int> next(given_first.begin(), given_first.end() - 1);
+  for (std::size_t place = 0; place < given.size(); place++)
+    given_place[static_cast<std::size_t>(next[static_cast<std::size_t>(given[place])]++)] = static_cast<int>(place);
 }
 
 void Lists::take_edges(const Request &request, std::span<const double> positions, double cutoff)

@@ -12,6 +12,7 @@ namespace transip::cuda {
 /// Edges from tokens to rows, and the same edges by the rows at their ends; images by their tokens and halo atoms.
 struct Lists {
   std::vector<int> owner, image_first, image_row, first, row, back_first, back_edge, back_token;
+  std::vector<int> given, given_first, given_place;  // empty without an exchange
 
   /// Lists of a request. cutoff: Angstrom, rows farther away are left out; 0: all rows, of an isolated molecule.
   ///
@@ -30,11 +31,12 @@ struct Lists {
   Counts counts(std::size_t tokens) const
   {
     return {static_cast<int>(tokens), static_cast<int>(owner.size()), static_cast<int>(row.size()),
-            static_cast<int>(image_first.size() - 1 - tokens)};
+            static_cast<int>(image_first.size() - 1 - tokens), static_cast<int>(given.size())};
   }
 
  private:
   void take_owners(const Request &request, std::size_t tokens, std::size_t rows);
+  void take_given(const Request &request, std::size_t tokens);
   void take_edges(const Request &request, std::span<const double> positions, double cutoff);
   void add_edge(std::span<const double> positions, std::size_t token, std::size_t other, double cutoff);
   void end_token();

@@ -127,7 +127,7 @@ void Planner::forward()
   dense(project, 3 * shape_.dim);
   for (int layer = 0; layer < shape_.layers; layer++) {
     if (halo_) {
-      warps(give_halo, capacity_.tokens, layer);
+      warps(give_halo, capacity_.given, layer);
       end_part(StepPart::Then::forward);
       // Any row may be an image of a halo atom: the counts are known to the device alone.
       warps(take_halo, capacity_.rows, layer);
@@ -149,7 +149,10 @@ void Planner::backward()
     warps(fold, tokens, layer);
     if (halo_) {
       warps(fold_halo, capacity_.halo, layer);
-      if (layer > 0) end_part(StepPart::Then::reverse);
+      if (layer > 0) {
+        end_part(StepPart::Then::reverse);
+        warps(fold_given, tokens, layer);
+      }
     }
   }
   if (shape_.coordinates) {

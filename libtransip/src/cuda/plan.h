@@ -29,11 +29,13 @@ struct NetworkShape {
 /// The most tokens, rows and edges of a step.
 struct Capacity {
   int tokens = 0, rows = 0, edges = 0;
-  int halo = 0;  ///< atoms whose features come from elsewhere
+  int halo = 0;   ///< atoms whose features come from elsewhere
+  int given = 0;  ///< features of tokens that are wanted elsewhere
 
   bool holds(const Counts &counts) const
   {
-    return counts.tokens <= tokens && counts.rows <= rows && counts.edges <= edges && counts.halo <= halo;
+    return counts.tokens <= tokens && counts.rows <= rows && counts.edges <= edges && counts.halo <= halo &&
+           counts.given <= given;
   }
   bool operator==(const Capacity &) const = default;
 };

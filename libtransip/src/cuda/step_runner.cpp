@@ -80,40 +80,48 @@ template <typename Real> class Runner final : public StepRunner {
     }
   }
 
-  /// Copy numbers from the device or to it, by way of an array on the host.
-  Real *fetch(std::unique_ptr<Memory> &host, const Real *from, std::size_t count)
+  /// Numbers on the device, and room for them on the host.
+  struct Exchanged {
+    Real *device;
+    std::size_t count;
+    std::unique_ptr<Memory> *host;
+  };
+  Exchanged given(const Counts &counts) { return of_atoms(step_.given, counts.given, host_given_); }
+  Exchanged of_atoms(Real *device, int atoms, std::unique_ptr<Memory> &host) const
   {
-    const std::size_t bytes = count * sizeof(Real);
-    if (!host || host->bytes() < bytes) host = device_.allocate_host(bytes);
-    if (from) device_.download(host->data(), reinterpret_cast<const std::byte *>(from), bytes);
-    return reinterpret_cast<Real *>(host->data());
+    return {device, 2 * static_cast<std::size_t>(shape_.dim) * static_cast<std::size_t>(atoms), &host};
   }
-  void put(Real *to, const Real *from, std::size_t count)
+
+  /// Have other ranks take `out` and fill `in`: on the device where the exchange can, else by way of the host.
+  template <typename Hand> void exchange_between(const Exchanged &out, const Exchanged &in, bool on_device, Hand hand)
   {
-    device_.upload(reinterpret_cast<std::byte *>(to), reinterpret_cast<const std::byte *>(from), count * sizeof(Real));
+    if (on_device) {
+      device_.wait();
+      hand(out.device, in.device);
+      return;
+    }
+    for (const Exchanged *side : {&out, &in})
+      if (const std::size_t bytes = side->count * sizeof(Real); !*side->host || (*side->host)->bytes() < bytes)
+        *side->host = device_.allocate_host(bytes);
+    std::byte *const sent = (*out.host)->data(), *const received = (*in.host)->data();
+    device_.download(sent, reinterpret_cast<const std::byte *>(out.device), out.count * sizeof(Real));
+    hand(reinterpret_cast<const Real *>(sent), reinterpret_cast<Real *>(received));
+    device_.upload(reinterpret_cast<std::byte *>(in.device), received, in.count * sizeof(Real));
   }
 
   /// Keys and values of halo atoms, from where these are tokens.
   void bring_halo(const Counts &counts, HaloExchange &exchange)
   {
-    const int two = 2 * shape_.dim;
-    const auto tokens = static_cast<std::size_t>(counts.tokens), halo = static_cast<std::size_t>(counts.halo);
-    const Real *given = fetch(host_tokens_, step_.given, tokens * static_cast<std::size_t>(two));
-    Real *brought = fetch(host_halo_, nullptr, halo * static_cast<std::size_t>(two));
-    exchange.forward(given, two, brought, two);
-    put(step_.halo, brought, halo * static_cast<std::size_t>(two));
+    exchange_between(given(counts), of_atoms(step_.halo, counts.halo, host_halo_), exchange.takes_device_memory(),
+                     [&](const Real *out, Real *in) { exchange.bring(out, in, 2 * shape_.dim); });
   }
 
-  /// Gradients by keys and values of halo atoms, added to those of the tokens that they are elsewhere.
+  /// Gradients by keys and values of halo atoms, to where these are tokens.
   void return_halo(const Counts &counts, HaloExchange &exchange)
   {
-    const int dim = shape_.dim;
-    const std::size_t three = static_cast<std::size_t>(counts.tokens) * static_cast<std::size_t>(3 * dim),
-                      two = static_cast<std::size_t>(counts.halo) * static_cast<std::size_t>(2 * dim);
-    Real *tokens = fetch(host_tokens_, step_.gradient_three, three);
-    const Real *halo = fetch(host_halo_, step_.gradient_halo, two);
-    exchange.reverse(halo, tokens + dim, 3 * dim, 2 * dim);
-    put(step_.gradient_three, tokens, three);
+    exchange_between(of_atoms(step_.gradient_halo, counts.halo, host_halo_), given(counts),
+                     exchange.takes_device_memory(),
+                     [&](const Real *out, Real *in) { exchange.bring_back(out, in, 2 * shape_.dim); });
   }
 
   void lay_out(const Counts &counts, bool forces, bool halo)
@@ -122,7 +130,8 @@ template <typename Real> class Runner final : public StepRunner {
     if (!capacity_.holds(counts) || halo != with_halo_)
       capacity_ = {std::max(capacity_.tokens, with_room(counts.tokens)), std::max(capacity_.rows, with_room(counts.rows)),
                    std::max(capacity_.edges, with_room(counts.edges)),
-                   halo ? std::max(capacity_.halo, with_room(counts.halo)) : 0};
+                   halo ? std::max(capacity_.halo, with_room(counts.halo)) : 0,
+                   halo ? std::max(capacity_.given, with_room(counts.given)) : 0};
     with_forces_ = with_forces_ || forces;
     with_halo_ = halo;
     // What is too small goes before what is larger comes.
@@ -146,7 +155,7 @@ template <typename Real> class Runner final : public StepRunner {
   NetworkShape shape_;
   PackedWeights<Real> packed_;
   std::unique_ptr<Kernels> kernels_;
-  std::unique_ptr<Memory> constant_, inputs_, work_, results_, host_inputs_, host_results_, host_tokens_, host_halo_;
+  std::unique_ptr<Memory> constant_, inputs_, work_, results_, host_inputs_, host_results_, host_given_, host_halo_;
   Capacity capacity_;
   bool with_forces_ = false, with_halo_ = false;
   Step<Real> step_{};

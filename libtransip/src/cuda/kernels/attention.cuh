@@ -273,13 +273,15 @@ template <class S> __device__ __forceinline__ void attend_back_rows(const Step<t
 
 // ---- images --------------------------------------------------------------------------------------------------------
 
-/// Keys and values of tokens as they were before they were rotated, for images of them elsewhere. A warp takes a token.
+/// Keys and values of tokens as they were before they were rotated, for images of them elsewhere. A warp takes one of the
+/// given.
 template <class S> __device__ __forceinline__ void give_halo(const Step<typename S::Real> &step, int layer)
 {
   using Real = typename S::Real;
-  const int t = warp_here();
-  if (t >= step.in.counts->tokens) return;
-  const long long mine = static_cast<long long>(t) * S::dim;
+  const int place = warp_here();
+  if (place >= step.in.counts->given) return;
+  const long long mine = static_cast<long long>(step.in.given[place]) * S::dim;
+  Real *to = step.given + 2 * static_cast<long long>(place) * S::dim;
   const Real *phase = of_layer(step.phase, layer, step.most_rows, S::dim) + mine;
   const Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + mine;
   const Real *value = of_layer(step.value, layer, step.most_rows, S::dim) + mine;
@@ -287,10 +289,10 @@ template <class S> __device__ __forceinline__ void give_halo(const Step<typename
     Real four[4];
     load<4>(four, key + i);
     rotate(four, phase + i, Real(-1));
-    store<4>(step.given + 2 * mine + i, four);
+    store<4>(to + i, four);
     load<4>(four, value + i);
     if constexpr (S::rotary_values) rotate(four, phase + i, Real(-1));
-    store<4>(step.given + 2 * mine + S::dim + i, four);
+    store<4>(to + S::dim + i, four);
   }
 }
 
@@ -405,6 +407,27 @@ template <class S> __device__ __forceinline__ void fold_halo(const Step<typename
     if (i >= S::dim) break;
     store<4>(to + i, key[n]);
     store<4>(to + S::dim + i, value[n]);
+  }
+}
+
+/// Add to the gradients by a token's keys and values those that came from elsewhere, in the order in which the token is
+/// given. A warp takes a token.
+template <class S> __device__ __forceinline__ void fold_given(const Step<typename S::Real> &step, int)
+{
+  using Real = typename S::Real;
+  const int t = warp_here();
+  if (t >= step.in.counts->tokens || step.in.counts->given == 0) return;
+  Real *to = step.gradient_three + 3 * static_cast<long long>(t) * S::dim + S::dim;
+  for (int n = step.in.given_first[t]; n < step.in.given_first[t + 1]; n++) {
+    const Real *from = step.given + 2 * static_cast<long long>(step.in.given_place[n]) * S::dim;
+    for (int i = 4 * lane_here(); i < 2 * S::dim; i += 4 * warp_size) {
+      Real sum[4], more[4];
+      load<4>(sum, to + i);
+      load<4>(more, from + i);
+#pragma unroll
+      for (int j = 0; j < 4; j++) sum[j] += more[j];
+      store<4>(to + i, sum);
+    }
   }
 }
 

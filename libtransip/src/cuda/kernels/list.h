@@ -15,6 +15,7 @@
   X(attend_back_rows, plain_threads) \
   X(fold, plain_threads) \
   X(fold_halo, plain_threads) \
+  X(fold_given, plain_threads) \
   X(project_back, dense_threads) \
   X(pull, plain_threads) \
   X(forces, plain_threads)

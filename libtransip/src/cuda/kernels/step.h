@@ -27,7 +27,8 @@ struct Shape {
 /// Sizes of one step. They are on the device: grids are sized by capacity, so that a launch holds for any step that fits.
 struct Counts {
   int tokens, rows, edges;
-  int halo = 0;  ///< atoms whose features come from elsewhere, with images among the rows
+  int halo = 0;   ///< atoms whose features come from elsewhere, with images among the rows
+  int given = 0;  ///< features of tokens that are wanted elsewhere
 };
 
 /// What the host, or the search for neighbours, gives.
@@ -45,6 +46,9 @@ struct Inputs {
   int *back_first;         ///< [rows + 1] where the edges to a row begin in the two below
   int *back_edge;          ///< [edges] the edge, ascending for each row
   int *back_token;         ///< [edges] its token
+  int *given;              ///< [given] token; null, as are the next, without a halo
+  int *given_first;        ///< [tokens + 1] where a token begins in given_place
+  int *given_place;        ///< [given] places in `given`, ascending for each token
 };
 
 struct Results {
@@ -110,7 +114,8 @@ template <typename Real> struct Step {
   Real *normal_last, *deviation_last;   ///< [tokens, dim], [tokens]
   Real *query;        ///< [layers, tokens, dim], rotated
   Real *key, *value;  ///< [layers, rows, dim], rotated
-  Real *given;        ///< [tokens, 2 dim] keys and values before they are rotated, for images of them elsewhere
+  Real *given;        ///< [given, 2 dim] keys and values before they are rotated, for images of them elsewhere; in the
+                      ///< backward the gradients by them that come from there
   Real *halo;         ///< [halo, 2 dim] the same of halo atoms, from elsewhere
   Real *mixed;        ///< [layers, tokens, dim], before they are rotated back
   Real *lse;          ///< [layers, tokens, heads] logarithm of the sum of the exponentials
