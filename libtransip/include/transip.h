@@ -137,6 +137,11 @@ TRANSIP_API transip_status transip_set_reference(transip_model *model, int64_t a
 TRANSIP_API transip_status transip_evaluate(transip_model *model, const transip_structure *structure,
                                             const transip_result *result);
 
+/* The same, with the distances of transip_distances [N] out of the same evaluation; NULL: none. Native kernels on the CPU
+ * only. Under "average N" they are means over the rotated copies. */
+TRANSIP_API transip_status transip_evaluate_with_distances(transip_model *model, const transip_structure *structure,
+                                                           const transip_result *result, double *distances);
+
 /* Evaluate rows with the caller's neighbours. The forces of image rows are left to the caller to add to their owners. */
 TRANSIP_API transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows,
                                                  const transip_result *result);
@@ -159,7 +164,8 @@ TRANSIP_API void transip_device_free(transip_model *model, void *memory);
 
 /* How far each atom of a structure is from the sample of the training set that the file brings, in the latent space:
  * distances [N]. 1 is the 99th percentile of held-out atoms; beyond it the model has seen nothing like the atom's
- * environment (docs/uncertainty.md). Costs an evaluation of energies. Native kernels on the CPU only. */
+ * environment (docs/uncertainty.md). Costs an evaluation of energies; with forces, transip_evaluate_with_distances costs
+ * less. Native kernels on the CPU only. */
 TRANSIP_API transip_status transip_distances(transip_model *model, const transip_structure *structure, double *distances);
 
 /* Several models of the same data, whose disagreement measures how much to trust them. */

@@ -432,6 +432,17 @@ transip_status transip_evaluate(transip_model *model, const transip_structure *s
   });
 }
 
+transip_status transip_evaluate_with_distances(transip_model *model, const transip_structure *structure,
+                                               const transip_result *result, double *distances)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(structure, "structure");
+    require(result, "result");
+    evaluate(*model, *structure, *result, distances);
+  });
+}
+
 transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows, const transip_result *result)
 {
   return guarded([&] {

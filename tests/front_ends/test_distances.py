@@ -15,6 +15,9 @@ from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.engines.ase import CommitteeCalculator, TransIPCalculator
 from transip_md.evaluators.distance import DistanceError
 from transip_md.evaluators.library_model import LibraryModel
+from transip_md.evaluators.torch_model import ExportedModel
+from transip_md.symmetry.request import SymmetryRequest
+from transip_md.symmetry.sets import rotation_set
 
 pytestmark = pytest.mark.usefixtures("library")
 
@@ -37,6 +40,30 @@ def test_results(model, ethanol, wanted, kernels):
     ethanol.calc = TransIPCalculator(model)
     ethanol.get_forces()
     assert "training_distances" not in ethanol.calc.results
+
+
+def test_one_evaluation(model, ethanol, wanted, monkeypatch):
+    """Forces and distances come of one evaluation by native kernels, and neither changes a bit of the other."""
+    ethanol.calc = TransIPCalculator(model, distances=True, kernels="native")
+    exported = ethanol.calc.exported
+    alone = exported.evaluate(ethanol.numbers, ethanol.positions)
+    assert alone.distances is None
+    monkeypatch.setattr(LibraryModel, "distances", None)
+    before = exported.step
+    assert np.array_equal(ethanol.get_forces(), alone.forces)
+    assert np.array_equal(ethanol.calc.results["training_distances"], wanted)
+    assert exported.step == before + 1
+
+
+def test_under_a_symmetry(model, ethanol):
+    """An average over rotations gives the mean of the distances."""
+    library_model = LibraryModel(model)
+    symmetric = library_model.with_symmetry(SymmetryRequest.parse("average 12"))
+    found = symmetric.evaluate(ethanol.numbers, ethanol.positions, distances=True)
+    rotations, weights = rotation_set(12)
+    each = [library_model.distances(ethanol.numbers, ethanol.positions @ rotation.T) for rotation in rotations]
+    assert np.ptp(each, axis=0).max() > 1e-3
+    assert np.abs(found.distances - weights @ np.array(each)).max() <= 1e-9
 
 
 def test_dynamics_ends_above_the_bound(model, ethanol, wanted):
@@ -64,6 +91,9 @@ def test_of_a_committee(model, molecule_committee, ethanol, wanted, force):
 def test_a_file_without_a_sample(molecule_file):
     with pytest.raises(UsageError, match="has no sample of its training set"):
         TransIPCalculator(molecule_file, distances=True)
+    for model in (LibraryModel(molecule_file), ExportedModel(molecule_file)):
+        with pytest.raises(UsageError, match="has no sample of its training set"):
+            model.evaluate(np.array([1]), np.zeros((1, 3)), distances=True)
 
 
 def test_reporter(model, ethanol, tmp_path):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch_sim.models.interface import ModelInterface
 
-from transip_md.common.errors import UsageError
+from transip_md.common.errors import TransIPError, UsageError
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Evaluation
 from transip_md.evaluators.library_model import LibraryModel
@@ -19,11 +19,53 @@ if TYPE_CHECKING:
     from torch_sim.state import SimState
 
 
+class _Batch(NamedTuple):
+    """Systems of a state, where its tensors are.
+
+    Attributes:
+        numbers: atomic numbers, int64 [atoms].
+        positions: Angstrom, float64 [atoms, 3].
+        members: atoms of each system.
+        cells: rows are cell vectors, Angstrom, float64 [systems, 3, 3].
+        periodic: along each cell vector of all systems.
+    """
+
+    numbers: torch.Tensor
+    positions: torch.Tensor
+    members: list[torch.Tensor]
+    cells: torch.Tensor
+    periodic: tuple[bool, bool, bool]
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> _Batch:
+        """The systems of a state's attributes."""
+        positions = values["positions"].detach().to(torch.float64)
+        numbers = values["atomic_numbers"].to(torch.int64)
+        cells = values["cell"].detach().to(torch.float64).reshape(-1, 3, 3).mT.contiguous()
+        system = values.get("system_idx")
+        if system is None or len(cells) == 1:
+            members = [torch.arange(len(numbers), device=numbers.device)]
+        else:
+            members = [torch.nonzero(system == index).squeeze(1) for index in range(len(cells))]
+        x, y, z = torch.as_tensor(values["pbc"]).expand(3).tolist()
+        return cls(numbers, positions, members, cells, (bool(x), bool(y), bool(z)))
+
+
+class _Results(NamedTuple):
+    """What a model gives for a batch: energies [systems], forces [atoms, 3] and virials [systems, 3, 3] in eV and A."""
+
+    energies: torch.Tensor
+    forces: torch.Tensor
+    virials: torch.Tensor
+
+
 class TransIPModel(ModelInterface):
     """Energies (eV), forces (eV/Angstrom) and stresses (eV/Angstrom^3) of a batch of systems.
 
-    Native CUDA kernels evaluate the molecules of a model without a cutoff in one step of the device; all else is
-    evaluated one system after another.
+    Native CUDA kernels take tensors that are on the model's CUDA device as they are, by DLPack: each system of a model
+    with a cutoff, or one molecule of a model without. Several molecules of a model without a cutoff are one step of the
+    device, and go there by way of the host; so do tensors that are elsewhere, all of a model under a symmetry, and
+    what torch evaluates.
 
     Stress is -virial / volume, as in ase; models with a cutoff have it. A model without takes isolated molecules only.
     """
@@ -64,6 +106,7 @@ class TransIPModel(ModelInterface):
             raise UsageError(f"torch-sim's systems take symmetry none or average N; got {symmetry!r}.")
         self.metadata = loaded.metadata
         self.model = loaded.with_symmetry(request)
+        self._symmetric = request.mode != "none"
         self.charge, self.multiplicity = charge, multiplicity
         self._device = torch.device("cpu" if device == "auto" else device)
         self._dtype = dtype
@@ -88,23 +131,53 @@ class TransIPModel(ModelInterface):
         """
         values = state if isinstance(state, dict) else state.__dict__
         device, dtype = values["positions"].device, values["positions"].dtype
-        positions = values["positions"].detach().to("cpu", torch.float64).numpy()
-        numbers = values["atomic_numbers"].cpu().numpy()
-        given = values.get("system_idx")
-        system = np.zeros(len(numbers), dtype=int) if given is None else given.cpu().numpy()
-        cells = values["cell"].detach().to("cpu", torch.float64).numpy().reshape(-1, 3, 3).swapaxes(1, 2)
-        periodic = np.broadcast_to(np.asarray(torch.as_tensor(values["pbc"]).cpu()), 3).astype(bool)
-        energy, forces, stress = np.zeros(len(cells)), np.zeros_like(positions), np.zeros((len(cells), 3, 3))
-        members = [np.flatnonzero(system == index) for index in range(len(cells))]
+        batch = _Batch.of(values)
+        found = self._on_device(batch) if self._takes_tensors(batch) else self._on_host(batch)
+        results = {"energy": found.energies, "forces": found.forces}
+        if self.compute_stress:
+            volumes = torch.linalg.det(batch.cells).abs()[:, None, None].to(found.virials.device)
+            stress = -0.5 * (found.virials + found.virials.mT) / volumes
+            results["stress"] = stress if all(batch.periodic) else torch.zeros_like(stress)
+        return {name: tensor.to(device, dtype) for name, tensor in results.items()}
+
+    def _takes_tensors(self, batch: _Batch) -> bool:
+        """Whether the model evaluates the batch's tensors where they are, on its CUDA device."""
+        if self._symmetric or not isinstance(self.model, LibraryModel) or not batch.positions.is_cuda:
+            return False
+        return self.model.device == f"cuda:{batch.positions.device.index}" and (
+            self.metadata.cutoff is not None or len(batch.members) == 1
+        )
+
+    def _on_device(self, batch: _Batch) -> _Results:
+        """Evaluate tensors on the model's CUDA device, one system after another."""
+        stream = torch.cuda.current_stream(batch.positions.device).cuda_stream
+        energies = batch.positions.new_zeros(len(batch.cells))
+        found = _Results(energies, torch.zeros_like(batch.positions), torch.zeros_like(batch.cells))
+        for index, (atoms, cell) in enumerate(zip(batch.members, batch.cells, strict=True)):
+            try:
+                one = self.model.evaluate_on_device(
+                    batch.numbers[atoms], batch.positions[atoms], self.charge, self.multiplicity,
+                    cell=cell, periodic=batch.periodic, stream=stream,
+                )  # fmt: skip
+            except TransIPError as problem:
+                raise type(problem)(f"System {index} (counted from 0): {problem}") from problem
+            found.energies[index] = torch.from_dlpack(one.energies).sum()
+            found.forces[atoms] = torch.from_dlpack(one.forces)
+            found.virials[index] = torch.from_dlpack(one.virial)
+        return found
+
+    def _on_host(self, batch: _Batch) -> _Results:
+        """Evaluate copies on the host."""
+        numbers, positions, cells = (one.cpu().numpy() for one in (batch.numbers, batch.positions, batch.cells))
+        members, periodic = [atoms.cpu().numpy() for atoms in batch.members], np.array(batch.periodic)
+        energies, forces, virials = np.zeros(len(cells)), np.zeros_like(positions), np.zeros_like(cells)
         evaluations = self._evaluate(
             [numbers[atoms] for atoms in members], [positions[atoms] for atoms in members], cells, periodic
         )
         for index, (atoms, found) in enumerate(zip(members, evaluations, strict=True)):
-            energy[index], forces[atoms] = found.energies.sum(), found.forces
-            if self.compute_stress and periodic.all() and found.virial is not None:
-                stress[index] = -0.5 * (found.virial + found.virial.T) / abs(np.linalg.det(cells[index]))
-        results = {"energy": energy, "forces": forces} | ({"stress": stress} if self.compute_stress else {})
-        return {name: torch.from_numpy(array).to(device, dtype) for name, array in results.items()}
+            energies[index], forces[atoms] = found.energies.sum(), found.forces
+            virials[index] = 0.0 if found.virial is None else found.virial
+        return _Results(*map(torch.from_numpy, (energies, forces, virials)))
 
     def _evaluate(
         self, numbers: list[np.ndarray], positions: list[np.ndarray], cells: np.ndarray, periodic: np.ndarray

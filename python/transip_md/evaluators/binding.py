@@ -90,7 +90,10 @@ def library() -> ctypes.CDLL:
         "transip_set_threads": (ctypes.c_int, (handle, ctypes.c_int)),
         "transip_set_symmetry": (ctypes.c_int, (handle, text)),
         "transip_set_reference": (ctypes.c_int, (handle, ctypes.c_int64, handle, handle)),
-        "transip_evaluate": (ctypes.c_int, (handle, ctypes.POINTER(Atoms), ctypes.POINTER(Result))),
+        "transip_evaluate_with_distances": (
+            ctypes.c_int,
+            (handle, ctypes.POINTER(Atoms), ctypes.POINTER(Result), ctypes.c_void_p),
+        ),
         "transip_evaluate_many": (
             ctypes.c_int,
             (handle, ctypes.c_int64, ctypes.POINTER(Atoms), ctypes.POINTER(Result)),

@@ -28,9 +28,12 @@ class Evaluation(_Evaluation):
             whose forces are not the gradient of its energy.
         virials: of each atom, float64 [N, 3, 3], eV: W_i = -sum over neighbours j of r_ij (x) dE/dr_ij with r_ij =
             r_j - r_i; they sum to the virial. None unless they were asked for.
+        distances: of each atom from the training set, float64 [N], see `Model.distances`; None unless they were asked
+            for.
     """
 
     virials: np.ndarray | None
+    distances: np.ndarray | None
 
     def __new__(
         cls,
@@ -38,10 +41,12 @@ class Evaluation(_Evaluation):
         forces: np.ndarray,
         virial: np.ndarray | None,
         virials: np.ndarray | None = None,
+        distances: np.ndarray | None = None,
     ) -> Self:
-        """Make the tuple, with virials of the atoms beside it."""
+        """Make the tuple, with virials of the atoms and distances beside it."""
         made = super().__new__(cls, energies, forces, virial)
         made.virials = virials
+        made.distances = distances
         return made
 
 
@@ -80,6 +85,7 @@ class Symmetrised(Protocol):
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
         virials: bool = False,
+        distances: bool = False,
     ) -> Evaluation:
         """Energies, forces and virial; arguments and errors as those of `Model.evaluate`."""
         ...
@@ -114,6 +120,7 @@ class Model(Protocol):
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
         virials: bool = False,
+        distances: bool = False,
     ) -> Evaluation:
         """Energies, forces and virial of one structure.
 
@@ -125,6 +132,8 @@ class Model(Protocol):
             cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
             periodic: bool [3]; None for an isolated structure.
             virials: whether virials of the atoms are wanted, which cost more; native kernels have them.
+            distances: whether distances from the training set are wanted, see `distances`. Native kernels measure them
+                in the same evaluation, torch in one more.
 
         Returns:
             Energies of the atoms [N], eV, forces [N, 3], eV/Angstrom, and the virial [3, 3], eV; `Evaluation`.
@@ -132,7 +141,8 @@ class Model(Protocol):
         Raises:
             UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
                 not finite, a periodic structure for an all-to-all model or one without a cell, virials of atoms from
-                torch, or a model that answers with energies or forces that are not finite.
+                torch, distances of a file without a sample, or a model that answers with energies or forces that are
+                not finite.
         """
         ...
 

@@ -71,10 +71,11 @@ class _DeviceMemory:
                 self._handle.library.transip_device_free(self._handle.pointer, self.pointer)
 
 
-def _room_for(atoms: int, virials: bool = False) -> Evaluation:
+def _room_for(atoms: int, virials: bool = False, distances: bool = False) -> Evaluation:
     """An evaluation of so many atoms, still without its numbers."""
     of_atoms = np.empty((atoms, 3, 3)) if virials else None
-    return Evaluation(np.empty(atoms), np.empty((atoms, 3)), np.empty((3, 3)), of_atoms)
+    away = np.empty(atoms) if distances else None
+    return Evaluation(np.empty(atoms), np.empty((atoms, 3)), np.empty((3, 3)), of_atoms, away)
 
 
 def _result_in(found: Evaluation) -> binding.Result:
@@ -202,6 +203,7 @@ class LibraryModel:
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
         virials: bool = False,
+        distances: bool = False,
     ) -> Evaluation:
         """Energies, forces and virial of one structure.
 
@@ -213,6 +215,8 @@ class LibraryModel:
             cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
             periodic: bool [3]; None for an isolated structure.
             virials: ask for virials of the atoms, which costs more.
+            distances: ask for distances from the training set, measured in the same evaluation; on the CPU only. Under
+                an average over rotations their mean.
 
         Returns:
             The evaluation.
@@ -220,14 +224,19 @@ class LibraryModel:
         Raises:
             UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
                 not finite, a periodic structure for an all-to-all model or one without a cell, a frame that is not
-                determined, atoms at one position.
+                determined, atoms at one position, distances of a file without a sample or on a CUDA device.
         """
+        if distances:
+            check_distances(self)
         atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
-        found = _room_for(len(atoms.numbers), virials)
+        found = _room_for(len(atoms.numbers), virials, distances)
         structure, result = self._structure(atoms, charge, multiplicity), _result_in(found)
         with self._handle.lock:
-            status = binding.library().transip_evaluate(
-                self._handle.pointer, ctypes.byref(structure), ctypes.byref(result)
+            status = binding.library().transip_evaluate_with_distances(
+                self._handle.pointer,
+                ctypes.byref(structure),
+                ctypes.byref(result),
+                None if found.distances is None else found.distances.ctypes.data,
             )
             self.step += 1
         binding.check(status)

@@ -132,6 +132,7 @@ class SymmetrisedModel:
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
         virials: bool = False,
+        distances: bool = False,
     ) -> Evaluation:
         """Energies, forces and virial; see `transip_md.evaluators.torch_model.ExportedModel.evaluate`."""
         return self.exported.evaluate(
@@ -142,5 +143,6 @@ class SymmetrisedModel:
             cell=cell,
             periodic=periodic,
             virials=virials,
+            distances=distances,
             symmetry=self.forward,
         )

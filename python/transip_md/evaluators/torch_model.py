@@ -317,6 +317,7 @@ class ExportedModel:
         cell: np.ndarray | None = None,
         periodic: np.ndarray | None = None,
         virials: bool = False,
+        distances: bool = False,
         symmetry: SymmetrisedForward | None = None,
     ) -> Evaluation:
         """Energies, forces and virial of one structure.
@@ -329,6 +330,8 @@ class ExportedModel:
             cell: rows are cell vectors, [3, 3], Angstrom; needed along periodic axes.
             periodic: bool [3]; None for an isolated structure.
             virials: of the atoms; torch has none.
+            distances: ask for distances from the training set, which are one more evaluation; of the structure as it
+                stands, whatever the symmetry.
             symmetry: None: the model as it is.
 
         Returns:
@@ -337,8 +340,11 @@ class ExportedModel:
         Raises:
             UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or
                 not finite, a periodic structure for an all-to-all model or one without a cell, a frame that is not
-                determined, or a model that answers with energies or forces that are not finite.
+                determined, distances of a file without a sample, or a model that answers with energies or forces that
+                are not finite.
         """
+        if distances:
+            check_distances(self)
         if virials:
             raise UsageError(
                 f"Virials of single atoms are made by native kernels, and {self.path} is evaluated by {self.runs_by}. "
@@ -360,7 +366,7 @@ class ExportedModel:
         forces = np.zeros_like(positions)
         np.add.at(forces, neighbourhood.owner, row_forces)
         virial = neighbourhood.rows(positions).T @ row_forces if self.metadata.conservative else None
-        return Evaluation(energies, forces, virial)
+        return Evaluation(energies, forces, virial, distances=self._measured(inputs) if distances else None)
 
     def distances(
         self,
@@ -374,10 +380,13 @@ class ExportedModel:
     ) -> np.ndarray:
         """How far each atom is from the training set, float64 [N]; see `transip_md.evaluators.evaluation.Model`."""
         check_distances(self)
-        assert self.scripted is not None
         atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
         neighbourhood = self.neighbourhood(atoms.positions, atoms.cell, atoms.periodic)
         check_apart(atoms.positions, neighbourhood)
-        inputs = self.inputs(atoms.numbers, atoms.positions, neighbourhood, charge, multiplicity)
+        return self._measured(self.inputs(atoms.numbers, atoms.positions, neighbourhood, charge, multiplicity))
+
+    def _measured(self, inputs: tuple[torch.Tensor, ...]) -> np.ndarray:
+        """Distances of the atoms, [N], of a file that has a sample."""
+        assert self.scripted is not None
         with torch.no_grad(), optimized_execution(False):
             return self.scripted.distances(*inputs).cpu().numpy()

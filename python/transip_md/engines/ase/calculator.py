@@ -82,7 +82,8 @@ class TransIPCalculator(Calculator):
             reference: what "frame" superposes on: a structure or its positions, [N, 3] in Angstrom. None: the first
                 structure that is evaluated; a run that is taken up again must be given the same.
             distances: put `training_distances` into the results, [N]: 1 is the 99th percentile of held-out atoms. Of
-                model files that have a sample of their training set; costs an evaluation of energies.
+                model files that have a sample of their training set. Native kernels measure them in the evaluation of
+                the forces, torch in one more.
             distance_above: bound of an atom's distance, above which a structure is refused; None: no bound.
             **kwargs: handed to ase's Calculator.
 
@@ -189,6 +190,7 @@ class TransIPCalculator(Calculator):
             cell=atoms.cell.array,
             periodic=atoms.pbc,
             virials="stresses" in properties,
+            distances=self.distances,
         )
         self.evaluation = result
         total = float(result.energies.sum())
@@ -199,19 +201,16 @@ class TransIPCalculator(Calculator):
             if result.virials is not None:
                 self.results["stresses"] = np.array([_stress(virial, volume) for virial in result.virials.tolist()])
         self.evaluations += 1
-        if self.distances:
-            self._measure(atoms, state)
+        if result.distances is not None:
+            self._judge(result.distances, atoms.numbers)
 
-    def _measure(self, atoms: ase.Atoms, state: ElectronicState) -> None:
-        found = self.exported.distances(
-            atoms.numbers, atoms.positions, *state, cell=atoms.cell.array, periodic=atoms.pbc
-        )
-        self.results["training_distances"] = found
+    def _judge(self, distances: np.ndarray, numbers: np.ndarray) -> None:
+        self.results["training_distances"] = distances
         if self.distance_above is not None:
-            complaint = beyond(self.distance_above, found, self.evaluations - 1, atoms.numbers)
+            complaint = beyond(self.distance_above, distances, self.evaluations - 1, numbers)
             if complaint is not None:
                 # Nothing else may be taken from the results of a structure that is refused.
-                self.results = {"training_distances": found}
+                self.results = {"training_distances": distances}
                 raise DistanceError(complaint)
 
 
