@@ -154,7 +154,8 @@ train-organic-broad: $(INSTALLED)
 	cat $(BROAD)/data/pairs/*_pair.extxyz > $(BROAD)/data/pairs.extxyz
 	$(BIN)/python $(BROAD)/select_frames.py $(BROAD)/data/pairs.extxyz $(BROAD)/data/selected_pairs.extxyz \
 	  --largest-force 40 --no-spin
-	$(BIN)/transip-md train $(BROAD)/fourth.yaml -o python/transip_md/shipped/organic_broad.ckpt
+	$(BIN)/transip-md train $(BROAD)/fourth.yaml -o $(BROAD)/data/fourth.ckpt
+	$(BIN)/transip-md train $(BROAD)/fifth.yaml -o python/transip_md/shipped/organic_broad.ckpt
 
 # The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
 organic-molecules: $(INSTALLED)
@@ -176,7 +177,8 @@ train-water-broad: $(INSTALLED) recipes/water/data/test.extxyz
 	@mkdir -p recipes/water_broad/data
 	cp recipes/water/data/train.extxyz recipes/water/data/test.extxyz recipes/water_broad/data/
 	$(BIN)/python recipes/water_broad/short_range.py recipes/water_broad/data
-	$(BIN)/transip-md train recipes/water_broad/train.yaml -o python/transip_md/shipped/water_broad.ckpt
+	$(BIN)/transip-md train recipes/water_broad/train.yaml -o recipes/water_broad/data/first.ckpt
+	$(BIN)/transip-md train recipes/water_broad/second.yaml -o python/transip_md/shipped/water_broad.ckpt
 
 stability: build recipes/water/data/test.extxyz
 	$(BIN)/python benchmarks/stability.py water $(ARGS)

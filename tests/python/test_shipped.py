@@ -74,6 +74,8 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
         ("organic_broad", "second"),
         ("organic_broad", "third"),
         ("organic_broad", "fourth"),
+        ("organic_broad", "fifth"),
+        ("water_broad", "second"),
     ],
 )
 def test_later_parts_continue_from_the_one_before(recipe, part, repository, tmp_path):
