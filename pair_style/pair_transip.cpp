@@ -228,9 +228,10 @@ void PairTransIP::settings(int narg, char **arg)
                        "not compared with what it gave where it was exported\n",
                        transip::printable(paths[i]));
       model.set_symmetry(symmetry);
-      if (i > 0)
+      if (i > 0) {
+        model.share_neighbours(*impl->model);
         committee.others.push_back(std::move(model));
-      else
+      } else
         impl->model.emplace(std::move(model));
     }
     if (impl->guard.is_set()) impl->model->check_distances();

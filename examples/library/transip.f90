@@ -142,6 +142,14 @@ module transip
       integer(c_int) :: status
     end function transip_set_reference
 
+    !> shared: 1, or 0 if the two models cannot share the neighbours of structures.
+    function transip_share_neighbours(model, first, shared) bind(c) result(status)
+      import :: c_int, c_ptr
+      type(c_ptr), value :: model, first
+      integer(c_int), intent(out) :: shared
+      integer(c_int) :: status
+    end function transip_share_neighbours
+
     !> Bytes that a model keeps.
     function transip_memory(model) bind(c) result(bytes)
       import :: c_int64_t, c_ptr

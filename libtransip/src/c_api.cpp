@@ -500,6 +500,16 @@ transip_status transip_distances(transip_model *model, const transip_structure *
   });
 }
 
+transip_status transip_share_neighbours(transip_model *model, transip_model *first, int *shared)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(first, "first");
+    const bool done = model->model.share_neighbours(first->model);
+    if (shared) *shared = done;
+  });
+}
+
 struct transip_committee {
   std::vector<std::unique_ptr<transip_model>> models;
 };
@@ -566,6 +576,7 @@ transip_status transip_load_committee(int count, const char *const *paths, const
         transip_model *model = nullptr;
         require_done(transip_load(name.c_str(), options, &model));
         std::unique_ptr<transip_model> owned(model);
+        if (!made->models.empty()) model->model.share_neighbours(made->models.front()->model);
         made->models.push_back(std::move(owned));
       }
     }

@@ -14,6 +14,7 @@ from emulated_lammps import TOLERANCE, compare, run_lammps, triclinic_water
 from committees import deviations, single_evaluations
 from lammps_decks import LMP
 from transip_md.evaluators import binding
+from transip_md.evaluators.library_model import LibraryModel
 
 DEVIATION = "deviation deviation.out every 2"
 #: Deviation files have seven digits.
@@ -84,6 +85,11 @@ def test_lammps_gives_the_deviation_of_each_atom(build, committees, expected, st
     assert np.abs(found - wanted).max() <= 1e-9
 
 
+def memory_of(model: LibraryModel) -> int:
+    """Bytes that a model keeps."""
+    return binding.library().transip_memory(model._handle.pointer)
+
+
 @pytest.mark.parametrize("name", ["water", "ethanol"])
 def test_python_and_ase(committees, expected, structures, emulated_library, name):
     from transip_md.engines.ase import CommitteeCalculator
@@ -101,6 +107,17 @@ def test_python_and_ase(committees, expected, structures, emulated_library, name
     assert np.abs(deviation.forces - forces.std(axis=0)).max() <= TOLERANCE["float64"] * size
     wanted = deviations(energies, forces, virials)
     assert np.allclose([float(number) for number in deviation.line(0).split()[1:]], wanted, rtol=WRITTEN, atol=0)
+
+    # The models share neighbours: they keep them once, and give the bits that each gives alone.
+    alone = [LibraryModel(path, 1, "cuda") for path in committees[name]]
+    for model, one in zip(alone, found, strict=True):
+        assert np.array_equal(model.evaluate(atoms.numbers, atoms.positions, **box).forces, one.forces)
+    memory = [sum(map(memory_of, models)) for models in (committee.models, alone)]
+    assert memory[0] < memory[1]
+    assert alone[1].share_neighbours(alone[0])
+    assert not alone[1].share_neighbours(LibraryModel(committees[name][0], 1))
+    again = alone[1].evaluate(atoms.numbers, atoms.positions, **box)
+    assert np.array_equal(again.forces, found[1].forces)
 
     atoms.calc = CommitteeCalculator(committees[name], force="mean", device="cuda", kernels="native")
     assert np.abs(atoms.get_forces() - forces.mean(axis=0)).max() <= TOLERANCE["float64"] * size

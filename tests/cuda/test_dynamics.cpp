@@ -295,6 +295,58 @@ void test_changes()
         "charge and multiplicity are taken to the device");
 }
 
+/// Networks of a committee share one search, through moves, growing lists and structures of other sizes; each gives the
+/// bits that it gives alone.
+void test_members()
+{
+  transip::Architecture deep = architecture(32, 2, 44, true, true);
+  deep.layers = 3;
+  const TestNetwork networks[] = {local_network("float64"), local_network("float32", false),
+                                  random_network(deep, 4.5, "float64")};
+  const auto device = make_device(), other_device = make_device();
+  std::vector<std::unique_ptr<Dynamics>> members, alone;
+  for (const TestNetwork &network : networks) {
+    members.push_back(members.empty() ? Dynamics::make(network.weights, network.metadata, *device)
+                                      : members.front()->make_beside(network.weights, network.metadata));
+    alone.push_back(Dynamics::make(network.weights, network.metadata, *other_device));
+  }
+  std::mt19937 random(4);
+  std::normal_distribution<double> by(0.0, 0.08);
+  TestStructure structure = crystal();
+  constexpr int steps = 14;
+  bool equal = true;
+  for (int step = 0; step < steps; step++) {
+    if (step == 7) structure = crystal(5);
+    const double scale = step == 11 ? 0.7 : 1.0 + 0.004 * std::sin(static_cast<double>(step));
+    for (double &x : structure.cell) x *= scale;
+    for (double &x : structure.positions) x = scale * x + by(random);
+    const auto evaluate = [&](Dynamics &dynamics) -> const Evaluation & {
+      dynamics.set_box(periodicity(structure));
+      dynamics.set_atoms(structure.species, 0, 1);
+      return dynamics.evaluate(structure.positions, everything);
+    };
+    for (std::size_t k = 0; k < members.size(); k++) {
+      const Evaluation &wanted = evaluate(*alone[k]);
+      // The first drives a run, the others look at some of its steps.
+      if (k > 0 && step % 3 != 0) continue;
+      const Evaluation &got = evaluate(*members[k]);
+      equal = equal && got.energy == wanted.energy && got.virial == wanted.virial &&
+              same_bits(got.forces, wanted.forces) && same_bits(got.energies, wanted.energies);
+      if (step == steps - 2)
+        compare("member " + std::to_string(k), networks[k].metadata.dtype, Truth(networks[k], structure), got);
+    }
+  }
+  check(equal, "networks that share neighbours give the bits that each gives alone");
+  check(members[0]->searches() == alone[0]->searches() && members[2]->searches() == members[0]->searches(),
+        "networks that share neighbours seek them as often as one");
+  check(members[0]->memory() + members[1]->memory() < alone[0]->memory() + alone[1]->memory(), "and keep them once");
+  members.erase(members.begin());
+  compare("a member without the first", "float32", Truth(networks[1], structure),
+          members[0]->evaluate(structure.positions, everything));
+  const TestNetwork longer = random_network(deep, 5.0, "float64");
+  check(!alone[0]->make_beside(longer.weights, longer.metadata), "another cutoff has other neighbours");
+}
+
 void test_errors()
 {
   const TestNetwork network = local_network("float64");
@@ -348,6 +400,7 @@ int main(int count, char **arguments)
         test_slab(dtype);
         test_moves(dtype);
       }
+      test_members();
       test_rest();
       test_changes();
       test_errors();

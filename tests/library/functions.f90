@@ -12,6 +12,7 @@ program functions
   integer(c_int64_t), target :: first(4) = [0, 2, 4, 6], neighbours(6) = [1, 2, 0, 2, 0, 1]
   real(c_double), target :: positions(3, 3), forces(3, 3), distances(3), energy, others(2)
   real(c_double), target :: deviations(3), deviation
+  integer(c_int) :: shared
   type(transip_options), target :: options
   type(transip_structure) :: water
   type(transip_rows) :: rows
@@ -61,6 +62,8 @@ program functions
   print "(*(es25.16))", energy
   if (transip_set_symmetry(model, "sideways" // c_null_char) /= transip_invalid) error stop "no error"
   if (len(transip_message()) == 0) error stop "no message"
+  call require(transip_share_neighbours(model, model, shared))
+  if (shared /= 0) error stop "neighbours shared on the CPU"
   call transip_free(model)
 
   committee_file = trim(committee_file) // c_null_char

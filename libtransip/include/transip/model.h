@@ -158,6 +158,14 @@ class Model {
   /// Throws Error: as `evaluate_structure`, and for elements that the model does not know, an energy that is not finite.
   void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result);
 
+  /// Share the neighbours of whole structures with another model, as the models of a committee do: a structure that is
+  /// given to one after the other is searched once. From then on only one of them may be used at a time.
+  ///
+  /// Returns false, and nothing has changed: they are not both evaluated by the project's own CUDA kernels on one device,
+  /// have other cutoffs, elements, charges or multiplicities, or there are arrays that `allocate_on_device` gave.
+  /// Throws Error: not enough memory on the device.
+  bool share_neighbours(Model &first);
+
   /// Memory on the device that evaluates structures, for arrays; it lives until it is given back, and no longer than the
   /// model. Throws Error: there is not so much, or `evaluates_structures` is false.
   void *allocate_on_device(std::size_t bytes);

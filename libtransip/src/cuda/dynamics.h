@@ -52,6 +52,12 @@ class Dynamics {
   static std::unique_ptr<Dynamics> make(const Weights &weights, const Metadata &metadata, Device &device);
   virtual ~Dynamics() = default;
 
+  /// Another network on the same device, which shares this one's atoms, box and neighbours: what is set for one is set for
+  /// both, and a structure that is given to one after the other is searched and taken to the device once.
+  ///
+  /// Null: as of `make`, or the two have other cutoffs, elements, charges or multiplicities. Throws as `make`.
+  virtual std::unique_ptr<Dynamics> make_beside(const Weights &weights, const Metadata &metadata) const = 0;
+
   /// Atomic numbers [N], total charge (e) and spin multiplicity from now on; what is the same costs nothing. N may be 0.
   ///
   /// Throws Error: the model does not know them; not enough memory on the device.
@@ -86,10 +92,10 @@ class Dynamics {
   virtual const double *device_energy() const = 0;
   virtual const double *device_virial() const = 0;
 
-  /// How often neighbours were sought, for logs and tests.
+  /// How often neighbours were sought, for this network and those beside it, for logs and tests.
   virtual std::int64_t searches() const = 0;
 
-  /// Bytes on the device.
+  /// Bytes on the device; of what is shared the first counts it.
   virtual std::size_t memory() const = 0;
 };
 

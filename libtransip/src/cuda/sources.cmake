@@ -1,6 +1,6 @@
 # The host's part of the CUDA kernels, and the kernels themselves as text: NVRTC compiles them when they are first used.
 
-set(cuda_sources arrays.cpp compiler.cpp cuda_model.cpp device_source.cpp dynamics.cpp file_network.cpp gpu.cpp lists.cpp packed_weights.cpp plan.cpp
+set(cuda_sources arrays.cpp compiler.cpp cuda_model.cpp device_source.cpp dynamics.cpp file_network.cpp gpu.cpp lists.cpp moving_structure.cpp packed_weights.cpp plan.cpp
   search_plan.cpp shared_library.cpp step_runner.cpp totals_plan.cpp)
 list(TRANSFORM cuda_sources PREPEND "${CMAKE_CURRENT_LIST_DIR}/")
 

@@ -135,6 +135,19 @@ void CudaEvaluator::evaluate_on_device(const DeviceRequest &request, const Devic
   device_->wait();
 }
 
+bool CudaEvaluator::share_neighbours(Evaluator &first)
+{
+  auto *other = dynamic_cast<CudaEvaluator *>(&first);
+  if (!other || other == this || other->device_name_ != device_name_ || !lent_.empty()) return false;
+  auto beside = other->dynamics_->make_beside(weights_, metadata_);
+  if (!beside) return false;
+  // They go before the device that they were made for.
+  dynamics_ = std::move(beside);
+  model_.reset();
+  device_ = other->device_;
+  return true;
+}
+
 void *CudaEvaluator::allocate_on_device(std::size_t bytes)
 {
   auto memory = device_->allocate(bytes);

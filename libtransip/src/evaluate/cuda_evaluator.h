@@ -30,6 +30,7 @@ class CudaEvaluator : public Evaluator {
   bool evaluates_structures() const override { return true; }
   void evaluate_structure(const StructureRequest &request, StructureResult &result) override;
   void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result) override;
+  bool share_neighbours(Evaluator &first) override;
   void *allocate_on_device(std::size_t bytes) override;
   void free_on_device(void *memory) override;
   std::int64_t memory() const override;
@@ -47,7 +48,7 @@ class CudaEvaluator : public Evaluator {
   Weights weights_;
   Metadata metadata_;
   std::string device_name_;
-  std::unique_ptr<cuda::Device> device_;
+  std::shared_ptr<cuda::Device> device_;      // one for all that share neighbours
   std::unique_ptr<cuda::Dynamics> dynamics_;  // of whole structures; goes before its device
   std::unique_ptr<CudaModel> model_{};        // of lists that a caller brings, made when there are some
   std::optional<ShortRange> repulsion_;       // of these

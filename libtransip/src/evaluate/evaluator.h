@@ -39,6 +39,9 @@ class Evaluator {
   virtual void *allocate_on_device(std::size_t bytes);
   virtual void free_on_device(void *memory);
 
+  /// See Model::share_neighbours.
+  virtual bool share_neighbours(Evaluator &) { return false; }
+
   /// "native kernels (avx512)", "TorchScript", "compiled code, CUDA graphs".
   virtual std::string name() const = 0;
 

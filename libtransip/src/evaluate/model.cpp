@@ -472,6 +472,11 @@ void Model::evaluate_on_device(const DeviceRequest &request, const DeviceResult 
   impl_->evaluator->evaluate_on_device(request, result);
 }
 
+bool Model::share_neighbours(Model &first)
+{
+  return impl_->evaluator->share_neighbours(*first.impl_->evaluator);
+}
+
 void *Model::allocate_on_device(std::size_t bytes)
 {
   return impl_->evaluator->allocate_on_device(bytes);

@@ -105,6 +105,7 @@ def library() -> ctypes.CDLL:
         "transip_device_allocate": (ctypes.c_int, (handle, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))),
         "transip_device_free": (None, (handle, ctypes.c_void_p)),
         "transip_distances": (ctypes.c_int, (handle, ctypes.POINTER(Atoms), ctypes.c_void_p)),
+        "transip_share_neighbours": (ctypes.c_int, (handle, handle, ctypes.POINTER(ctypes.c_int))),
         "transip_memory": (ctypes.c_int64, (handle,)),
     }
     for name, (result, arguments) in declared.items():

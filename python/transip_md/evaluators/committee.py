@@ -12,6 +12,7 @@ import numpy as np
 from transip_md.common.errors import CheckFailedError, UsageError
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Evaluation, Model
+from transip_md.evaluators.library_model import LibraryModel
 from transip_md.modelfile.committee_file import models_in
 
 HEADER = (
@@ -79,6 +80,14 @@ def each_model(models: Path | str | Sequence[Path | str | Model]) -> list[str | 
     return found
 
 
+def share_neighbours(models: Sequence[Model]) -> None:
+    """Have models that are given the same structures in turn find their neighbours once, where they can."""
+    first, *others = models
+    for other in others:
+        if isinstance(first, LibraryModel) and isinstance(other, LibraryModel):
+            other.share_neighbours(first)
+
+
 class Committee:
     """Several models that are given the same structures.
 
@@ -104,6 +113,7 @@ class Committee:
                 model = load_evaluator(model, **options)  # type: ignore[arg-type]
                 model.check_reference()
             self.models.append(model)
+        share_neighbours(self.models)
 
     def evaluate(
         self,

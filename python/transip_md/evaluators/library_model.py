@@ -164,6 +164,33 @@ class LibraryModel:
         binding.check(status)
         return bool(compared.value)
 
+    def share_neighbours(self, first: LibraryModel) -> bool:
+        """Share the neighbours of structures with another model, on a CUDA device.
+
+        A structure that both are given in turn is searched once. From then on one of them evaluates at a time.
+
+        Args:
+            first: the other model.
+
+        Returns:
+            False, and nothing has changed, if they cannot: on the CPU or other devices, or with other cutoffs,
+            elements, charges or multiplicities.
+
+        Raises:
+            UsageError: the device has not enough memory.
+        """
+        if self._handle is first._handle:
+            return False
+        shared = ctypes.c_int()
+        with self._handle.lock, first._handle.lock:
+            status = binding.library().transip_share_neighbours(
+                self._handle.pointer, first._handle.pointer, ctypes.byref(shared)
+            )
+            if shared.value:
+                self._handle.lock = first._handle.lock
+        binding.check(status)
+        return bool(shared.value)
+
     def with_symmetry(
         self, request: SymmetryRequest, numbers: np.ndarray | None = None, reference: np.ndarray | None = None
     ) -> LibraryModel:

@@ -12,7 +12,7 @@ from ase.calculators.calculator import all_changes
 
 from transip_md.common.errors import UsageError
 from transip_md.engines.ase.calculator import TransIPCalculator
-from transip_md.evaluators.committee import Deviation, DeviationError, each_model, require_below
+from transip_md.evaluators.committee import Deviation, DeviationError, each_model, require_below, share_neighbours
 
 
 class CommitteeCalculator(TransIPCalculator):
@@ -54,6 +54,7 @@ class CommitteeCalculator(TransIPCalculator):
         super().__init__(first, **options)
         of_others = {name: value for name, value in options.items() if not name.startswith("distance")}
         self.others = [TransIPCalculator(model, **of_others) for model in others]
+        share_neighbours([one.exported for one in (self, *self.others)])
         self.force = force
         self.stop_above = stop_above
         self.deviation: Deviation | None = None
