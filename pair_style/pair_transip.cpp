@@ -554,7 +554,7 @@ void PairTransIP::compute_local()
     add_force(rows.atom_of_row[row], &forces[3 * row]);
   const std::vector<double> &virials = impl->result.virials;
   for (std::size_t t = 0; 9 * t < virials.size(); t++)
-    add_virial(rows.atom_of_row[t], &virials[9 * t]);
+    add_virial(rows.atom_of_row[t], &virials[9 * t], unit);
   if (eflag_global) eng_vdwl += unit * impl->result.energy;
   if (eflag_atom)
     for (std::size_t t = 0; t < rows.species.size(); t++)
@@ -574,9 +574,6 @@ void PairTransIP::compute_local()
 
 void PairTransIP::compute_whole()
 {
-  if (wants_virials())
-    error->all(FLERR,
-               "pair_style transip: the CUDA kernels give no virials of atoms. Type device cpu");
   TransIPWhole &whole = impl->whole;
   TransIPCommittee &committee = impl->committee;
   whole.gather(impl->element_of_type);
@@ -585,6 +582,7 @@ void PairTransIP::compute_whole()
   request.multiplicity = impl->multiplicity;
   request.virial = vflag_global || committee.is_judged();
   request.energies = eflag_atom != 0;
+  request.virials = wants_virials();
   request.nearest = !impl->warned && impl->model->metadata().closest_pair;
   const bool looks_for_nearest = request.nearest;
   const auto tag = [&](std::size_t place) { return atom->tag[whole.atom_of_place[place]]; };
@@ -600,6 +598,8 @@ void PairTransIP::compute_whole()
         },
         tag);
     request.nearest = false;
+    // virials of atoms are of the first, or of all in the mean
+    request.virials = committee.mean && wants_virials();
   }
 
   if (looks_for_nearest && !whole.atom_of_place.empty()) {
@@ -620,6 +620,8 @@ void PairTransIP::compute_whole()
     if (eflag_global) eng_vdwl += share * result.energy;
     for (std::size_t place = 0; place < result.energies.size(); place++)
       eatom[whole.atom_of_place[place]] += share * result.energies[place];
+    for (std::size_t place = 0; 9 * place < result.virials.size(); place++)
+      add_virial(whole.atom_of_place[place], &result.virials[9 * place], share);
     if (vflag_global)
       for (int i = 0; i < 6; i++) virial[i] += share * result.virial[VIRIAL_PLACE[i]];
   }
@@ -656,7 +658,7 @@ void PairTransIP::compute_molecule()
     add_force(i, &result.forces[3 * place]);
     if (eflag_global) eng_vdwl += unit * result.energies[place];
     if (eflag_atom) eatom[i] += unit * result.energies[place];
-    if (wants_virials()) add_virial(i, &result.virials[9 * place]);
+    if (wants_virials()) add_virial(i, &result.virials[9 * place], impl->energy_unit);
   }
   if (impl->committee.is_judged())
     impl->committee.judge_molecule(molecule, impl->element_of_type, unit);
@@ -720,16 +722,16 @@ void PairTransIP::add_force(int i, const double *force)
 }
 
 /* ----------------------------------------------------------------------
-   add an atom's virial W_ab = -sum r_a dE/dr_b over its edges r; the symmetric form has its upper
+   add an atom's virial W_ab = -sum r_a dE/dr_b over its edges r, times a unit of energy; the symmetric form has its upper
    triangle, so that the atoms' sum is the virial that LAMMPS forms of positions and forces
 ------------------------------------------------------------------------- */
 
-void PairTransIP::add_virial(int i, const double *w)
+void PairTransIP::add_virial(int i, const double *w, double unit)
 {
   if (vflag_atom)
-    for (int k = 0; k < 6; k++) vatom[i][k] += impl->energy_unit * w[VIRIAL_PLACE[k]];
+    for (int k = 0; k < 6; k++) vatom[i][k] += unit * w[VIRIAL_PLACE[k]];
   if (cvflag_atom)
-    for (int k = 0; k < 9; k++) cvatom[i][k] += impl->energy_unit * w[VIRIAL_PLACE[k]];
+    for (int k = 0; k < 9; k++) cvatom[i][k] += unit * w[VIRIAL_PLACE[k]];
 }
 
 /* ---------------------------------------------------------------------- */

@@ -67,7 +67,7 @@ class PairTransIP : public Pair {
   void compute_molecule();
   void tell_time(double);
   void add_force(int, const double *);
-  void add_virial(int, const double *);
+  void add_virial(int, const double *, double);
   bool wants_virials() const;
   void warn_if_close(const struct Closest &);
   void log_model(const transip::Model &, const std::string &, bool);

@@ -153,7 +153,7 @@ TRANSIP_API transip_status transip_evaluate_many(transip_model *model, int64_t c
 
 /* Evaluate a structure whose arrays are on the CUDA device that evaluates the model: all pointers of `structure` and
  * `result` are to its memory, aligned to 8 bytes. Of models loaded with device "cuda" and kernels "native", without a
- * symmetry; `virials` must be NULL. When it returns, the results are there; positions and forces have not left the device.
+ * symmetry. When it returns, the results are there; positions and forces have not left the device.
  * stream: CUDA's (CUstream, cudaStream_t), in which the arrays were written; NULL: the default stream. */
 TRANSIP_API transip_status transip_evaluate_on_device(transip_model *model, const transip_structure *structure,
                                                       const transip_result *result, void *stream);

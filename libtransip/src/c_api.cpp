@@ -183,8 +183,9 @@ void evaluate_whole(transip_model &model, const transip::Request &atoms, const s
   request.periodic = periodic;
   request.charge = atoms.charge;
   request.multiplicity = atoms.multiplicity;
-  request.forces = wanted.forces || wanted.virial;
+  request.forces = wanted.forces || wanted.virial || wanted.virials;
   request.virial = wanted.virial != nullptr;
+  request.virials = wanted.virials != nullptr;
   request.energies = wanted.energies != nullptr;
   transip::StructureResult result;
   try {
@@ -196,6 +197,7 @@ void evaluate_whole(transip_model &model, const transip::Request &atoms, const s
   if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
   if (wanted.forces) std::copy(result.forces.begin(), result.forces.end(), wanted.forces);
   if (wanted.virial) std::copy(result.virial.begin(), result.virial.end(), wanted.virial);
+  if (wanted.virials) std::copy(result.virials.begin(), result.virials.end(), wanted.virials);
 }
 
 void check_isolated(const transip_model &model, const transip_structure &structure)
@@ -222,7 +224,7 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
     if (!std::all_of(cell.begin(), cell.end(), [](double value) { return std::isfinite(value); }))
       throw Error("The cell holds values that are not finite (NaN or infinity).");
   }
-  if (model.model.evaluates_structures() && !wanted.virials && !distances) {
+  if (model.model.evaluates_structures() && !distances) {
     evaluate_whole(model, request, cell, periodic, wanted);
     return;
   }
@@ -282,7 +284,6 @@ void evaluate_many(transip_model &model, std::span<const transip_structure> stru
 void evaluate_on_device(transip_model &model, const transip_structure &structure, const transip_result &wanted, void *stream)
 {
   require_count(structure.atoms, "atoms");
-  if (wanted.virials) throw Error("The CUDA kernels give no virials of atoms. Leave virials out.");
   check_virial(model, wanted);
   if (structure.atoms > 0) {
     require(structure.species, "species");
@@ -302,7 +303,7 @@ void evaluate_on_device(transip_model &model, const transip_structure &structure
   request.stream = stream;
   model.model.check_charge(request.charge, request.multiplicity);
   try {
-    model.model.evaluate_on_device(request, {wanted.energy, wanted.energies, wanted.forces, wanted.virial});
+    model.model.evaluate_on_device(request, {wanted.energy, wanted.energies, wanted.forces, wanted.virial, wanted.virials});
   } catch (const transip::NotFinite &problem) {
     throw_for_atom(problem, problem.row());
   }

@@ -45,11 +45,17 @@ const std::byte *bytes_of(const double *numbers)
   return reinterpret_cast<const std::byte *>(numbers);
 }
 
+/// Whether there are virials of atoms.
+bool has_virials(const TestNetwork &network)
+{
+  return !network.metadata.architecture->coordinates;
+}
+
 /// What the CPU's kernels give for a structure, with the forces of images added to their atoms.
 struct Truth {
   double energy = 0.0;
   std::vector<double> energies, forces;
-  std::vector<double> virial = std::vector<double>(9);
+  std::vector<double> virial = std::vector<double>(9), virials;
   double nearest = 1e300;
 
   Truth(const TestNetwork &network, const TestStructure &structure)
@@ -58,9 +64,11 @@ struct Truth {
     transip::Metadata exact = network.metadata;
     exact.dtype = "float64";
     const Neighbourhood around(structure, network.metadata.cutoff.value_or(0.0));
-    const transip::Request request = around.request(structure);
+    transip::Request request = around.request(structure);
+    request.virials = has_virials(network);
     transip::Result found;
-    transip::NativeModel::make(network.weights, exact)->evaluate(request, around.positions, found, true);
+    transip::NativeModel::make(network.weights, exact)
+        ->evaluate(request, around.positions, found, true, request.virials ? &found.virials : nullptr);
     if (auto repulsion = transip::ShortRange::make(network.weights, exact))
       repulsion->add(request, around.positions, found, true);
     for (std::size_t t = 0; t < structure.species.size(); t++)
@@ -70,6 +78,7 @@ struct Truth {
         // Rows that another token sees may be beyond the cutoff of this one, but not the nearest of all.
         if (row != t) nearest = std::min(nearest, std::sqrt(square));
       }
+    virials = found.virials;
     energies = found.energies;
     for (const double one : energies) energy += one;
     forces.resize(3 * structure.species.size());
@@ -82,14 +91,15 @@ struct Truth {
   }
 };
 
-/// Largest difference over the largest number, or over `size` if that is larger; NaN if there is any.
+/// Largest difference over the largest number, or over `size` if that is larger; infinite for other sizes, or where there is
+/// no number.
 double difference(std::span<const double> got, const std::vector<double> &wanted, double size)
 {
-  if (got.size() != wanted.size()) return NAN;
+  if (got.size() != wanted.size()) return INFINITY;
   double most = 0.0;
   for (std::size_t i = 0; i < wanted.size(); i++) {
     const double off = std::abs(got[i] - wanted[i]);
-    if (!(off <= most)) most = off;
+    if (!(off <= most)) most = std::isnan(off) ? INFINITY : off;
     size = std::max(size, std::abs(wanted[i]));
   }
   return most / size;
@@ -104,16 +114,21 @@ double compare(const std::string &name, const std::string &dtype, const Truth &t
   for (const double force : truth.forces) extent = std::max(extent, std::abs(force));
   const double off = std::max({difference(got.energies, truth.energies, 1.0), difference(got.forces, truth.forces, 1.0),
                                std::abs(got.energy - truth.energy) / (1.0 + static_cast<double>(truth.energies.size())),
-                               difference(got.virial, truth.virial, 10.0 * extent)});
+                               difference(got.virial, truth.virial, 10.0 * extent),
+                               difference(got.virials, truth.virials, 10.0 * extent)});
   check(std::abs(got.nearest - truth.nearest) <= 1e-9 * truth.nearest, name + ": the nearest pair");
   check(off <= bar, name + ", " + dtype + ": differs by " + std::to_string(off / bar) + " of what is allowed: energies " +
                         std::to_string(difference(got.energies, truth.energies, 1.0) / bar) + ", forces " +
                         std::to_string(difference(got.forces, truth.forces, 1.0) / bar) + ", virial " +
-                        std::to_string(difference(got.virial, truth.virial, 10.0 * extent) / bar));
+                        std::to_string(difference(got.virial, truth.virial, 10.0 * extent) / bar) + ", virials of atoms " +
+                        std::to_string(difference(got.virials, truth.virials, 10.0 * extent) / bar));
   return off;
 }
 
-constexpr transip::cuda::Wanted everything{true, true, true, true};
+transip::cuda::Wanted everything(const TestNetwork &network)
+{
+  return {true, true, true, true, has_virials(network)};
+}
 
 Periodicity periodicity(const TestStructure &structure)
 {
@@ -135,14 +150,15 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
   const auto dynamics = Dynamics::make(network.weights, network.metadata, *device);
   dynamics->set_box(box);
   dynamics->set_atoms(structure.species, 0, 1);
-  const Evaluation &got = dynamics->evaluate(structure.positions, everything);
+  const Evaluation &got = dynamics->evaluate(structure.positions, everything(network));
   const double off = compare(title, dtype, Truth(network, structure), got);
   std::ostringstream line;
   line << "  " << title << ", " << dtype << ": largest difference " << off;
   std::cout << line.str() << '\n';
   if (once) return;
 
-  const std::vector<double> forces(got.forces.begin(), got.forces.end());
+  const std::vector<double> forces(got.forces.begin(), got.forces.end()),
+      virials(got.virials.begin(), got.virials.end());
   const double energy = got.energy;
   const std::array<double, 9> virial = got.virial;
   emulated::set_seed(1000);
@@ -151,12 +167,15 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
   again->set_atoms(structure.species, 0, 1);
   device->upload(reinterpret_cast<std::byte *>(again->device_positions()), bytes_of(structure.positions.data()),
                  structure.positions.size() * sizeof(double));
-  const Evaluation &left = again->evaluate_on_device(everything);
+  const Evaluation &left = again->evaluate_on_device(everything(network));
   std::vector<double> left_forces(forces.size());
   device->download(reinterpret_cast<std::byte *>(left_forces.data()), bytes_of(again->device_forces()),
                    forces.size() * sizeof(double));
+  std::vector<double> left_virials(virials.size());
+  device->download(reinterpret_cast<std::byte *>(left_virials.data()), bytes_of(again->device_virials()),
+                   virials.size() * sizeof(double));
   check(left.energy == energy && left.virial == virial && left.forces.empty() && left.energies.empty() &&
-            same_bits(left_forces, forces),
+            left.virials.empty() && same_bits(left_forces, forces) && same_bits(left_virials, virials),
         title + ": the same bits in another order of threads, left on the device");
   const Evaluation &plain = dynamics->evaluate(structure.positions, {});
   check(plain.energy == energy && same_bits(plain.forces, forces) && plain.energies.empty() &&
@@ -242,7 +261,7 @@ void test_moves(const std::string &dtype)
     if (step == 3)
       for (std::size_t x = 0; x < 3; x++) structure.positions[x] += structure.cell[6 + x];
     dynamics->set_box(periodicity(structure));
-    const Evaluation &got = dynamics->evaluate(structure.positions, everything);
+    const Evaluation &got = dynamics->evaluate(structure.positions, everything(network));
     worst = std::max(worst, compare("step " + std::to_string(step) + " of a run", dtype, Truth(network, structure), got));
   }
   std::cout << "  a run of " << steps << " steps, " << dtype << ": largest difference " << worst << ", "
@@ -284,7 +303,7 @@ void test_changes()
     dynamics->set_atoms(structure.species, 0, 1);
     dynamics->set_box(periodicity(structure));
     compare("after structures of other sizes, " + structure.name, "float64", Truth(network, structure),
-            dynamics->evaluate(structure.positions, everything));
+            dynamics->evaluate(structure.positions, everything(network)));
   }
   const TestStructure structure = crystal();
   const double neutral = dynamics->evaluate(structure.positions, {}).energy;
@@ -323,7 +342,7 @@ void test_members()
     const auto evaluate = [&](Dynamics &dynamics) -> const Evaluation & {
       dynamics.set_box(periodicity(structure));
       dynamics.set_atoms(structure.species, 0, 1);
-      return dynamics.evaluate(structure.positions, everything);
+      return dynamics.evaluate(structure.positions, everything(networks[0]));
     };
     for (std::size_t k = 0; k < members.size(); k++) {
       const Evaluation &wanted = evaluate(*alone[k]);
@@ -331,7 +350,8 @@ void test_members()
       if (k > 0 && step % 3 != 0) continue;
       const Evaluation &got = evaluate(*members[k]);
       equal = equal && got.energy == wanted.energy && got.virial == wanted.virial &&
-              same_bits(got.forces, wanted.forces) && same_bits(got.energies, wanted.energies);
+              same_bits(got.forces, wanted.forces) && same_bits(got.energies, wanted.energies) &&
+              same_bits(got.virials, wanted.virials);
       if (step == steps - 2)
         compare("member " + std::to_string(k), networks[k].metadata.dtype, Truth(networks[k], structure), got);
     }
@@ -342,7 +362,7 @@ void test_members()
   check(members[0]->memory() + members[1]->memory() < alone[0]->memory() + alone[1]->memory(), "and keep them once");
   members.erase(members.begin());
   compare("a member without the first", "float32", Truth(networks[1], structure),
-          members[0]->evaluate(structure.positions, everything));
+          members[0]->evaluate(structure.positions, everything(networks[0])));
   const TestNetwork longer = random_network(deep, 5.0, "float64");
   check(!alone[0]->make_beside(longer.weights, longer.metadata), "another cutoff has other neighbours");
 }
@@ -368,13 +388,13 @@ void test_errors()
   } catch (const transip::NotFinite &problem) {
     check(problem.row() == 3 || problem.row() == 5, "two atoms at one position: the row is one of them");
   }
-  compare("after errors", "float64", Truth(network, structure), dynamics->evaluate(structure.positions, everything));
+  compare("after errors", "float64", Truth(network, structure), dynamics->evaluate(structure.positions, everything(network)));
   // What is no number comes out as no number, in finite time.
   positions = structure.positions;
   positions[4] = NAN;
   check(!std::isfinite(dynamics->evaluate(positions, {}).energy), "a place that is no number gives none");
   compare("after what is no number", "float64", Truth(network, structure),
-          dynamics->evaluate(structure.positions, everything));
+          dynamics->evaluate(structure.positions, everything(network)));
   transip::Architecture shape = architecture(128, 2, 100, false, false);
   shape.coordinates = true;
   const TestNetwork all = random_network(shape, 0.0, "float64");

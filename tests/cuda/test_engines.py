@@ -50,6 +50,34 @@ def test_lammps_on_two_ranks_exchanges_the_halo(build, models, tmp_path, cuda_aw
     assert f"halo atoms: from device to device {said}" in (tmp_path / "cuda" / "out").read_text()
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_lammps_gives_virials_of_atoms(build, models, tmp_path, ranks):
+    if ranks > 1 and not (LMP.parent / "mpiexec").exists():
+        pytest.skip("mpiexec of MPICH is not installed")
+    after = "compute s all stress/atom NULL pair\ncompute c all centroid/stress/atom NULL pair\n"
+    after += "dump d all custom 1 d.dump id c_s[*] c_c[*]\ndump_modify d sort id format float %.17g"
+    rows = []
+    for device, folder, on in (("cpu", "lammps", 1), ("cuda", "emulated", ranks)):
+        plugin = build / folder / "transipplugin.so"
+        run_lammps(
+            tmp_path / device, plugin, models["water", "float64"], triclinic_water(), device, on, steps=0, after=after
+        )
+        rows.append(np.loadtxt(tmp_path / device / "d.dump", skiprows=9))
+    assert rows[0].shape == (9, 16)
+    assert np.abs(rows[1] - rows[0]).max() <= TOLERANCE["float64"] * np.abs(rows[0]).max()
+
+
+def test_ase_gives_stresses(emulated_library, models):
+    from transip_md.engines.ase import TransIPCalculator
+
+    found = []
+    for device in ("cpu", "cuda"):
+        atoms = triclinic_water()
+        atoms.calc = TransIPCalculator(models["water", "float64"], device=device, kernels="native")
+        found.append(atoms.get_stresses(voigt=True))
+    assert np.abs(found[1] - found[0]).max() <= TOLERANCE["float64"] * np.abs(found[0]).max()
+
+
 def test_lammps_with_a_molecule(build, models, tmp_path):
     atoms = ase.build.molecule("CH3CH2OH")
     atoms.center(vacuum=5.0)
@@ -71,10 +99,10 @@ def test_python(emulated_library, models, dtype):
     arguments = {"cell": atoms.cell.array, "periodic": atoms.pbc}
     model = transip_md.load_model(models["water", dtype], device="cuda", kernels="native")
     assert model.device == "cuda:0" and "native CUDA kernels" in model.runs_by
-    wanted = LibraryModel(models["water", dtype], 1).evaluate(atoms.numbers, atoms.positions, **arguments)
-    for _ in range(2):
-        got = model.evaluate(atoms.numbers, atoms.positions, **arguments)
-        for name in ("energies", "forces", "virial"):
+    wanted = LibraryModel(models["water", dtype], 1).evaluate(atoms.numbers, atoms.positions, **arguments, virials=True)
+    for virials in (False, True):
+        got = model.evaluate(atoms.numbers, atoms.positions, **arguments, virials=virials)
+        for name in ("energies", "forces", "virial") + ("virials",) * virials:
             a, b = getattr(got, name), getattr(wanted, name)
             # Energies beside those that the elements have by themselves are of the order of 1 eV.
             size = np.abs(b).max() if name != "energies" else 10.0
@@ -130,13 +158,12 @@ def test_python_of_a_molecule_and_errors(emulated_library, models):
     model = LibraryModel(models["ethanol", "float64"], 1, "cuda")
     again = pickle.loads(pickle.dumps(model))
     assert again.device == "cuda:0"
-    wanted = LibraryModel(models["ethanol", "float64"], 1).evaluate(atoms.numbers, atoms.positions)
-    got = again.evaluate(atoms.numbers, atoms.positions)
+    wanted = LibraryModel(models["ethanol", "float64"], 1).evaluate(atoms.numbers, atoms.positions, virials=True)
+    got = again.evaluate(atoms.numbers, atoms.positions, virials=True)
     assert np.abs(got.forces - wanted.forces).max() <= TOLERANCE["float64"] * np.abs(wanted.forces).max()
+    assert np.abs(got.virials - wanted.virials).max() <= TOLERANCE["float64"] * np.abs(wanted.virials).max()
     atoms.positions[3] = atoms.positions[5]
     with pytest.raises(UsageError, match=r"Two atoms are at one position.* for atom [35] "):
         again.evaluate(atoms.numbers, atoms.positions)
-    with pytest.raises(UsageError, match="no virials of atoms"):
-        model.evaluate(atoms.numbers, atoms.positions, virials=True)
     with pytest.raises(UsageError, match="device 'cuda:7' was asked for"):
         LibraryModel(models["ethanol", "float64"], 1, "cuda:7")

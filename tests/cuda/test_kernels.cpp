@@ -459,9 +459,6 @@ void test_errors()
   bad.first = good.first.first(8);
   check_error(evaluate(bad, around.positions), "positions that do not fit");
   bad = good;
-  bad.virials = true;
-  check_error(evaluate(bad, around.positions), "no virials");
-  bad = good;
   bad.charge = 5;
   check_error(evaluate(bad, around.positions), "does not know charge 5");
   bad = good;
@@ -491,9 +488,10 @@ void test_launches()
   transip::cuda::NetworkShape wide = water;
   wide.dim = 256;
   const auto launches = [&](const transip::cuda::NetworkShape &shape, bool forces) {
-    return transip::cuda::plan_step(shape, capacity, forces).size();
+    return transip::cuda::plan_step(shape, capacity, {forces, false}).size();
   };
   check(launches(water, true) == 22 && launches(water, false) == 9, "launches of three narrow layers");
+  check(transip::cuda::plan_step(water, capacity, {true, true}).size() == 26, "and with virials of atoms");
   check(launches(wide, true) == 41 && launches(wide, false) == 19, "launches of three wide layers");
 }
 
@@ -546,7 +544,7 @@ template <typename Real> void test_skin()
       std::fill_n(to.owned, tokens, static_cast<unsigned char>(1));
       for (int *places : {to.species, to.charge, to.multiplicity}) std::fill_n(places, tokens, 0);
     };
-    const transip::cuda::Results &found = runner->run(lists.counts(tokens), true, fill, nullptr);
+    const transip::cuda::Results &found = runner->run(lists.counts(tokens), {true, false}, fill, nullptr);
     Result copy;
     copy.energies.assign(found.energies, found.energies + tokens);
     copy.forces.assign(found.forces, found.forces + coordinates);

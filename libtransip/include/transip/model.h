@@ -60,6 +60,7 @@ struct StructureRequest {
   bool virial = false;                     ///< the virial is wanted, with the forces
   bool energies = false;                   ///< energies of atoms are wanted
   bool nearest = false;                    ///< the nearest pair of atoms is wanted
+  bool virials = false;                    ///< virials of atoms are wanted, with the forces
 };
 
 /// What comes of it; the spans hold until the next evaluation.
@@ -70,6 +71,7 @@ struct StructureResult {
   std::span<const double> energies{};  ///< [N] eV; empty where not wanted
   double nearest = 0.0;                ///< Angstrom between the two nearest atoms within the cutoff; 1e300 if there are none
   std::array<int, 2> pair{};           ///< these atoms
+  std::span<const double> virials{};   ///< [N*9] eV, as in Result; empty where not wanted
 };
 
 /// A whole structure whose arrays are on the CUDA device that evaluates it.
@@ -90,6 +92,7 @@ struct DeviceResult {
   double *energies = nullptr;  ///< [N] eV
   double *forces = nullptr;    ///< [N*3] eV/Angstrom
   double *virial = nullptr;    ///< [9] eV, as in StructureResult
+  double *virials = nullptr;   ///< [N*9] eV, of atoms, as in Result
 };
 
 /// Names by which Model loads the models in a file: the path itself, or of a file that `transip-md export --committee`

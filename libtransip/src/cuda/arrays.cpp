@@ -82,6 +82,8 @@ std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capaci
   parts.place(step.slopes, shape.split().groups * edges);
   parts.place(step.phase_gradient, 3 * rows);
   parts.place(step.pull, 3 * tokens);
+  parts.place(step.phase_virials, 9 * shape.split().groups * tokens);
+  parts.place(step.out.virials, 9 * tokens);
   return parts.used();
 }
 

@@ -29,7 +29,8 @@ class Parts {
 /// they take. With null for `start` nothing but the bytes is of use.
 std::size_t place_inputs(Inputs &inputs, const Capacity &capacity, std::byte *start);
 std::size_t place_results(Results &results, const Capacity &capacity, std::byte *start);
-/// The arrays that kernels use among themselves; without forces not those of the backward. Sets the capacity in the step.
+/// The arrays that kernels use among themselves, and virials of atoms; without forces not those of the backward. Sets the
+/// capacity in the step.
 template <typename Real>
 std::size_t place_work(Step<Real> &step, const NetworkShape &shape, const Capacity &capacity, bool forces,
                        std::byte *start);

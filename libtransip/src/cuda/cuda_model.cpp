@@ -56,7 +56,6 @@ void CudaModel::Impl::fill(const Request &request, std::span<const double> posit
 void CudaModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces)
 {
   Impl &impl = *impl_;
-  if (request.virials) throw Error("The CUDA kernels give no virials of atoms. Use the device cpu.");
   const std::size_t tokens = request.species.size();
   if (!request.owned.empty() && request.owned.size() != tokens)
     throw Error("A structure has " + std::to_string(tokens) + " tokens and " + std::to_string(request.owned.size()) +
@@ -67,7 +66,7 @@ void CudaModel::evaluate(const Request &request, std::span<const double> positio
   impl.lists.make(request, positions, impl.cutoff);
   const cuda::Counts counts = impl.lists.counts(tokens);
   const cuda::Results &found =
-      impl.runner->run(counts, forces, [&](const cuda::Inputs &to) { impl.fill(request, positions, to); },
+      impl.runner->run(counts, {forces, request.virials}, [&](const cuda::Inputs &to) { impl.fill(request, positions, to); },
                        request.exchange);
   if (*found.clash >= 0) throw_same_place(static_cast<std::size_t>(*found.clash));
   result.energies.assign(found.energies, found.energies + tokens);
@@ -76,6 +75,7 @@ void CudaModel::evaluate(const Request &request, std::span<const double> positio
     result.forces.assign(found.forces, found.forces + positions.size());
   else
     result.forces.clear();
+  if (request.virials) result.virials.assign(found.virials, found.virials + 9 * tokens);
 }
 
 void CudaModel::evaluate_molecules(std::span<const Request> requests, std::span<Result> results, bool forces)
@@ -110,7 +110,7 @@ void CudaModel::evaluate_molecules(std::span<const Request> requests, std::span<
       each(to.end, static_cast<int>(begin[k + 1]));
     }
   };
-  const cuda::Results &found = impl.runner->run(impl.lists.counts(tokens), forces, fill, nullptr);
+  const cuda::Results &found = impl.runner->run(impl.lists.counts(tokens), {forces, false}, fill, nullptr);
   if (*found.clash >= 0) throw_same_place(static_cast<std::size_t>(*found.clash));
   for (std::size_t k = 0; k < requests.size(); k++) {
     Result &result = results[k];

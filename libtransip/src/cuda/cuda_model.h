@@ -23,8 +23,9 @@ class CudaModel {
 
   /// Energies, and forces unless they are not wanted, of a request whose positions are these.
   ///
+  /// Virials of atoms, where the request wants them, come with the forces.
   /// Throws Error: shapes, rows or owners that do not fit, species, charge or multiplicity that the model does not know,
-  /// virials, atoms in one place, a device that fails. With a halo exchange the device stops in every layer until the
+  /// atoms in one place, a device that fails. With a halo exchange the device stops in every layer until the
   /// features have come; every rank calls it.
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces);
 

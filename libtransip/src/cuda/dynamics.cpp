@@ -42,8 +42,8 @@ struct RepulsionTables {
 /// What a step gives, on the device or, staged, on the host.
 struct ResultArrays {
   StepReport *report = nullptr;
-  double *forces = nullptr, *energies = nullptr;
-  std::size_t until_forces = 0, all = 0;  // bytes: report and forces; and energies
+  double *forces = nullptr, *energies = nullptr, *virials = nullptr;
+  std::size_t until_forces = 0, until_energies = 0, all = 0;  // bytes: report and forces; and energies; and virials
 
   ResultArrays() = default;
   ResultArrays(int atoms, std::byte *start)
@@ -53,6 +53,8 @@ struct ResultArrays {
     parts.place(forces, 3LL * atoms);
     until_forces = parts.used();
     parts.place(energies, atoms);
+    until_energies = parts.used();
+    parts.place(virials, 9LL * atoms);
     all = parts.used();
   }
 };
@@ -117,6 +119,7 @@ template <typename Real> class WholeStep final : public Dynamics {
 
   const double *device_forces() const override { return there_.forces; }
   const double *device_energies() const override { return there_.energies; }
+  const double *device_virials() const override { return there_.virials; }
   const double *device_energy() const override { return there_.report ? &there_.report->energy : nullptr; }
   const double *device_virial() const override { return there_.report ? there_.report->virial : nullptr; }
   std::int64_t searches() const override { return structure_->searches(); }
@@ -169,6 +172,7 @@ template <typename Real> class WholeStep final : public Dynamics {
     totals_.report = there_.report;
     totals_.of_forces = there_.forces;
     totals_.of_energies = there_.energies;
+    totals_.of_virials = there_.virials;
     layout_ = structure_->layout();
   }
 
@@ -185,13 +189,14 @@ template <typename Real> class WholeStep final : public Dynamics {
   {
     totals_.forces = wanted.forces;
     totals_.virial = wanted.forces && wanted.virial;
-    std::unique_ptr<Program> &program =
-        programs_[(totals_.forces ? 1 : 0) + (totals_.virial ? 2 : 0) + (wanted.nearest ? 4 : 0)];
+    totals_.virials = wanted.forces && wanted.virials;
+    std::unique_ptr<Program> &program = programs_[(totals_.forces ? 1 : 0) + (totals_.virial ? 2 : 0) +
+                                                  (wanted.nearest ? 4 : 0) + (totals_.virials ? 8 : 0)];
     if (!program) {
       const Capacity &capacity = structure_->capacity();
       const Stage stages[] = {
           structure_->move_stage(),
-          {step_kernels_.get(), plan_step(shape_, capacity, wanted.forces), &step_, sizeof step_},
+          {step_kernels_.get(), plan_step(shape_, capacity, {wanted.forces, totals_.virials}), &step_, sizeof step_},
           {totals_kernels_.get(), plan_totals(totals_, capacity, wanted.nearest), &totals_, sizeof totals_},
       };
       program = device_.program(stages);
@@ -205,7 +210,8 @@ template <typename Real> class WholeStep final : public Dynamics {
       structure_->prepare();
       lay_out();
       step_program(wanted).run();
-      const std::size_t bytes = !to_host ? sizeof(StepReport) : wanted.energies ? host_.all
+      const std::size_t bytes = !to_host ? sizeof(StepReport) : totals_.virials ? host_.all
+          : wanted.energies              ? host_.until_energies
           : wanted.forces                ? host_.until_forces : sizeof(StepReport);
       device_.download(host_results_->data(), results_->data(), bytes);
     } while (!structure_->holds(*host_.report));
@@ -226,6 +232,7 @@ template <typename Real> class WholeStep final : public Dynamics {
     }
     if (to_host && wanted.forces) evaluation_.forces = {host_.forces, 3 * count};
     if (to_host && wanted.energies) evaluation_.energies = {host_.energies, count};
+    if (to_host && totals_.virials) evaluation_.virials = {host_.virials, 9 * count};
   }
 
   Device &device_;
@@ -237,8 +244,8 @@ template <typename Real> class WholeStep final : public Dynamics {
   ResultArrays there_{}, host_{};
   Step<Real> step_{};
   Totals totals_{};
-  std::unique_ptr<Program> programs_[8];  // with forces, + 2 virial, + 4 nearest pair
-  std::int64_t layout_ = -1;              // of the structure's memory that the programs are for
+  std::unique_ptr<Program> programs_[16];  // with forces, + 2 virial, + 4 nearest pair, + 8 virials
+  std::int64_t layout_ = -1;               // of the structure's memory that the programs are for
   Evaluation evaluation_{};
 };
 

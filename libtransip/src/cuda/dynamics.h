@@ -30,6 +30,7 @@ struct Wanted {
   bool virial = false;    ///< with the forces only
   bool energies = false;  ///< of every atom
   bool nearest = false;   ///< the two atoms that are nearest
+  bool virials = false;   ///< of every atom, with the forces only; not of networks that see coordinates
 };
 
 /// What an evaluation gave; the spans hold until the next call.
@@ -40,6 +41,7 @@ struct Evaluation {
   std::span<const double> energies{};  ///< [N] eV; likewise
   double nearest = 1e300;              ///< Angstrom between the two nearest atoms; 1e300: none see each other, or not wanted
   std::array<int, 2> pair{};           ///< these atoms
+  std::span<const double> virials{};   ///< [N*9] eV, as in Result (transip/model.h); empty if not wanted or left on the device
 };
 
 class Dynamics {
@@ -83,10 +85,11 @@ class Dynamics {
   /// Energy and virial are copied to the host, forces and energies of atoms are left on the device. Throws as `evaluate`.
   virtual const Evaluation &evaluate_on_device(const Wanted &wanted) = 0;
 
-  /// Forces [N*3], eV/Angstrom, and energies of atoms [N], eV, of the last evaluation that gave them, on the device; until
-  /// the next `set_atoms`.
+  /// Forces [N*3], eV/Angstrom, energies [N] and virials [N*9] of atoms, eV, of the last evaluation that gave them, on the
+  /// device; until the next `set_atoms`.
   virtual const double *device_forces() const = 0;
   virtual const double *device_energies() const = 0;
+  virtual const double *device_virials() const = 0;
 
   /// Energy [1] and virial [9] of the last evaluation, eV, on the device; zeros where the virial was not wanted.
   virtual const double *device_energy() const = 0;

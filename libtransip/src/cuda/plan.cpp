@@ -49,7 +49,7 @@ class Planner {
   }
 
   void forward();
-  void backward();
+  void backward(bool virials_too);
   const std::vector<StepPart> &parts() const { return parts_; }
 
  private:
@@ -138,13 +138,14 @@ void Planner::forward()
   add(energy_sum, 0, 1, 1, sum_threads);
 }
 
-void Planner::backward()
+void Planner::backward(bool virials_too)
 {
   using enum StepKernel;
   const long long tokens = capacity_.tokens, rows = capacity_.rows, groups = shape_.split().groups;
   for (int layer = shape_.layers - 1; layer >= 0; layer--) {
     rest_of_layer_back(layer);
     warps(attend_back_tokens, tokens * groups, layer);
+    if (virials_too) warps(attend_back_virials, tokens * groups, layer);
     warps(attend_back_rows, rows * groups, layer);
     warps(fold, tokens, layer);
     if (halo_) {
@@ -160,23 +161,24 @@ void Planner::backward()
     warps(pull, tokens);
   }
   warps(StepKernel::forces, rows);
+  if (virials_too) warps(virials, tokens);
 }
 
 }  // namespace
 
-std::vector<StepPart> plan_parts(const NetworkShape &shape, const Capacity &capacity, bool forces)
+std::vector<StepPart> plan_parts(const NetworkShape &shape, const Capacity &capacity, Gradients gradients)
 {
   Planner planner(shape, capacity, true);
   planner.forward();
-  if (forces) planner.backward();
+  if (gradients.forces) planner.backward(gradients.virials);
   return planner.parts();
 }
 
-std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces)
+std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, Gradients gradients)
 {
   Planner planner(shape, capacity, false);
   planner.forward();
-  if (forces) planner.backward();
+  if (gradients.forces) planner.backward(gradients.virials);
   return planner.parts().front().launches;
 }
 

@@ -65,8 +65,13 @@ struct Launch {
 /// So many blocks as hold `items` threads of `threads` each, one at least.
 unsigned blocks_for(long long items, int threads);
 
+/// What a step shall give beside energies; virials of atoms with the forces only.
+struct Gradients {
+  bool forces = false, virials = false;
+};
+
 /// Launches of a step that fits the capacity; without forces the forward alone. Grids have one block at least.
-std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, bool forces);
+std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, Gradients gradients);
 
 /// Part of a step with a halo, and what the host has to do behind it: nothing, hand features of tokens to halo atoms, or
 /// gradients of halo atoms back.
@@ -78,6 +83,6 @@ struct StepPart {
 
 /// The same in parts: between them the keys and values of halo atoms come from elsewhere, in every layer, and the gradients
 /// by them go back, in every layer but the first.
-std::vector<StepPart> plan_parts(const NetworkShape &shape, const Capacity &capacity, bool forces);
+std::vector<StepPart> plan_parts(const NetworkShape &shape, const Capacity &capacity, Gradients gradients);
 
 }  // namespace transip::cuda

@@ -28,19 +28,20 @@ template <typename Real> class Runner final : public StepRunner {
     packed_.give(step_, constant_->data());
   }
 
-  const Results &run(const Counts &counts, bool forces, const std::function<void(const Inputs &)> &fill,
+  const Results &run(const Counts &counts, Gradients gradients, const std::function<void(const Inputs &)> &fill,
                      HaloExchange *exchange) override
   {
     const bool other_kind = (exchange != nullptr) != with_halo_;
-    if (!inputs_ || !capacity_.holds(counts) || (forces && !with_forces_) || other_kind)
-      lay_out(counts, forces, exchange != nullptr);
+    if (!inputs_ || !capacity_.holds(counts) || (gradients.forces && !with_forces_) || other_kind)
+      lay_out(counts, gradients.forces, exchange != nullptr);
     *staged_.counts = counts;
     fill(staged_);
     device_.upload(inputs_->data(), host_inputs_->data(), inputs_->bytes());
-    run_parts(counts, forces, exchange);
+    run_parts(counts, gradients, exchange);
     device_.download(host_results_->data(), results_->data(), results_->bytes());
     returned_ = found_;
-    if (!forces) returned_.forces = nullptr;
+    if (!gradients.forces) returned_.forces = nullptr;
+    if (gradients.virials) returned_.virials = fetch_virials(counts);
     return returned_;
   }
 
@@ -61,13 +62,21 @@ template <typename Real> class Runner final : public StepRunner {
     StepPart::Then then;
   };
 
-  void run_parts(const Counts &counts, bool forces, HaloExchange *exchange)
+  double *fetch_virials(const Counts &counts)
   {
-    std::vector<Part> &parts = programs_[forces ? 1 : 0];
+    const std::size_t bytes = 9 * static_cast<std::size_t>(counts.tokens) * sizeof(double);
+    if (!host_virials_ || host_virials_->bytes() < bytes) host_virials_ = device_.allocate_host(bytes);
+    device_.download(host_virials_->data(), reinterpret_cast<const std::byte *>(step_.out.virials), bytes);
+    return reinterpret_cast<double *>(host_virials_->data());
+  }
+
+  void run_parts(const Counts &counts, Gradients gradients, HaloExchange *exchange)
+  {
+    std::vector<Part> &parts = programs_[!gradients.forces ? 0 : gradients.virials ? 2 : 1];
     if (parts.empty()) {
       const std::vector<StepPart> plan = with_halo_
-          ? plan_parts(shape_, capacity_, forces)
-          : std::vector<StepPart>{{plan_step(shape_, capacity_, forces), StepPart::Then::nothing}};
+          ? plan_parts(shape_, capacity_, gradients)
+          : std::vector<StepPart>{{plan_step(shape_, capacity_, gradients), StepPart::Then::nothing}};
       for (const StepPart &part : plan) {
         const Stage stage{kernels_.get(), part.launches, &step_, sizeof step_};
         parts.push_back({device_.program({&stage, 1}), part.then});
@@ -155,13 +164,14 @@ template <typename Real> class Runner final : public StepRunner {
   NetworkShape shape_;
   PackedWeights<Real> packed_;
   std::unique_ptr<Kernels> kernels_;
-  std::unique_ptr<Memory> constant_, inputs_, work_, results_, host_inputs_, host_results_, host_given_, host_halo_;
+  std::unique_ptr<Memory> constant_, inputs_, work_, results_, host_inputs_, host_results_, host_given_, host_halo_,
+      host_virials_;
   Capacity capacity_;
   bool with_forces_ = false, with_halo_ = false;
   Step<Real> step_{};
   Inputs staged_{};
   Results found_{}, returned_{};
-  std::vector<Part> programs_[2];  // energies alone; forces too
+  std::vector<Part> programs_[3];  // energies alone; forces too; and virials of atoms
 };
 
 }  // namespace

@@ -20,8 +20,8 @@ class StepRunner {
   /// Run a step of these sizes. `fill` puts everything but the counts into arrays of the host, which are then copied.
   ///
   /// exchange: brings the features of halo atoms; null: there are none. Returns the results, on the host until the next
-  /// call; without forces those are null.
-  virtual const Results &run(const Counts &counts, bool forces, const std::function<void(const Inputs &)> &fill,
+  /// call; forces and virials are null where they are not wanted.
+  virtual const Results &run(const Counts &counts, Gradients gradients, const std::function<void(const Inputs &)> &fill,
                              HaloExchange *exchange) = 0;
 
   /// Bytes on the device.

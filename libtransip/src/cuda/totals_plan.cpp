@@ -25,6 +25,8 @@ std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity, 
   launches.push_back(launch(TotalsKernel::fold_atoms, blocks_for(capacity.tokens, plain_threads), plain_threads));
   launches.push_back(launch(TotalsKernel::sum_chunks, blocks_for(capacity.rows, sum_threads), sum_threads));
   launches.push_back(launch(TotalsKernel::sum_all, 1, sum_threads));
+  if (totals.virials)
+    launches.push_back(launch(TotalsKernel::fold_virials, blocks_for(capacity.tokens, plain_threads), plain_threads));
   if (nearest) {
     launches.push_back(launch(TotalsKernel::find_nearest, warps, plain_threads));
     launches.push_back(launch(TotalsKernel::take_nearest, 1, sum_threads));

@@ -26,7 +26,7 @@ std::unique_ptr<CudaEvaluator> CudaEvaluator::make(Weights weights, const Metada
 
 void CudaEvaluator::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces)
 {
-  if (request.virials) throw Error("The CUDA kernels give no virials of atoms. Use the device cpu.");
+  check_virials(request.virials, forces);
   if (!metadata_.cutoff) return evaluate_molecule(request, positions, result, forces);
   if (!model_) model_ = CudaModel::make(weights_, metadata_, *device_);
   model_->evaluate(request, positions, result, forces);
@@ -39,6 +39,11 @@ void CudaEvaluator::evaluate_many(std::span<const Request> requests, std::span<R
     Evaluator::evaluate_many(requests, results, forces);
     return;
   }
+  // One step of many molecules has no virials of atoms.
+  if (std::ranges::any_of(requests, [](const Request &request) { return request.virials; })) {
+    Evaluator::evaluate_many(requests, results, forces);
+    return;
+  }
   for (const Request &request : requests) check_molecule(request, request.positions);
   if (!model_) model_ = CudaModel::make(weights_, metadata_, *device_);
   model_->evaluate_molecules(requests, results, forces);
@@ -48,7 +53,6 @@ void CudaEvaluator::evaluate_many(std::span<const Request> requests, std::span<R
 
 void CudaEvaluator::check_molecule(const Request &request, std::span<const double> positions)
 {
-  if (request.virials) throw Error("The CUDA kernels give no virials of atoms. Use the device cpu.");
   if (positions.size() != 3 * request.species.size() || !request.neighbours.empty())
     throw Error("an all-to-all model takes an isolated molecule: no images, no neighbours");
 }
@@ -59,21 +63,34 @@ void CudaEvaluator::evaluate_molecule(const Request &request, std::span<const do
 {
   check_molecule(request, positions);
   dynamics_->set_atoms(request.species, request.charge, request.multiplicity);
-  const cuda::Evaluation &found = dynamics_->evaluate(positions, {forces, false, true, false});
+  const cuda::Evaluation &found = dynamics_->evaluate(positions, {forces, false, true, false, request.virials});
   result.energies.assign(found.energies.begin(), found.energies.end());
   result.forces.assign(found.forces.begin(), found.forces.end());
+  result.virials.assign(found.virials.begin(), found.virials.end());
+}
+
+/// Throws Error: virials of atoms that are wanted of a network that sees coordinates, or without forces.
+void CudaEvaluator::check_virials(bool virials, bool forces) const
+{
+  if (!virials) return;
+  if (metadata_.architecture->coordinates)
+    throw Error("There is no virial of single atoms for a network that sees coordinates (architecture: coordinates): its "
+                "energy is no function of the vectors between atoms. Use the virial of the whole.");
+  if (!forces) throw Error("Virials of single atoms are made with the forces, which were not asked for.");
 }
 
 void CudaEvaluator::evaluate_structure(const StructureRequest &request, StructureResult &result)
 {
+  check_virials(request.virials, request.forces);
   dynamics_->set_box({request.box, request.periodic});
   dynamics_->set_atoms(request.species, request.charge, request.multiplicity);
   const cuda::Evaluation &found = dynamics_->evaluate(
-      request.positions, {request.forces, request.virial, request.energies, request.nearest});
+      request.positions, {request.forces, request.virial, request.energies, request.nearest, request.virials});
   result.energy = found.energy;
   result.virial = found.virial;
   result.forces = found.forces;
   result.energies = found.energies;
+  result.virials = found.virials;
   result.nearest = found.nearest;
   result.pair = found.pair;
 }
@@ -97,6 +114,7 @@ class InStream {
 
 void CudaEvaluator::evaluate_on_device(const DeviceRequest &request, const DeviceResult &result)
 {
+  check_virials(result.virials != nullptr, true);
   const InStream in_stream(*device_, request.stream);
   const auto fetch = [&](auto &to, const auto *from) {
     const std::size_t bytes = to.size() * sizeof to[0];
@@ -117,9 +135,9 @@ void CudaEvaluator::evaluate_on_device(const DeviceRequest &request, const Devic
   dynamics_->set_box({box, request.periodic});
   dynamics_->set_atoms(species, request.charge, request.multiplicity);
   copy(dynamics_->device_positions(), request.positions, 3 * request.atoms);
-  const bool virial = result.virial != nullptr;
+  const bool virial = result.virial != nullptr, virials = result.virials != nullptr;
   const cuda::Evaluation &found = dynamics_->evaluate_on_device(
-      {result.forces != nullptr || virial, virial, result.energies != nullptr, false});
+      {result.forces != nullptr || virial || virials, virial, result.energies != nullptr, false, virials});
   if (!std::isfinite(found.energy)) {
     std::vector<double> energies(request.atoms);
     fetch(energies, dynamics_->device_energies());
@@ -131,6 +149,7 @@ void CudaEvaluator::evaluate_on_device(const DeviceRequest &request, const Devic
   copy(result.energies, dynamics_->device_energies(), request.atoms);
   copy(result.forces, dynamics_->device_forces(), 3 * request.atoms);
   copy(result.virial, dynamics_->device_virial(), 9);
+  copy(result.virials, dynamics_->device_virials(), 9 * request.atoms);
   // Another stream may read the results, and the next evaluation may be in another.
   device_->wait();
 }

@@ -42,6 +42,7 @@ class CudaEvaluator : public Evaluator {
 
  private:
   CudaEvaluator(Weights weights, const Metadata &metadata, int number);
+  void check_virials(bool virials, bool forces) const;
   static void check_molecule(const Request &request, std::span<const double> positions);
   void evaluate_molecule(const Request &request, std::span<const double> positions, Result &result, bool forces);
 

@@ -463,6 +463,7 @@ void Model::evaluate_structure(const StructureRequest &request, StructureResult 
   require_finite(result.energies, 1, "an energy");
   require_finite(result.forces, 3, "a force");
   require_finite(result.virial, 9, "a virial");
+  require_finite(result.virials, 9, "a virial");
 }
 
 void Model::evaluate_on_device(const DeviceRequest &request, const DeviceResult &result)

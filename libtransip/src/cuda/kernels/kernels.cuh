@@ -3,3 +3,4 @@
 
 #include "list.h"
 #include "narrow.cuh"
+#include "virials.cuh"

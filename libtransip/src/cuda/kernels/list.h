@@ -18,7 +18,9 @@
   X(fold_given, plain_threads) \
   X(project_back, dense_threads) \
   X(pull, plain_threads) \
-  X(forces, plain_threads)
+  X(forces, plain_threads) \
+  X(attend_back_virials, plain_threads) \
+  X(virials, plain_threads)
 
 /// Of narrow networks: several linear layers each.
 #define TRANSIP_NARROW_KERNELS(X) \

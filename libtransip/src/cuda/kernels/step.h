@@ -56,6 +56,7 @@ struct Results {
   double *forces;    ///< [rows, 3] eV/Angstrom
   double *energy;    ///< their sum, eV
   int *clash;        ///< a row that lies where another does, or -1
+  double *virials;   ///< [tokens, 9] eV, where they were asked for (virials.cuh)
 };
 
 /// The edges of the lists that are within the cutoff, in the same order: lists may have a skin. Those of a token begin
@@ -137,6 +138,7 @@ template <typename Real> struct Step {
   Real *slopes;            ///< [groups of heads, edges] derivative by the distance
   Real *phase_gradient;    ///< [rows, 3] by way of the phases
   double *pull;            ///< [tokens, 3] by way of the coordinates
+  double *phase_virials;   ///< [groups of heads, tokens, 9] of atoms, by way of the phases
 };
 
 }  // namespace transip::cuda

@@ -89,6 +89,17 @@ __device__ __forceinline__ void fold_atoms(const Totals &totals, int)
   }
 }
 
+/// Virials by atoms. A thread takes a token.
+__device__ __forceinline__ void fold_virials(const Totals &totals, int)
+{
+  const int t = blockIdx.x * blockDim.x + threadIdx.x;
+  if (t >= totals.lists.counts->tokens) return;
+  const double *from = totals.rows.virials + 9 * static_cast<long long>(t);
+  const double *repelled = totals.repelled + repelled_numbers * static_cast<long long>(t) + 4;
+  double *to = totals.of_virials + 9 * static_cast<long long>(totals.order[t]);
+  for (int i = 0; i < 9; i++) to[i] = from[i] + (totals.repels ? repelled[i] : 0.0);
+}
+
 /// Add up what each thread of a block has; the sums are in the first thread.
 __device__ __forceinline__ void sum_block(double (&numbers)[summed_numbers])
 {

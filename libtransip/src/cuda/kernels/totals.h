@@ -27,6 +27,7 @@ struct Repulsion {
 /// The results of a step by tokens and rows, and what they come to by atoms.
 struct Totals {
   bool forces, virial;    ///< what is wanted
+  bool virials;           ///< virials of atoms too
   bool repels;            ///< the model has a repulsion
   Repulsion repulsion;
   Inputs lists;
@@ -42,6 +43,7 @@ struct Totals {
   StepReport *report;     ///< [1]
   double *of_forces;      ///< [atoms, 3] eV/Angstrom, those of images added
   double *of_energies;    ///< [atoms] eV
+  double *of_virials;     ///< [atoms, 9] eV
 };
 
 /// X(name): each is a function `name(totals, part)`, in the order of their launches.
@@ -51,6 +53,7 @@ struct Totals {
   X(sum_chunks) \
   X(sum_all) \
   X(find_nearest) \
-  X(take_nearest)
+  X(take_nearest) \
+  X(fold_virials)
 
 }  // namespace transip::cuda
