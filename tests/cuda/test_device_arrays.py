@@ -77,13 +77,13 @@ def test_structures(emulated_library, models, lent, name, wrap):
     atoms = triclinic_water() if name == "water" else ase.build.molecule("CH3CH2OH")
     box = {"cell": atoms.cell.array, "periodic": atoms.pbc} if atoms.pbc.any() else {}
     on_device = {"cell": wrap(atoms.cell.array), "periodic": atoms.pbc} if box else {}
-    wanted = LibraryModel(models[name, "float64"], 1).evaluate(atoms.numbers, atoms.positions, **box)
+    wanted = LibraryModel(models[name, "float64"], 1).evaluate(atoms.numbers, atoms.positions, **box, virials=True)
     model = transip_md.load_model(models[name, "float64"], device="cuda", kernels="native")
     for shift in (0.0, 0.3):
         positions = atoms.positions + shift
         numbers, places = wrap(atoms.numbers.astype(np.int64)), wrap(positions)
-        found = model.evaluate_on_device(numbers, places, **on_device)
-        for field in ("energies", "forces", "virial"):
+        found = model.evaluate_on_device(numbers, places, **on_device, virials=True)
+        for field in ("energies", "forces", "virial", "virials"):
             got, right = numbers_in(getattr(found, field)), getattr(wanted, field)
             assert np.abs(got - right).max() <= TOLERANCE["float64"] * max(10.0, np.abs(right).max()), field
         if wrap is ByCapsule:
@@ -93,7 +93,8 @@ def test_structures(emulated_library, models, lent, name, wrap):
     del found
     gc.collect()
     # The arrays were memory of the model's.
-    assert held - binding.library().transip_memory(model._handle.pointer) == 8 * (4 * len(atoms) + 9)
+    assert held - binding.library().transip_memory(model._handle.pointer) == 8 * (13 * len(atoms) + 9)
+    assert model.evaluate_on_device(numbers, places, **on_device).virials is None
 
 
 def test_arrays_out_are_taken_over(emulated_library, models, lent):

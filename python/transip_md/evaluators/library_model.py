@@ -91,11 +91,13 @@ class DeviceEvaluation(NamedTuple):
         energies: of each atom, float64 [N], eV.
         forces: float64 [N, 3], eV/Angstrom.
         virial: float64 [3, 3], eV, signs as in `Evaluation`.
+        virials: of each atom, float64 [N, 3, 3], eV, as in `Evaluation`; None unless they were asked for.
     """
 
     energies: DeviceArray
     forces: DeviceArray
     virial: DeviceArray
+    virials: DeviceArray | None = None
 
 
 class LibraryModel:
@@ -325,6 +327,7 @@ class LibraryModel:
         *,
         cell: Any = None,
         periodic: Sequence[bool] | None = None,
+        virials: bool = False,
         stream: int = DEFAULT_STREAM,
     ) -> DeviceEvaluation:
         """Energies, forces and virial of a structure whose arrays are on the CUDA device that evaluates the model.
@@ -339,11 +342,13 @@ class LibraryModel:
             multiplicity: spin multiplicity.
             cell: rows are cell vectors, float64 [3, 3], Angstrom, on the device; needed along periodic axes.
             periodic: of each cell vector; None for an isolated structure.
+            virials: ask for virials of the atoms, which costs more.
             stream: number of the CUDA stream in which the arrays are written and read, such as the ``cuda_stream`` of a
                 ``torch.cuda.Stream``; 0 and 1: the default stream.
 
         Returns:
-            Energies of the atoms [N], eV, forces [N, 3], eV/Angstrom, and the virial [3, 3], eV, on the device.
+            Energies of the atoms [N], eV, forces [N, 3], eV/Angstrom, the virial [3, 3] and, if they were asked for,
+            virials of the atoms [N, 3, 3], eV, on the device.
 
         Raises:
             UsageError: the model runs on the CPU or under a symmetry; arrays of another device, type, shape or order;
@@ -366,18 +371,21 @@ class LibraryModel:
         structure = binding.Atoms(
             count, species.pointer, places.pointer, box.pointer if box else None, flags, charge, multiplicity, self.step
         )
-        memory = _DeviceMemory(self._handle, 8 * (4 * count + 9))
+        memory = _DeviceMemory(self._handle, 8 * (9 + (13 if virials else 4) * count))
         virial = DeviceArray(memory, 0, (3, 3), device)
         energies = DeviceArray(memory, 8 * 9, (count,), device)
         forces = DeviceArray(memory, 8 * (9 + count), (count, 3), device)
-        result = binding.Result(None, energies.pointer, forces.pointer, virial.pointer, None)
+        of_atoms = DeviceArray(memory, 8 * (9 + 4 * count), (count, 3, 3), device) if virials else None
+        result = binding.Result(
+            None, energies.pointer, forces.pointer, virial.pointer, of_atoms.pointer if of_atoms else None
+        )
         with self._handle.lock:
             status = binding.library().transip_evaluate_on_device(
                 self._handle.pointer, ctypes.byref(structure), ctypes.byref(result), stream
             )
             self.step += 1
         binding.check(status)
-        return DeviceEvaluation(energies, forces, virial)
+        return DeviceEvaluation(energies, forces, virial, of_atoms)
 
     def distances(
         self,
