@@ -155,7 +155,8 @@ train-organic-broad: $(INSTALLED)
 	$(BIN)/python $(BROAD)/select_frames.py $(BROAD)/data/pairs.extxyz $(BROAD)/data/selected_pairs.extxyz \
 	  --largest-force 40 --no-spin
 	$(BIN)/transip-md train $(BROAD)/fourth.yaml -o $(BROAD)/data/fourth.ckpt
-	$(BIN)/transip-md train $(BROAD)/fifth.yaml -o python/transip_md/shipped/organic_broad.ckpt
+	$(BIN)/transip-md train $(BROAD)/fifth.yaml -o $(BROAD)/data/fifth.ckpt
+	$(BIN)/transip-md train $(BROAD)/sixth.yaml -o python/transip_md/shipped/organic_broad.ckpt
 
 # The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
 organic-molecules: $(INSTALLED)

@@ -75,6 +75,7 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
         ("organic_broad", "third"),
         ("organic_broad", "fourth"),
         ("organic_broad", "fifth"),
+        ("organic_broad", "sixth"),
         ("water_broad", "second"),
     ],
 )

@@ -206,7 +206,7 @@ def test_fine_tuning_starts_from_a_checkpoint(config_file, tmp_path):
     ase.io.write(tmp_path / "train.extxyz", frames)
     wide = [*tune, "model={short_range: zbl}"]
     run = TrainingRun(read_config(config_file, wide), tmp_path / "third.ckpt")
-    assert run.added == ["elements F", "charge 0 to 1", "short_range zbl", "short_range_end 0.7"]
+    assert run.added == ["elements F", "charge 0 to 1", "short_range zbl", "short_range_end 0.75"]
     run.train()
     assert 9 in load_checkpoint(tmp_path / "third.ckpt").config.species
     with pytest.raises(UsageError, match="No such checkpoint"):

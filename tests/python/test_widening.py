@@ -60,12 +60,12 @@ def test_a_repulsion_is_all_that_changes(narrow):
 
 def test_a_repulsion_keeps_its_end_unless_told():
     new = widened_shape(NARROW, short_range="zbl")
-    assert new.short_range_end == 0.7
+    assert new.short_range_end == 0.75
     old = new.model_copy(update={"short_range_end": 1.0})
     assert widened_shape(old, short_range="zbl").short_range_end == 1.0
     assert widened_shape(old, short_range_end=0.8).short_range_end == 0.8
     short, whole = (TransIP(shape).short_range.covalent_radii for shape in (new, old))
-    assert torch.allclose(short, 0.7 * whole, rtol=1e-15)
+    assert torch.allclose(short, 0.75 * whole, rtol=1e-15)
     # What training starts from is changed, its tables too.
     assert torch.equal(widened(TransIP(old), new).short_range.covalent_radii, short)
 
