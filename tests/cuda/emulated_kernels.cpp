@@ -17,13 +17,12 @@ namespace {
 
 using transip::cuda::Shape;
 
+bool a_row_is_missing = false;
+
 template <class S> void thread_of(int kernel, const void *arrays, int layer)
 {
   auto step = *static_cast<const transip::cuda::Step<typename S::Real> *>(arrays);
-#ifdef PLANT_OFF_BY_ONE
-  // Rows of the arrays of all layers are one shorter than the host thinks: for a test of what finds that.
-  step.most_rows--;
-#endif
+  if (a_row_is_missing) step.most_rows--;
   switch (static_cast<transip::cuda::StepKernel>(kernel)) {
 #define TRANSIP_CASE(name, used) \
   case transip::cuda::StepKernel::name: \
@@ -75,6 +74,11 @@ void thread_of_totals(int kernel, const void *argument, int part)
 
 }  // namespace
 
+void plant_missing_row()
+{
+  a_row_is_missing = true;
+}
+
 Thread find_kernels(transip::cuda::KernelFile file)
 {
   return file == transip::cuda::KernelFile::search ? thread_of_search : thread_of_totals;
@@ -85,13 +89,13 @@ Thread find_kernels(const std::string &type)
   static const std::map<std::string, Thread> kernels = [] {
     std::map<std::string, Thread> all;
     // dim, heads, feed-forward; local, radial, rotary values, coordinates
-    add<Shape<double, 32, 2, 48, true, true, true, false>>(all);
     add<Shape<float, 32, 2, 48, true, true, true, false>>(all);
+    add<Shape<double, 128, 2, 112, false, false, false, true>>(all);
+#ifndef FEW_SHAPES
+    add<Shape<double, 32, 2, 48, true, true, true, false>>(all);
     add<Shape<double, 40, 5, 64, true, false, false, false>>(all);
     add<Shape<float, 40, 5, 64, true, false, false, false>>(all);
-    add<Shape<double, 128, 2, 112, false, false, false, true>>(all);
     add<Shape<float, 128, 2, 112, false, false, false, true>>(all);
-#ifndef FEW_SHAPES
     add<Shape<double, 64, 4, 160, false, true, true, false>>(all);  // ethanol
     add<Shape<float, 64, 4, 160, false, true, true, false>>(all);
     add<Shape<double, 64, 4, 160, true, true, true, false>>(all);  // water

@@ -13,6 +13,10 @@ using Thread = void (*)(int kernel, const void *argument, int part);
 /// The kernels of a step for a shape; null: there are none.
 Thread find_kernels(const std::string &type);
 
+/// From now on rows of the arrays of all layers are one shorter in the kernels than on the host: for a test of what finds
+/// that.
+void plant_missing_row();
+
 /// The kernels that do not depend on the network.
 Thread find_kernels(transip::cuda::KernelFile file);
 

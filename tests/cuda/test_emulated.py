@@ -106,10 +106,10 @@ def test_no_races_and_no_undefined_behaviour(programs):
 
 
 def test_planted_faults_are_found(programs):
-    race = run(programs / "test_kernels_race", "--few", TSAN_OPTIONS="halt_on_error=1")
+    race = run(programs / "test_kernels_thread", "--few", "--missing-barriers", TSAN_OPTIONS="halt_on_error=1")
     assert race.returncode != 0
     assert "data race" in race.stderr and "dense.cuh" in race.stderr
-    assert run(programs / "test_kernels_off_by_one", "--few").returncode == 1
+    assert run(programs / "test_kernels", "--few", "--missing-row").returncode == 1
 
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a GPU")

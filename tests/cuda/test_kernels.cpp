@@ -1,8 +1,9 @@
 // The CUDA kernels under the emulator: against the plain forward, array by array, and against the CPU's kernels.
 //
-// Usage: test_kernels [--few] [MODEL STRUCTURE]...
+// Usage: test_kernels [--few [--missing-barriers | --missing-row]] [MODEL STRUCTURE]...
 // Without files, networks with random weights. Files are exported models, and structures as structures.h reads them.
 // --few: two small cases, each evaluated once, for ThreadSanitizer; FEW_SHAPES are enough for them.
+// --missing-barriers, --missing-row: the same with a planted fault, which ThreadSanitizer or the comparison must find.
 
 #include "checks.h"
 #include "cuda/cuda_model.h"
@@ -10,6 +11,8 @@
 #include "cuda/lists.h"
 #include "cuda/step_runner.h"
 #include "emulated_device.h"
+#include "emulated_kernels.h"
+#include "emulator.h"
 #include "cpu/native_model.h"
 #include "cpu/network_reader.h"
 #include "networks.h"
@@ -588,9 +591,12 @@ int main(int count, char **arguments)
 {
   const std::vector<std::string> files(arguments + 1, arguments + count);
   const bool few = !files.empty() && files.front() == "--few";
+  const std::string fault = few && files.size() > 1 ? files[1] : "";
+  if (fault == "--missing-barriers") emulator::plant_missing_barriers();
+  if (fault == "--missing-row") emulated::plant_missing_row();
   return checks::run([&] {
     if (few) few_cases();
-    for (std::size_t i = 0; i + 1 < files.size(); i += 2)
+    for (std::size_t i = 0; !few && i + 1 < files.size(); i += 2)
       run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]));
     if (files.empty()) {
       for (const std::string dtype : {"float64", "float32"}) {

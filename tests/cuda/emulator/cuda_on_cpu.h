@@ -23,10 +23,7 @@
 
 inline void __syncthreads()
 {
-  // With PLANT_RACE the kernels have no barriers: for tests of what finds that.
-#ifndef PLANT_RACE
   emulator::sync_block();
-#endif
 }
 
 inline void __syncwarp(unsigned = ~0u)

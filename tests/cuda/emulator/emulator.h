@@ -31,6 +31,8 @@ class BadKernel : public std::runtime_error {
 /// warp wait at a barrier that the others do not reach. That one has left already counts as not reaching it, which is
 /// stricter than CUDA; also if a block asks for more than 48 kB of shared memory.
 void run(Index grid, unsigned threads, unsigned seed, const std::function<void()> &body);
+/// From now on no thread waits in sync_block: for a test of what finds the races.
+void plant_missing_barriers();
 
 // What a kernel sees.
 
