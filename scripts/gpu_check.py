@@ -95,6 +95,13 @@ def read_verdicts(output: str, out: Path) -> list[dict[str, Any]]:
     ]
 
 
+def read_plans(output: str, out: Path) -> list[dict[str, Any]]:
+    """Lines of `test_gpu times`: "TIME NAME: one launch X ms, many launches Y ms"."""
+    del out
+    lines = re.findall(r"^TIME (.*): one launch (\S+) ms, many launches (\S+) ms$", output, re.MULTILINE)
+    return [{"case": case, "one_launch_ms": float(one), "many_launches_ms": float(many)} for case, one, many in lines]
+
+
 def read_sanitizer(output: str, out: Path) -> list[str]:
     """The summary of compute-sanitizer, and the first errors."""
     del out
@@ -248,6 +255,7 @@ PARTS = (
         read_json(*NATIVE_FILES),
         files=NATIVE_FILES,
     ),
+    Part("plans", "a step of small molecules in one launch and in many, ms", 45, (test_gpu("times"),), read_plans),
     Part("openmm", "the force on the arrays of OpenMM's CUDA platform", 45, (PLATFORM,), read_measured),
     Part("arrays", "tensors of torch in and out, a committee, by native kernels", 30, (ARRAYS,), read_measured),
     Part("memcheck", "no access out of bounds", 40, (sanitizer("memcheck"),), read_sanitizer, tool="compute-sanitizer"),

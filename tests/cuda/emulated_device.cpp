@@ -101,11 +101,11 @@ void Device::copy(std::byte *to, const std::byte *from, std::size_t bytes)
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
-std::unique_ptr<Kernels> Device::compile(const NetworkShape &shape)
+std::unique_ptr<Kernels> Device::compile(const NetworkShape &shape, NetworkFile file)
 {
   NetworkShape padded = shape;
   padded.feedforward = padded_feedforward(shape.feedforward);
-  const Thread thread = find_kernels(padded.type());
+  const Thread thread = find_kernels(padded.type(), file);
   if (!thread) throw transip::Error("The emulated device has no kernels for " + padded.type() + ".");
   return std::make_unique<EmulatedKernels>(thread);
 }

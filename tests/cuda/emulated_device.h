@@ -11,6 +11,7 @@ void set_seed(unsigned seed);
 /// A device whose memory starts filled with bits that are not a number.
 class Device final : public transip::cuda::Device {
  public:
+  Device() { set_blocks_at_a_time(64); }
   std::string name() const override { return "emulated on the CPU"; }
   std::unique_ptr<transip::cuda::Memory> allocate(std::size_t bytes) override;
   std::unique_ptr<transip::cuda::Memory> allocate_host(std::size_t bytes) override;
@@ -21,7 +22,8 @@ class Device final : public transip::cuda::Device {
   void copy(std::byte *to, const std::byte *from, std::size_t bytes) override;
   void wait() override {}
   /// Throws Error: the shape is none of emulated_kernels.cpp.
-  std::unique_ptr<transip::cuda::Kernels> compile(const transip::cuda::NetworkShape &shape) override;
+  std::unique_ptr<transip::cuda::Kernels> compile(const transip::cuda::NetworkShape &shape,
+                                                  transip::cuda::NetworkFile file) override;
   std::unique_ptr<transip::cuda::Kernels> compile(transip::cuda::KernelFile file) override;
   std::unique_ptr<transip::cuda::Program> program(std::span<const transip::cuda::Stage> stages) override;
 };

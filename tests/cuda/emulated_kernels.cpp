@@ -3,12 +3,14 @@
 #include "cuda_on_cpu.h"
 
 #include "cuda/kernels/kernels.cuh"
+#include "cuda/kernels/molecule.cuh"
 #include "cuda/kernels/search.cuh"
 #include "cuda/kernels/totals.cuh"
 #include "cuda/search_plan.h"
 #include "cuda/totals_plan.h"
 #include "emulated_kernels.h"
 
+#include <array>
 #include <map>
 
 namespace emulated {
@@ -19,10 +21,16 @@ using transip::cuda::Shape;
 
 bool a_row_is_missing = false;
 
+/// What a kernel is given, with a fault if a test wants one.
+template <typename Real> transip::cuda::Step<Real> faulty(transip::cuda::Step<Real> step)
+{
+  if (a_row_is_missing) step.most_rows--;
+  return step;
+}
+
 template <class S> void thread_of(int kernel, const void *arrays, int layer)
 {
-  auto step = *static_cast<const transip::cuda::Step<typename S::Real> *>(arrays);
-  if (a_row_is_missing) step.most_rows--;
+  const auto step = faulty(*static_cast<const transip::cuda::Step<typename S::Real> *>(arrays));
   switch (static_cast<transip::cuda::StepKernel>(kernel)) {
 #define TRANSIP_CASE(name, used) \
   case transip::cuda::StepKernel::name: \
@@ -41,11 +49,24 @@ template <class S> void thread_of(int kernel, const void *arrays, int layer)
   }
 }
 
-template <class S> void add(std::map<std::string, Thread> &kernels)
+template <class S> void thread_of_molecule(int, const void *argument, int part)
+{
+  using Given = transip::cuda::MoleculeStep<typename S::Real>;
+  Given given = *static_cast<const Given *>(argument);
+  given.step = faulty(given.step);
+  transip::cuda::molecule<S>(given, part);
+}
+
+/// Kernels of a network's files, as NetworkFile numbers them.
+using Files = std::array<Thread, 2>;
+
+template <class S> void add(std::map<std::string, Files> &kernels)
 {
   const transip::cuda::NetworkShape shape{S::dim,   1,         S::heads,         S::feedforward, sizeof(typename S::Real) == 4,
                                           S::local, S::radial, S::rotary_values, S::coordinates};
-  kernels[shape.type()] = thread_of<S>;
+  Thread molecule = nullptr;
+  if constexpr (transip::cuda::has_molecule_kernel(S::dim, S::local)) molecule = thread_of_molecule<S>;
+  kernels[shape.type()] = {thread_of<S>, molecule};
 }
 
 /// A thread of the kernels of a search.
@@ -84,10 +105,10 @@ Thread find_kernels(transip::cuda::KernelFile file)
   return file == transip::cuda::KernelFile::search ? thread_of_search : thread_of_totals;
 }
 
-Thread find_kernels(const std::string &type)
+Thread find_kernels(const std::string &type, transip::cuda::NetworkFile file)
 {
-  static const std::map<std::string, Thread> kernels = [] {
-    std::map<std::string, Thread> all;
+  static const std::map<std::string, Files> kernels = [] {
+    std::map<std::string, Files> all;
     // dim, heads, feed-forward; local, radial, rotary values, coordinates
     add<Shape<float, 32, 2, 48, true, true, true, false>>(all);
     add<Shape<double, 128, 2, 112, false, false, false, true>>(all);
@@ -110,7 +131,7 @@ Thread find_kernels(const std::string &type)
     return all;
   }();
   const auto found = kernels.find(type);
-  return found == kernels.end() ? nullptr : found->second;
+  return found == kernels.end() ? nullptr : found->second[static_cast<std::size_t>(file)];
 }
 
 }  // namespace emulated

@@ -138,23 +138,45 @@ void test_sums()
 
 // ---- products ------------------------------------------------------------------------------------------------------
 
+/// A product of random numbers with a random matrix.
+template <typename Real, int inner, int outer> struct RandomProduct {
+  int tokens;
+  std::vector<Real> from, to, weight, bias;
+
+  explicit RandomProduct(int count)
+      : tokens(count), from(static_cast<std::size_t>(count * inner)), to(static_cast<std::size_t>(count * outer)),
+        weight(matrix_size(inner, outer)), bias(round_up(outer, warp_tile))
+  {
+    std::mt19937 random(7);
+    std::normal_distribution<float> normal;
+    for (Real &value : from) value = normal(random);
+    for (int o = 0; o < outer; o++) bias[static_cast<std::size_t>(o)] = normal(random);
+    for (int i = 0; i < inner; i++)
+      for (int o = 0; o < outer; o++) weight[static_cast<std::size_t>(place_in_matrix(inner, i, o))] = normal(random);
+  }
+
+  /// Fill `to` by a grid of blocks of so many threads; each deals by what `make_deal` gives it.
+  template <class MakeDeal> void run(emulator::Index grid, unsigned threads, const MakeDeal &make_deal)
+  {
+    std::fill(to.begin(), to.end(), Real(NAN));
+    emulator::run(grid, threads, 1, [&] {
+      TRANSIP_SHARED(Real, room, room_for(inner, sizeof(Real)));
+      const auto sink = [&](int t, int column, const Real(&four)[4]) {
+        store<4>(&to[static_cast<std::size_t>(t * outer + column)], four);
+      };
+      product<inner, outer>(make_deal(), room, tokens, Plain<Real>{from.data(), inner},
+                            Dense<Real>{weight.data(), bias.data()}, sink);
+    });
+  }
+};
+
 /// Largest difference from a plain product over the largest sum of the products' sizes.
 template <typename Real, int inner, int outer> double worst_of(int tokens, unsigned blocks_abreast)
 {
-  std::mt19937 random(7);
-  std::normal_distribution<float> normal;
-  std::vector<Real> from(static_cast<std::size_t>(tokens * inner)), to(static_cast<std::size_t>(tokens * outer));
-  std::vector<Real> weight(matrix_size(inner, outer)), bias(round_up(outer, warp_tile));
-  for (Real &value : from) value = normal(random);
-  for (int o = 0; o < outer; o++) bias[static_cast<std::size_t>(o)] = normal(random);
-  for (int i = 0; i < inner; i++)
-    for (int o = 0; o < outer; o++) weight[static_cast<std::size_t>(place_in_matrix(inner, i, o))] = normal(random);
+  RandomProduct<Real, inner, outer> made(tokens);
   const unsigned blocks = static_cast<unsigned>((tokens + tile_tokens - 1) / tile_tokens);
-  emulator::run({blocks, blocks_abreast, 1}, dense_threads, 1, [&] {
-    TRANSIP_SHARED(Real, room, room_for(inner, sizeof(Real)));
-    const auto sink = [&](int t, int column, const Real(&four)[4]) { store<4>(&to[static_cast<std::size_t>(t * outer + column)], four); };
-    product<inner, outer>(room, tokens, Plain<Real>{from.data(), inner}, Dense<Real>{weight.data(), bias.data()}, sink);
-  });
+  made.run({blocks, blocks_abreast, 1}, dense_threads, [] { return GridDeal{}; });
+  const auto &[count, from, to, weight, bias] = made;
   double worst = 0.0, largest = 0.0;
   for (int t = 0; t < tokens; t++)
     for (int o = 0; o < outer; o++) {
@@ -238,6 +260,16 @@ void test_conflicts()
     }
 }
 
+/// The same bits whether a grid makes a product or one block of so many threads.
+template <typename Real, int inner, int outer, int threads> void test_one_block(int tokens)
+{
+  RandomProduct<Real, inner, outer> by_grid(tokens), by_block(tokens);
+  by_grid.run({1, 1, 1}, dense_threads, [] { return GridDeal{}; });
+  by_block.run({1, 1, 1}, threads, [tokens] { return BlockDeal<threads>(0, tokens); });
+  check(by_grid.to == by_block.to, "one block of " + std::to_string(threads) + " threads, " + std::to_string(tokens) +
+                                       " tokens: the same bits as a grid");
+}
+
 }  // namespace
 
 int main()
@@ -254,6 +286,12 @@ int main()
     test_product<4, 4>(1, 1);
     test_product<320, 96>(17, 1);  // in parts, by one block
     test_product<1056, 36>(20, 1);
+    for (const int tokens : {1, 9, 16, 17, 32}) {
+      test_one_block<float, 64, 320, molecule_threads(4)>(tokens);
+      test_one_block<float, 320, 64, molecule_threads(4)>(tokens);
+      test_one_block<double, 64, 320, molecule_threads(8)>(tokens);
+      test_one_block<double, 320, 64, molecule_threads(8)>(tokens);
+    }
     test_conflicts();
   });
 }

@@ -1,7 +1,7 @@
 // Whole steps under the emulator against the CPU's kernels: neighbours, network, repulsion, forces of atoms, virial.
 //
 // Usage: test_dynamics [--few | --gpu] [MODEL STRUCTURE]...
-// Files as test_kernels takes them. --few: one small case, for ThreadSanitizer. --gpu: all of it on the first GPU instead
+// Files as test_kernels takes them. --few: two small cases, for ThreadSanitizer. --gpu: all of it on the first GPU instead
 // of the emulator.
 
 #include "checks.h"
@@ -38,6 +38,14 @@ std::unique_ptr<transip::cuda::Device> make_device()
 {
   if (on_gpu) return transip::cuda::open_gpu(0);
   return std::make_unique<emulated::Device>();
+}
+
+/// A device that does no step in one launch.
+std::unique_ptr<transip::cuda::Device> make_device_of_many_launches()
+{
+  auto device = make_device();
+  device->set_blocks_at_a_time(0);
+  return device;
 }
 
 const std::byte *bytes_of(const double *numbers)
@@ -161,6 +169,8 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
       virials(got.virials.begin(), got.virials.end());
   const double energy = got.energy;
   const std::array<double, 9> virial = got.virial;
+  const double nearest = got.nearest;
+  const std::array<int, 2> pair = got.pair;
   emulated::set_seed(1000);
   const auto again = Dynamics::make(network.weights, network.metadata, *device);
   again->set_box(box);
@@ -183,6 +193,14 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
         title + ": without virial and energies of atoms");
   const Evaluation &alone = dynamics->evaluate(structure.positions, {.forces = false});
   check(alone.energy == energy && alone.forces.empty(), title + ": the energy alone");
+  if (network.metadata.cutoff) return;
+  const auto other = make_device_of_many_launches();
+  const auto many = Dynamics::make(network.weights, network.metadata, *other);
+  many->set_atoms(structure.species, 0, 1);
+  const Evaluation &apart = many->evaluate(structure.positions, everything(network));
+  check(apart.energy == energy && apart.virial == virial && same_bits(apart.forces, forces) &&
+            apart.nearest == nearest && apart.pair == pair,
+        title + ": the same bits in one launch and in many");
 }
 
 void run_case(const std::string &name, const TestNetwork &network, const TestStructure &structure, bool once = false)
@@ -205,6 +223,20 @@ TestStructure crystal(int atoms = 8)
                           {1, 8}, static_cast<unsigned>(atoms));
 }
 
+/// A network that attends all to all and sees where atoms are, with a repulsion.
+TestNetwork seeing_network(const std::string &dtype)
+{
+  transip::Architecture shape = architecture(128, 2, 100, false, false);
+  shape.coordinates = true;
+  shape.short_range = true;
+  return random_network(shape, 0.0, dtype);
+}
+
+TestStructure molecule(int atoms)
+{
+  return random_structure(std::to_string(atoms) + " atoms in vacuum", atoms, {}, {1, 8}, 3);
+}
+
 void random_cases(const std::string &dtype)
 {
   TestStructure nothing = crystal();
@@ -220,12 +252,12 @@ void random_cases(const std::string &dtype)
   run_case("local", local, random_structure("9 atoms in vacuum", 9, {}, {1, 8}, 5));
   run_case("local", local, random_structure("50 atoms in a triclinic box smaller than the cutoff's sphere", 50,
                                             {7.9, 0, 0, 2.1, 7.5, 0, -1.4, 1.8, 7.0}, {1, 8}, 2), true);
-  transip::Architecture shape = architecture(128, 2, 100, false, false);
-  shape.coordinates = true;
-  shape.short_range = true;
-  const TestNetwork all = random_network(shape, 0.0, dtype);
-  run_case("all to all, coordinates", all, random_structure("7 atoms in vacuum", 7, {}, {1, 8}, 3));
-  run_case("all to all, coordinates", all, random_structure("one atom in vacuum", 1, {}, {1, 8}, 3), true);
+  const TestNetwork all = seeing_network(dtype);
+  nothing.cell = {};
+  for (const int atoms : {7, 30, 33, 1}) run_case("all to all, coordinates", all, molecule(atoms));
+  run_case("all to all, coordinates", all, nothing);
+  // With virials of atoms in many launches, without them in one.
+  run_case("all to all, radial bias", random_network(architecture(64, 4, 160, true, true), 0.0, dtype), molecule(9));
 }
 
 /// A slab: the truth is periodic along its third vector too, with nothing within reach there.
@@ -395,9 +427,7 @@ void test_errors()
   check(!std::isfinite(dynamics->evaluate(positions, {}).energy), "a place that is no number gives none");
   compare("after what is no number", "float64", Truth(network, structure),
           dynamics->evaluate(structure.positions, everything(network)));
-  transip::Architecture shape = architecture(128, 2, 100, false, false);
-  shape.coordinates = true;
-  const TestNetwork all = random_network(shape, 0.0, "float64");
+  const TestNetwork all = seeing_network("float64");
   check_error([&] { Dynamics::make(all.weights, all.metadata, *device)->set_box(periodicity(structure)); },
               "attends all-to-all");
 }
@@ -411,7 +441,10 @@ int main(int count, char **arguments)
   on_gpu = !files.empty() && files.front() == "--gpu";
   if (on_gpu) files.erase(files.begin());
   return checks::run([&] {
-    if (few) run_case("local", local_network("float32"), crystal(2), true);
+    if (few) {
+      run_case("local", local_network("float32"), crystal(2), true);
+      run_case("all to all, coordinates", seeing_network("float64"), molecule(2), true);
+    }
     for (std::size_t i = 0; i + 1 < files.size(); i += 2)
       run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]), true);
     if (files.empty()) {

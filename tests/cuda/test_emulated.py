@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_the_estimate_knows_every_launch(programs, repository, network):
     assert result.returncode == 0
     launches = {"water": 22, "organic": 22, "wide": 41}[network]
     assert f"\nall {launches:>29}" in result.stdout
+    assert "in one launch" not in result.stdout
+
+
+def test_the_estimate_knows_molecules_in_one_launch(programs, repository):
+    script = [sys.executable, repository / "benchmarks" / "cuda" / "estimate.py", "--program", programs / "print_plan"]
+    result = run(*script, "--network", "ethanol", "--atoms", "9")
+    assert result.returncode == 0
+    assert f"\nall {22:>29}" in result.stdout
+    assert "9 atoms, a whole step in one launch by one block of 384 threads" in result.stdout
+    assert re.search(r"\none launch: \d+ us; 26 launches: \d+ us\n", result.stdout)
 
 
 def test_search_for_neighbours(programs):

@@ -1,8 +1,9 @@
 // The CUDA kernels on a GPU against the CPU's kernels: whole steps of networks of every kind.
 //
-// Usage: test_gpu [--few] [--part I N] | test_gpu compile ARCHITECTURE
+// Usage: test_gpu [--few] [--part I N] | test_gpu times | test_gpu compile ARCHITECTURE
 // --few: two small structures, for compute-sanitizer. --part: of all cases the I-th of every N, from 0; most of the time
 // goes into compiling their kernels, so that parts may run at once. Each case is a line, PASS or FAIL.
+// `times` measures a step of small molecules in one launch and in many.
 // Exit codes: 0 they agree, 1 they do not, 2 usage, 3 there is no GPU or no driver. `compile` needs none: it compiles the
 // kernels of one network, or takes them from the cache, and prints the size of the machine code.
 
@@ -16,11 +17,13 @@
 #include "transip/error.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <iostream>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace {
@@ -33,6 +36,7 @@ struct Case {
   std::string dtype;
   TestStructure structure;
   int charge = 0, multiplicity = 1;
+  bool many_launches = false;  // also where one would do
 
   transip::Architecture architecture() const
   {
@@ -46,7 +50,8 @@ struct Case {
   {
     return std::string(cutoff > 0.0 ? "local" : "all to all") + ", width " + std::to_string(dim) + ", heads of " +
            std::to_string(dim / heads) + (radial ? ", radial bias" : "") + (coordinates ? ", coordinates" : "") +
-           (repels ? ", repulsion" : "") + (charge ? ", charge" : "") + ", " + dtype + ", " + structure.name;
+           (repels ? ", repulsion" : "") + (charge ? ", charge" : "") + (many_launches ? ", many launches" : "") + ", " +
+           dtype + ", " + structure.name;
   }
 };
 
@@ -69,6 +74,8 @@ std::vector<Case> all_cases()
     cases.push_back({64, 4, 160, true, false, false, 4.5, dtype, box, -1, 3});
     cases.push_back({64, 4, 160, true, false, false, 0.0, dtype, atom});
     cases.push_back({64, 8, 96, false, false, false, 4.5, dtype, box});
+    cases.push_back({64, 4, 160, true, false, false, 0.0, dtype, molecule, 0, 1, true});
+    cases.push_back({128, 2, 100, false, true, true, 0.0, dtype, molecule, 0, 1, true});
   }
   cases.push_back({256, 8, 512, true, false, false, 4.5, "float32", box});
   cases.push_back({768, 12, 2048, true, false, false, 4.5, "float32", box});
@@ -114,10 +121,27 @@ bool same_bits(std::span<const double> a, const std::vector<double> &b)
   return a.size() == b.size() && (b.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
+/// Has a device do all steps in many launches, or as it would, as long as this lives.
+class Launches {
+ public:
+  Launches(transip::cuda::Device &device, bool many) : device_(device), blocks_(device.blocks_at_a_time())
+  {
+    if (many) device.set_blocks_at_a_time(0);
+  }
+  ~Launches() { device_.set_blocks_at_a_time(blocks_); }
+  Launches(const Launches &) = delete;
+  Launches &operator=(const Launches &) = delete;
+
+ private:
+  transip::cuda::Device &device_;
+  int blocks_;
+};
+
 /// Whether energies and forces agree, the same bits come twice, and the energy comes alone too.
 bool agrees(transip::cuda::Device &device, const Case &one)
 {
   const TestNetwork network = random_network(one.architecture(), one.cutoff, one.dtype);
+  const Launches launches(device, one.many_launches);
   const auto make = [&] {
     auto dynamics = transip::cuda::Dynamics::make(network.weights, network.metadata, device);
     const bool periodic = one.structure.periodic();
@@ -143,15 +167,46 @@ bool agrees(transip::cuda::Device &device, const Case &one)
   return good;
 }
 
+/// Milliseconds of a step of a molecule, from positions to forces on the host.
+double time_of_step(transip::cuda::Device &device, const TestNetwork &network, const TestStructure &molecule, bool many)
+{
+  const Launches launches(device, many);
+  const auto dynamics = transip::cuda::Dynamics::make(network.weights, network.metadata, device);
+  dynamics->set_atoms(molecule.species, 0, 1);
+  constexpr int warming = 50, steps = 500;
+  for (int step = 0; step < warming; step++) dynamics->evaluate(molecule.positions, {});
+  const auto start = std::chrono::steady_clock::now();
+  for (int step = 0; step < steps; step++) dynamics->evaluate(molecule.positions, {});
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() / steps;
+}
+
+/// Networks of the shapes of shipped models, molecules of several sizes.
+void time_molecules(transip::cuda::Device &device)
+{
+  constexpr int layers = 3;
+  for (const auto &[name, dim, heads, feedforward] :
+       {std::tuple{"ethanol", 64, 4, 160}, std::tuple{"organic", 96, 6, 240}})
+    for (const int atoms : {9, 16, 24, 32}) {
+      transip::Architecture shape = ::architecture(dim, heads, feedforward, true, true);
+      shape.layers = layers;
+      const TestNetwork network = random_network(shape, 0.0, "float32");
+      const TestStructure molecule = random_structure("", atoms, {}, {1, 8}, 3);
+      const double one = time_of_step(device, network, molecule, false),
+                   many = time_of_step(device, network, molecule, true);
+      std::cout << "TIME shape of " << name << ", " << atoms << " atoms: one launch " << one << " ms, many launches "
+                << many << " ms" << std::endl;
+    }
+}
+
 void compile(const std::string &architecture)
 {
   const transip::cuda::NetworkShape shape{64, 3, 4, 160, true, true, true, true, false};
-  std::cout << transip::cuda::compiled_kernels(shape, architecture).size() << " bytes\n";
+  std::cout << transip::cuda::compiled_kernels(shape, transip::cuda::NetworkFile::step, architecture).size() << " bytes\n";
 }
 
 int usage()
 {
-  std::cerr << "usage: test_gpu [--few] [--part I N] | test_gpu compile ARCHITECTURE\n";
+  std::cerr << "usage: test_gpu [--few] [--part I N] | test_gpu times | test_gpu compile ARCHITECTURE\n";
   return 2;
 }
 
@@ -165,6 +220,11 @@ int main(int count, char **arguments)
   try {
     if (words.size() == 2 && words[0] == "compile") {
       compile(words[1]);
+      return 0;
+    }
+    if (words.size() == 1 && words[0] == "times") {
+      const auto device = transip::cuda::open_gpu(0);
+      time_molecules(*device);
       return 0;
     }
     for (std::size_t i = 0; i < words.size(); i++) {

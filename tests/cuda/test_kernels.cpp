@@ -259,7 +259,20 @@ void compare_orders(transip::CudaModel &model, const transip::Request &request, 
   check(same_bits(one.energies, alone.energies) && alone.forces.empty(), name + ": energies alone");
 }
 
-/// One network and one structure: every array, energies and forces and, unless `once`, two orders of threads.
+/// Compare a step of many launches with the one of a molecule that is done in one.
+void compare_plans(const TestNetwork &network, const transip::Request &request, const Neighbourhood &around,
+                   const Result &one, const std::string &name)
+{
+  emulated::Device device;
+  device.set_blocks_at_a_time(0);
+  Result many;
+  transip::CudaModel::make(network.weights, network.metadata, device)->evaluate(request, around.positions, many, true);
+  check(same_bits(one.energies, many.energies) && same_bits(one.forces, many.forces) && one.energy == many.energy,
+        name + ": the same bits in one launch and in many");
+}
+
+/// One network and one structure: every array, energies and forces, of a molecule by two plans and, unless `once`, in two
+/// orders of threads.
 void run_case(const std::string &name, const TestNetwork &network, const TestStructure &structure, bool once = false)
 {
   const std::string dtype = network.metadata.dtype;
@@ -288,6 +301,7 @@ void run_case(const std::string &name, const TestNetwork &network, const TestStr
   }
 
   if (!once) compare_orders(*model, request, around, one, name + ", " + structure.name);
+  if (!network.metadata.cutoff) compare_plans(network, request, around, one, name + ", " + structure.name);
   report.print();
 }
 
@@ -345,6 +359,10 @@ void random_cases(const std::string &dtype)
   run_case("width 64, all to all, coordinates", seeing, molecule(11));
   run_case("width 64, all to all, coordinates", seeing, molecule(1));
   run_case("width 32, all to all, coordinates", seeing_network(dtype, 64), molecule(11));
+  const TestNetwork biased = random_network(architecture(64, 4, 160, true, true), 0.0, dtype);
+  run_case("width 16, all to all, radial bias", biased, molecule(9));
+  run_case("width 16, all to all, radial bias", biased, molecule(23));
+  run_case("width 16, all to all, radial bias", biased, molecule(35));
   run_case("width 24, values not rotated", random_network(architecture(96, 4, 64, true, false), 4.5, dtype), crystal());
   run_case("width 64, 12 heads, dim 768", random_network(architecture(768, 12, 250, true, true), 3.0, dtype), crystal());
 }
@@ -498,13 +516,33 @@ void test_launches()
   check(launches(wide, true) == 41 && launches(wide, false) == 19, "launches of three wide layers");
 }
 
+/// Which steps are done by a block for each molecule: small molecules that do not fill the device.
+void test_plans()
+{
+  const transip::cuda::NetworkShape ethanol{64, 3, 4, 160, true, false, true, true, false};
+  transip::cuda::NetworkShape local = ethanol, wide = ethanol;
+  local.local = true;
+  wide.dim = 256;
+  const auto chosen = [](const transip::cuda::NetworkShape &shape, int tokens, int largest, int blocks) {
+    return transip::cuda::is_step_of_molecules(shape, {tokens, tokens, 0}, largest, blocks);
+  };
+  check(chosen(ethanol, 9, 9, 132) && chosen(ethanol, 1056, 32, 132), "small molecules in one launch");
+  check(!chosen(ethanol, 1057, 9, 132) && !chosen(ethanol, 33, 33, 132) && !chosen(ethanol, 9, 9, 0),
+        "many launches for many or large molecules");
+  check(!chosen(local, 9, 9, 132) && !chosen(wide, 9, 9, 132), "many launches for local and wide networks");
+  const transip::cuda::Launch one = transip::cuda::plan_molecule(ethanol, true, false),
+                              many = transip::cuda::plan_molecules(ethanol, {42, 42, 0}, true);
+  check(one.grid_x == 1 && many.grid_x == 6, "blocks for molecules");
+}
+
 /// Molecules of several sizes and charges in one step, and each by itself; the network sees where atoms are.
 void test_molecules(const std::string &dtype)
 {
   const TestNetwork network = seeing_network(dtype);
   emulated::Device device;
   const auto model = transip::CudaModel::make(network.weights, network.metadata, device);
-  const std::vector<TestStructure> molecules{molecule(3), molecule(1), molecule(7)};
+  // Windows of blocks with two molecules, with none, and with a molecule that reaches into the next.
+  const std::vector<TestStructure> molecules{molecule(3), molecule(1), molecule(7), molecule(20), molecule(2)};
   std::vector<transip::Request> requests;
   for (const TestStructure &one : molecules) {
     requests.emplace_back();
@@ -512,12 +550,17 @@ void test_molecules(const std::string &dtype)
     requests.back().positions = one.positions;
     requests.back().charge = requests.size() == 2 ? -1 : 0;
   }
-  std::vector<Result> together(requests.size());
+  std::vector<Result> together(requests.size()), many(requests.size());
   model->evaluate_molecules(requests, together, true);
+  emulated::Device other;
+  other.set_blocks_at_a_time(0);
+  transip::CudaModel::make(network.weights, network.metadata, other)->evaluate_molecules(requests, many, true);
   for (std::size_t k = 0; k < requests.size(); k++) {
     Result alone;
     model->evaluate(requests[k], requests[k].positions, alone, true);
     const std::string name = "a molecule among others, " + dtype + ", " + molecules[k].name;
+    check(same_bits(together[k].energies, many[k].energies) && same_bits(together[k].forces, many[k].forces),
+          name + ": the same bits in one launch and in many");
     check(difference(together[k].energies.data(), alone.energies) <= allowed(dtype), name + ": energies");
     check(difference(together[k].forces.data(), alone.forces) <= allowed(dtype), name + ": forces");
   }
@@ -608,6 +651,7 @@ int main(int count, char **arguments)
       test_skin<double>();
       test_skin<float>();
       test_launches();
+      test_plans();
       test_sizes();
       test_errors();
     }

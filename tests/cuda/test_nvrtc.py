@@ -30,13 +30,23 @@ CASES += [(shape, "sm_90") for shape in SHAPES if shape != "water, float32"]
 FILES = {"search of neighbours": "search.cu", "totals": "totals.cu"}
 CASES += [(name, architecture) for name in FILES for architecture in ("sm_80", "sm_90", "sm_120")]
 
+#: Whole steps of small molecules.
+MOLECULES = {
+    "molecules, ethanol, float32": "float,64,4,160,false,true,true,false",
+    "molecules, ethanol, float64": "double,64,4,160,false,true,true,false",
+    "molecules, organic, float32": "float,96,6,240,false,true,true,false",
+    "molecules, no bias, coordinates, float64": "double,128,8,352,false,false,false,true",
+}
+CASES += [("molecules, ethanol, float32", architecture) for architecture in ("sm_80", "sm_90", "sm_100", "sm_120")]
+CASES += [(shape, "sm_90") for shape in MOLECULES if shape != "molecules, ethanol, float32"]
+
 
 def _compile(shape: str, architecture: str) -> dict[str, nvrtc.Usage]:
     if shape in FILES:
         cubin, usage = nvrtc.compile_kernels(FILES[shape], architecture)
     else:
-        definition = f"TRANSIP_SHAPE=transip::cuda::Shape<{SHAPES[shape]}>"
-        cubin, usage = nvrtc.compile_kernels("step.cu", architecture, definition)
+        file, template = ("molecule.cu", MOLECULES[shape]) if shape in MOLECULES else ("step.cu", SHAPES[shape])
+        cubin, usage = nvrtc.compile_kernels(file, architecture, f"TRANSIP_SHAPE=transip::cuda::Shape<{template}>")
     assert cubin.startswith(b"\x7fELF")
     return usage
 

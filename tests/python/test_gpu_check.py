@@ -177,3 +177,10 @@ def test_the_bundle_has_what_the_check_reads(repository):
         "examples",
     ):
         assert f'"{name}' in packed
+
+
+def test_times_of_molecules_are_read(check, tmp_path):
+    output = "NVIDIA\nTIME shape of ethanol, 9 atoms: one launch 0.0701 ms, many launches 0.151 ms\n"
+    assert check.read_plans(output, tmp_path) == [
+        {"case": "shape of ethanol, 9 atoms", "one_launch_ms": 0.0701, "many_launches_ms": 0.151}
+    ]

@@ -172,9 +172,9 @@ std::string compiled(const char *file, const std::string &definition, const std:
 
 }  // namespace
 
-std::string compiled_kernels(const NetworkShape &shape, const std::string &architecture)
+std::string compiled_kernels(const NetworkShape &shape, NetworkFile file, const std::string &architecture)
 {
-  return compiled("step.cu", "TRANSIP_SHAPE=" + shape.type(), architecture);
+  return compiled(file == NetworkFile::step ? "step.cu" : "molecule.cu", "TRANSIP_SHAPE=" + shape.type(), architecture);
 }
 
 std::string compiled_kernels(KernelFile file, const std::string &architecture)

@@ -14,7 +14,7 @@ namespace transip::cuda {
 /// put there. NVRTC is the library that the environment variable TRANSIP_NVRTC names, or the loader's libnvrtc.so.
 ///
 /// Throws Error: no NVRTC, a source that does not compile, a cache that other users may write.
-std::string compiled_kernels(const NetworkShape &shape, const std::string &architecture);
+std::string compiled_kernels(const NetworkShape &shape, NetworkFile file, const std::string &architecture);
 
 /// The same of kernels that are the same for all networks.
 std::string compiled_kernels(KernelFile file, const std::string &architecture);

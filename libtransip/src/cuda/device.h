@@ -61,12 +61,20 @@ class Device {
   virtual void copy(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
   /// Wait until everything before is done. Throws Error: a kernel failed, the device is lost.
   virtual void wait() = 0;
-  /// Kernels of a step, for a network of this shape. Throws Error: they do not compile.
-  virtual std::unique_ptr<Kernels> compile(const NetworkShape &shape) = 0;
+  /// Kernels for a network of this shape. Throws Error: they do not compile.
+  virtual std::unique_ptr<Kernels> compile(const NetworkShape &shape, NetworkFile file) = 0;
   /// Kernels that are the same for all networks. Throws Error: they do not compile.
   virtual std::unique_ptr<Kernels> compile(KernelFile file) = 0;
   /// A program of stages, one after another; arguments are copied. The kernels belong to this device.
   virtual std::unique_ptr<Program> program(std::span<const Stage> stages) = 0;
+
+  /// Blocks that it works on at a time, each with a multiprocessor to itself; so many may do whole small molecules (plan.h).
+  int blocks_at_a_time() const { return blocks_at_a_time_; }
+  /// From now on; 0: no step is done in one launch.
+  void set_blocks_at_a_time(int blocks) { blocks_at_a_time_ = blocks; }
+
+ private:
+  int blocks_at_a_time_ = 0;
 };
 
 }  // namespace transip::cuda

@@ -2,6 +2,7 @@
 
 #include "arrays.h"
 #include "file_network.h"
+#include "kernels/molecule.h"
 #include "moving_structure.h"
 #include "neighbours/same_place.h"
 #include "totals_plan.h"
@@ -69,7 +70,7 @@ template <typename Real> class WholeStep final : public Dynamics {
   WholeStep(std::shared_ptr<MovingStructure> structure, bool beside, const Weights &weights, const Metadata &metadata,
             const NetworkWeights &network)
       : device_(structure->device()), structure_(std::move(structure)), beside_(beside),
-        shape_(network.shape(sizeof(Real) == 4)), step_kernels_(device_.compile(shape_)),
+        shape_(network.shape(sizeof(Real) == 4)), step_kernels_(device_.compile(shape_, NetworkFile::step)),
         totals_kernels_(device_.compile(KernelFile::totals))
   {
     const PackedWeights<Real> packed(network);
@@ -192,16 +193,27 @@ template <typename Real> class WholeStep final : public Dynamics {
     totals_.virials = wanted.forces && wanted.virials;
     std::unique_ptr<Program> &program = programs_[(totals_.forces ? 1 : 0) + (totals_.virial ? 2 : 0) +
                                                   (wanted.nearest ? 4 : 0) + (totals_.virials ? 8 : 0)];
-    if (!program) {
-      const Capacity &capacity = structure_->capacity();
-      const Stage stages[] = {
-          structure_->move_stage(),
-          {step_kernels_.get(), plan_step(shape_, capacity, {wanted.forces, totals_.virials}), &step_, sizeof step_},
-          {totals_kernels_.get(), plan_totals(totals_, capacity, wanted.nearest), &totals_, sizeof totals_},
-      };
-      program = device_.program(stages);
-    }
+    if (!program) program = make_program(wanted);
     return *program;
+  }
+
+  std::unique_ptr<Program> make_program(const Wanted &wanted)
+  {
+    const Capacity &capacity = structure_->capacity();
+    if (!totals_.virials &&
+        is_step_of_molecules(shape_, capacity, structure_->atoms(), device_.blocks_at_a_time())) {
+      if (!molecule_kernels_) molecule_kernels_ = device_.compile(shape_, NetworkFile::molecule);
+      const MoleculeStep<Real> argument{step_, structure_->search(), totals_};
+      const Stage stage{molecule_kernels_.get(), {plan_molecule(shape_, totals_.forces, wanted.nearest)}, &argument,
+                        sizeof argument};
+      return device_.program({&stage, 1});
+    }
+    const Stage stages[] = {
+        structure_->move_stage(),
+        {step_kernels_.get(), plan_step(shape_, capacity, {wanted.forces, totals_.virials}), &step_, sizeof step_},
+        {totals_kernels_.get(), plan_totals(totals_, capacity, wanted.nearest), &totals_, sizeof totals_},
+    };
+    return device_.program(stages);
   }
 
   void run(const Wanted &wanted, bool to_host)
@@ -239,7 +251,7 @@ template <typename Real> class WholeStep final : public Dynamics {
   std::shared_ptr<MovingStructure> structure_;
   bool beside_;
   NetworkShape shape_;
-  std::unique_ptr<Kernels> step_kernels_, totals_kernels_;
+  std::unique_ptr<Kernels> step_kernels_, totals_kernels_, molecule_kernels_;  // the last when first used
   std::unique_ptr<Memory> constant_, results_, host_results_, work_;
   ResultArrays there_{}, host_{};
   Step<Real> step_{};

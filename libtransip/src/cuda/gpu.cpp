@@ -100,6 +100,7 @@ struct Driver {
 };
 
 constexpr int capability_major = 75, capability_minor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...
+constexpr int multiprocessors = 16;                          // CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 constexpr unsigned without_default_stream = 1;               // CU_STREAM_NON_BLOCKING
 constexpr int capture_of_this_thread = 1;                    // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
@@ -309,7 +310,13 @@ class GpuProgram final : public Program {
 
 class GpuDevice final : public Device {
  public:
-  explicit GpuDevice(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu)) {}
+  explicit GpuDevice(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu))
+  {
+    int count = 0;
+    driver().check(driver().device_attribute(&count, multiprocessors, gpu_->device),
+                   "the GPU does not report its multiprocessors");
+    set_blocks_at_a_time(count);
+  }
 
   std::string name() const override
   {
@@ -351,9 +358,9 @@ class GpuDevice final : public Device {
     const Gpu::Use use(*gpu_);
     driver().check(driver().stream_synchronize(gpu_->stream), "a kernel failed");
   }
-  std::unique_ptr<Kernels> compile(const NetworkShape &shape) override
+  std::unique_ptr<Kernels> compile(const NetworkShape &shape, NetworkFile file) override
   {
-    return load(compiled_kernels(shape, architecture()), step_kernel_names());
+    return load(compiled_kernels(shape, file, architecture()), kernel_names(file));
   }
   std::unique_ptr<Kernels> compile(KernelFile file) override
   {

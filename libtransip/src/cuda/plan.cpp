@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "kernels/molecule.h"
 #include "kernels/search.h"
 #include "kernels/totals.h"
 
@@ -15,12 +16,12 @@ std::string NetworkShape::type() const
          flag(coordinates) + ">";
 }
 
-const std::vector<std::string> &step_kernel_names()
+const std::vector<std::string> &kernel_names(NetworkFile file)
 {
 #define TRANSIP_NAME(name, threads) #name,
-  static const std::vector<std::string> names = {TRANSIP_STEP_KERNELS(TRANSIP_NAME)};
+  static const std::vector<std::string> step = {TRANSIP_STEP_KERNELS(TRANSIP_NAME)}, molecule = {"molecule"};
 #undef TRANSIP_NAME
-  return names;
+  return file == NetworkFile::step ? step : molecule;
 }
 
 const std::vector<std::string> &kernel_names(KernelFile file)
@@ -135,7 +136,7 @@ void Planner::forward()
     warps(attend, static_cast<long long>(capacity_.tokens) * shape_.split().groups, layer);
     rest_of_layer(layer);
   }
-  add(energy_sum, 0, 1, 1, sum_threads);
+  parts_.back().launches.push_back(plan_energy_sum());
 }
 
 void Planner::backward(bool virials_too)
@@ -180,6 +181,29 @@ std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacit
   planner.forward();
   if (gradients.forces) planner.backward(gradients.virials);
   return planner.parts().front().launches;
+}
+
+Launch plan_energy_sum()
+{
+  return {static_cast<int>(StepKernel::energy_sum), 0, 1, 1, sum_threads};
+}
+
+bool is_step_of_molecules(const NetworkShape &shape, const Capacity &capacity, int largest, int blocks)
+{
+  return has_molecule_kernel(shape.dim, shape.local) && largest <= most_molecule_tokens &&
+         blocks_for(capacity.tokens, molecule_window) <= static_cast<unsigned>(blocks);
+}
+
+Launch plan_molecules(const NetworkShape &shape, const Capacity &capacity, bool forces)
+{
+  return {0, forces ? with_forces : 0, blocks_for(capacity.tokens, molecule_window), 1,
+          static_cast<unsigned>(molecule_threads(shape.bytes()))};
+}
+
+Launch plan_molecule(const NetworkShape &shape, bool forces, bool nearest)
+{
+  const int part = whole_structure | (forces ? with_forces : 0) | (nearest ? nearest_pair : 0);
+  return {0, part, 1, 1, static_cast<unsigned>(molecule_threads(shape.bytes()))};
 }
 
 }  // namespace transip::cuda

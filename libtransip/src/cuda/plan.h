@@ -46,8 +46,11 @@ enum class StepKernel {
 #undef TRANSIP_NAME
 };
 
-/// Names of the kernels as `StepKernel` numbers them; "transip_" stands before them in compiled code.
-const std::vector<std::string> &step_kernel_names();
+/// Files of kernels that are compiled for a network: those of a step, and the one that does a whole step of small molecules.
+enum class NetworkFile { step, molecule };
+
+/// Names of a file's kernels as their launches number them (StepKernel); "transip_" stands before them in compiled code.
+const std::vector<std::string> &kernel_names(NetworkFile file);
 
 /// Files of kernels that do not depend on the network.
 enum class KernelFile { search, totals };
@@ -55,8 +58,8 @@ enum class KernelFile { search, totals };
 /// Names of a file's kernels as their launches number them.
 const std::vector<std::string> &kernel_names(KernelFile file);
 
-/// A launch of one kernel of a file, by its number there (StepKernel, SearchKernel, TotalsKernel), with the number that it
-/// is given beside its argument: of a layer, of a part.
+/// A launch of one kernel of a file, by its number there (StepKernel, SearchKernel, TotalsKernel; 0 in a file of one), with
+/// the number that it is given beside its argument: of a layer, of a part.
 struct Launch {
   int kernel, part;
   unsigned grid_x, grid_y, threads;
@@ -72,6 +75,23 @@ struct Gradients {
 
 /// Launches of a step that fits the capacity; without forces the forward alone. Grids have one block at least.
 std::vector<Launch> plan_step(const NetworkShape &shape, const Capacity &capacity, Gradients gradients);
+
+/// Whether each molecule of a step is done by one block, in one launch. That is for small molecules which do not fill the
+/// device: launches, one after another, would take longer than their work.
+///
+/// largest: tokens of the largest molecule. blocks: that the device works on at a time.
+bool is_step_of_molecules(const NetworkShape &shape, const Capacity &capacity, int largest, int blocks);
+
+/// The launch of such a step, of the kernel of NetworkFile::molecule. Behind it the energies are yet to be added up
+/// (`plan_energy_sum`).
+Launch plan_molecules(const NetworkShape &shape, const Capacity &capacity, bool forces);
+
+/// The launch of a structure that is one small molecule, with the places of its rows and its totals. nearest: the nearest
+/// pair of atoms is wanted too.
+Launch plan_molecule(const NetworkShape &shape, bool forces, bool nearest);
+
+/// The launch that adds up the energies of a step.
+Launch plan_energy_sum();
 
 /// Part of a step with a halo, and what the host has to do behind it: nothing, hand features of tokens to halo atoms, or
 /// gradients of halo atoms back.

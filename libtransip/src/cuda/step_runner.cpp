@@ -1,5 +1,6 @@
 #include "step_runner.h"
 
+#include "kernels/molecule.h"
 #include "transip/error.h"
 
 #include <algorithm>
@@ -21,8 +22,8 @@ int with_room(int count)
 template <typename Real> class Runner final : public StepRunner {
  public:
   Runner(Device &device, const NetworkWeights &weights)
-      : device_(device), shape_(weights.shape(sizeof(Real) == 4)), packed_(weights), kernels_(device.compile(shape_)),
-        constant_(device.allocate(packed_.bytes().size()))
+      : device_(device), shape_(weights.shape(sizeof(Real) == 4)), packed_(weights),
+        kernels_(device.compile(shape_, NetworkFile::step)), constant_(device.allocate(packed_.bytes().size()))
   {
     device_.upload(constant_->data(), packed_.bytes().data(), packed_.bytes().size());
     packed_.give(step_, constant_->data());
@@ -37,7 +38,11 @@ template <typename Real> class Runner final : public StepRunner {
     *staged_.counts = counts;
     fill(staged_);
     device_.upload(inputs_->data(), host_inputs_->data(), inputs_->bytes());
-    run_parts(counts, gradients, exchange);
+    if (!exchange && !gradients.virials &&
+        is_step_of_molecules(shape_, capacity_, largest_molecule(), device_.blocks_at_a_time()))
+      run_molecules(gradients.forces);
+    else
+      run_parts(counts, gradients, exchange);
     device_.download(host_results_->data(), results_->data(), results_->bytes());
     returned_ = found_;
     if (!gradients.forces) returned_.forces = nullptr;
@@ -61,6 +66,30 @@ template <typename Real> class Runner final : public StepRunner {
     std::unique_ptr<Program> program;
     StepPart::Then then;
   };
+
+  /// Tokens of the largest molecule of a network that attends all to all.
+  int largest_molecule() const
+  {
+    int largest = 0;
+    for (int t = 0; !shape_.local && t < staged_.counts->tokens; t = staged_.end[t])
+      largest = std::max(largest, staged_.end[t] - t);
+    return largest;
+  }
+
+  void run_molecules(bool forces)
+  {
+    std::unique_ptr<Program> &program = molecule_programs_[forces ? 1 : 0];
+    if (!program) {
+      if (!molecule_kernels_) molecule_kernels_ = device_.compile(shape_, NetworkFile::molecule);
+      const MoleculeStep<Real> argument{step_, {}, {}};
+      const Stage stages[] = {
+          {molecule_kernels_.get(), {plan_molecules(shape_, capacity_, forces)}, &argument, sizeof argument},
+          {kernels_.get(), {plan_energy_sum()}, &step_, sizeof step_},
+      };
+      program = device_.program(stages);
+    }
+    program->run();
+  }
 
   double *fetch_virials(const Counts &counts)
   {
@@ -136,6 +165,7 @@ template <typename Real> class Runner final : public StepRunner {
   void lay_out(const Counts &counts, bool forces, bool halo)
   {
     for (auto &parts : programs_) parts.clear();
+    for (auto &program : molecule_programs_) program.reset();
     if (!capacity_.holds(counts) || halo != with_halo_)
       capacity_ = {std::max(capacity_.tokens, with_room(counts.tokens)), std::max(capacity_.rows, with_room(counts.rows)),
                    std::max(capacity_.edges, with_room(counts.edges)),
@@ -163,7 +193,7 @@ template <typename Real> class Runner final : public StepRunner {
   Device &device_;
   NetworkShape shape_;
   PackedWeights<Real> packed_;
-  std::unique_ptr<Kernels> kernels_;
+  std::unique_ptr<Kernels> kernels_, molecule_kernels_;  // the latter when first used
   std::unique_ptr<Memory> constant_, inputs_, work_, results_, host_inputs_, host_results_, host_given_, host_halo_,
       host_virials_;
   Capacity capacity_;
@@ -172,6 +202,7 @@ template <typename Real> class Runner final : public StepRunner {
   Inputs staged_{};
   Results found_{}, returned_{};
   std::vector<Part> programs_[3];  // energies alone; forces too; and virials of atoms
+  std::unique_ptr<Program> molecule_programs_[2];  // energies alone; forces too
 };
 
 }  // namespace

@@ -19,11 +19,12 @@ template <class S> struct Split {
 template <class S> struct Position {
   int item, head, slot, part, offset, group;
 
-  /// items: of tokens or rows. The warp's item is beyond the last where there is nothing to do.
-  __device__ __forceinline__ Position()
+  /// warp: among those of all items, tokens or rows, `groups` of each; its item is beyond the last where there is nothing
+  /// to do.
+  __device__ __forceinline__ explicit Position(int warp)
   {
     using P = Split<S>;
-    const int warp = warp_here(), lane = lane_here();
+    const int lane = lane_here();
     item = warp / P::groups;
     group = warp % P::groups;
     slot = lane / P::slot_bit;
@@ -127,11 +128,12 @@ template <class S> struct Edges {
   __device__ __forceinline__ int back_token(int n) const { return S::local ? near.back_token[n] : lists.back_token[n]; }
 };
 
-template <class S> __device__ __forceinline__ void attend(const Step<typename S::Real> &step, int layer)
+/// What the warp of this number has of the attention's result.
+template <class S> __device__ __forceinline__ void attend_by(const Step<typename S::Real> &step, int layer, int warp)
 {
   using Real = typename S::Real;
   using P = Split<S>;
-  const Position<S> place;
+  const Position<S> place(warp);
   const int t = place.item;
   if (t >= step.in.counts->tokens) return;
   const Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + place.offset;
@@ -178,12 +180,13 @@ template <class S> __device__ __forceinline__ void attend(const Step<typename S:
     of_layer(step.lse, layer, step.most_tokens, S::heads)[t * S::heads + place.head] = top + logarithm(total);
 }
 
-/// Gradient by queries, and by the distances of the edges: what layers add up in their order.
-template <class S> __device__ __forceinline__ void attend_back_tokens(const Step<typename S::Real> &step, int layer)
+/// Gradient by queries, and by the distances of the edges: what layers add up in their order. By the warp of this number.
+template <class S>
+__device__ __forceinline__ void attend_back_tokens_by(const Step<typename S::Real> &step, int layer, int warp)
 {
   using Real = typename S::Real;
   using P = Split<S>;
-  const Position<S> place;
+  const Position<S> place(warp);
   const int t = place.item;
   if (t >= step.in.counts->tokens) return;
   const Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + place.offset;
@@ -224,12 +227,13 @@ template <class S> __device__ __forceinline__ void attend_back_tokens(const Step
   store_sum<P::features, P::slot_bit>(step.gradient_query + mine + place.offset, to_query);
 }
 
-/// Gradient by keys and values of all rows, by the lists of the edges that lead to them.
-template <class S> __device__ __forceinline__ void attend_back_rows(const Step<typename S::Real> &step, int layer)
+/// Gradient by keys and values of all rows, by the lists of the edges that lead to them. By the warp of this number.
+template <class S>
+__device__ __forceinline__ void attend_back_rows_by(const Step<typename S::Real> &step, int layer, int warp)
 {
   using Real = typename S::Real;
   using P = Split<S>;
-  const Position<S> place;
+  const Position<S> place(warp);
   const int row = place.item;
   if (row >= step.in.counts->rows) return;
   const bool is_token = row < step.in.counts->tokens;
@@ -432,12 +436,10 @@ template <class S> __device__ __forceinline__ void fold_given(const Step<typenam
 }
 
 /// Gradients by a token's queries, keys and values before they were rotated, those of its images added, and by the phases
-/// of the token and of its images.
-template <class S> __device__ __forceinline__ void fold(const Step<typename S::Real> &step, int layer)
+/// of the token and of its images. By a warp.
+template <class S> __device__ __forceinline__ void fold_token(const Step<typename S::Real> &step, int layer, int t)
 {
   using Real = typename S::Real;
-  const int t = warp_here();
-  if (t >= step.in.counts->tokens) return;
   const Real *phases = of_layer(step.phase, layer, step.most_rows, S::dim);
   const Real *keys = of_layer(step.key, layer, step.most_rows, S::dim);
   const Real *values = of_layer(step.value, layer, step.most_rows, S::dim);
@@ -483,6 +485,28 @@ template <class S> __device__ __forceinline__ void fold(const Step<typename S::R
     store<4>(step.gradient_three + 3 * mine + S::dim + i, key[n]);
     store<4>(step.gradient_three + 3 * mine + 2 * S::dim + i, value[n]);
   }
+}
+
+// ---- kernels: a warp takes a token or row, of attention with a group of heads ---------------------------------------
+
+template <class S> __device__ __forceinline__ void attend(const Step<typename S::Real> &step, int layer)
+{
+  attend_by<S>(step, layer, warp_here());
+}
+
+template <class S> __device__ __forceinline__ void attend_back_tokens(const Step<typename S::Real> &step, int layer)
+{
+  attend_back_tokens_by<S>(step, layer, warp_here());
+}
+
+template <class S> __device__ __forceinline__ void attend_back_rows(const Step<typename S::Real> &step, int layer)
+{
+  attend_back_rows_by<S>(step, layer, warp_here());
+}
+
+template <class S> __device__ __forceinline__ void fold(const Step<typename S::Real> &step, int layer)
+{
+  if (const int t = warp_here(); t < step.in.counts->tokens) fold_token<S>(step, layer, t);
 }
 
 }  // namespace transip::cuda

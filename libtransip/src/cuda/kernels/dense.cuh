@@ -1,8 +1,8 @@
 // Linear layers: products of many tokens with a matrix, in tiles, with what comes before and after in the same kernel.
 //
-// Launch with `dense_threads` threads. A block has `tile_tokens` tokens, whose inputs lie in shared memory; a warp makes
-// 16 x 16 numbers at a time by tensor cores and reads the matrix from global memory, in the order in which it lies there.
-// Blocks beside each other in the grid's second dimension share the columns.
+// A block has `tile_tokens` tokens, whose inputs lie in shared memory; a warp makes 16 x 16 numbers at a time by tensor
+// cores and reads the matrix from global memory, in the order in which it lies there. How tokens and columns are dealt out
+// to blocks and warps is the caller's; it changes no bit of a number.
 #pragma once
 
 #include "tensor_core.cuh"
@@ -17,42 +17,92 @@ __device__ __forceinline__ Dense<Real> of_layer(const Dense<Real> &all, int laye
           all.bias ? all.bias + layer * round_up(outer, warp_tile) : nullptr};
 }
 
-/// What a source makes of a block's tokens, rows of shared memory: each warp has every eighth.
-template <int inner, typename Real, class Source> class Rows {
+/// A product on a grid: blocks of `dense_threads` threads, each with its own tokens; those beside each other in the second
+/// dimension share the columns.
+struct GridDeal {
+  static constexpr int warps = dense_warps;
+  static constexpr bool compact = false;
+
+  __device__ __forceinline__ int first_token() const { return blockIdx.x * tile_tokens; }
+  /// Groups of 16 columns that the block's warps make at a time, for all of its tokens.
+  __device__ __forceinline__ constexpr int abreast() const { return tile_outer / warp_tile; }
+  __device__ __forceinline__ int first_round() const { return blockIdx.y; }
+  __device__ __forceinline__ int rounds_apart() const { return gridDim.y; }
+};
+
+/// A product by one block of so many threads, which makes all columns of the tokens from `first` on, up to a tile of them.
+template <int threads> class BlockDeal {
+ public:
+  static constexpr int warps = threads / warp_size;
+  static constexpr bool compact = true;
+
+  /// tokens: the first that is not the block's. With up to 16 tokens all warps share them.
+  __device__ __forceinline__ BlockDeal(int first, int tokens)
+      : first_(first), abreast_(tokens - first > warp_tile ? warps * warp_tile / tile_tokens : warps)
+  {
+  }
+  __device__ __forceinline__ int first_token() const { return first_; }
+  __device__ __forceinline__ int abreast() const { return abreast_; }
+  __device__ __forceinline__ int first_round() const { return 0; }
+  __device__ __forceinline__ int rounds_apart() const { return 1; }
+
+ private:
+  int first_, abreast_;
+};
+
+/// What a source makes of a block's tokens, rows of shared memory, dealt out to the warps in turn.
+template <int inner, typename Real, class Source, class Deal> class Rows {
  public:
   static constexpr Staging shape = staging(inner, sizeof(Real));
 
-  __device__ __forceinline__ Rows(const Source &source, int tokens) : source_(source), tokens_(tokens)
+  __device__ __forceinline__ Rows(const Source &source, int first_token, int tokens)
+      : source_(source), first_token_(first_token), tokens_(tokens)
   {
 #pragma unroll
-    for (int i = 0; i < each; i++) {
-      two_[i][0] = two_[i][1] = Real(0);
-      if constexpr (Source::prepares)
-        if (token(i) < tokens_) source_.prepare(token(i), two_[i]);
-    }
+    for (int i = 0; i < kept; i++) prepare(row(i), two_[i]);
   }
 
   /// Numbers of the inner dimension from `from` on, zero beyond its end.
   __device__ __forceinline__ void stage(Real *room, int from) const
   {
-#pragma unroll
-    for (int i = 0; i < each; i++)
-      for (int k = 4 * lane_here(); k < shape.inner; k += 4 * warp_size) {
-        Real four[4] = {Real(0), Real(0), Real(0), Real(0)};
-        if (token(i) < tokens_ && from + k < inner) source_.four(token(i), from + k, two_[i], four);
-        store<4>(room + row(i) * shape.stride + k, four);
+    if constexpr (Deal::compact) {
+#pragma unroll 1
+      for (int i = 0; row(i) < tile_tokens; i++) {
+        Real two[2];
+        prepare(row(i), two);
+        stage_row(room, from, row(i), two);
       }
+    } else {
+#pragma unroll
+      for (int i = 0; i < kept; i++) stage_row(room, from, row(i), two_[i]);
+    }
   }
 
  private:
-  static constexpr int each = tile_tokens / dense_warps;
+  /// Rows of a warp whose two numbers are kept from one part of the inner dimension to the next.
+  static constexpr int kept = Deal::compact ? 0 : tile_tokens / Deal::warps;
 
-  __device__ __forceinline__ static int row(int i) { return threadIdx.x / warp_size + dense_warps * i; }
-  __device__ __forceinline__ static int token(int i) { return blockIdx.x * tile_tokens + row(i); }
+  __device__ __forceinline__ static int row(int i) { return threadIdx.x / warp_size + Deal::warps * i; }
+
+  __device__ __forceinline__ void prepare(int row, Real (&two)[2]) const
+  {
+    two[0] = two[1] = Real(0);
+    if constexpr (Source::prepares)
+      if (first_token_ + row < tokens_) source_.prepare(first_token_ + row, two);
+  }
+
+  __device__ __forceinline__ void stage_row(Real *room, int from, int row, const Real (&two)[2]) const
+  {
+    for (int k = 4 * lane_here(); k < shape.inner; k += 4 * warp_size) {
+      Real four[4] = {Real(0), Real(0), Real(0), Real(0)};
+      if (first_token_ + row < tokens_ && from + k < inner) source_.four(first_token_ + row, from + k, two, four);
+      store<4>(room + row * shape.stride + k, four);
+    }
+  }
 
   const Source &source_;
-  int tokens_;
-  Real two_[each][2];
+  int first_token_, tokens_;
+  Real two_[kept > 0 ? kept : 1][2];
 };
 
 /// sum[row][column] += rows x matrix, over `tiles` tiles of the inner dimension; the pointers are the lane's.
@@ -83,26 +133,29 @@ __device__ __forceinline__ void multiply_tiles(Real (&sum)[2][4], const Real *ro
 
 /// sink(token, column, four) gets four neighbouring numbers of source x matrix + bias, for each token and column.
 ///
+/// deal: which tokens and columns are whose; tokens: the first that is nobody's.
 /// source.prepare(token, two) is called once for each token by a whole warp and leaves two numbers that hold for the
 /// token; source.four(token, column, two, values) then gives four neighbouring inputs. Both may write what belongs to
 /// their token where blockIdx.y is 0. room: shared memory of the block, `room_for` numbers or more; a block that uses it
 /// again has a barrier before.
-template <int inner, int outer, typename Real, class Source, class Sink>
-__device__ __forceinline__ void product(Real *room, int tokens, const Source &source, const Dense<Real> &matrix,
-                                        const Sink &sink)
+template <int inner, int outer, class Deal, typename Real, class Source, class Sink>
+__device__ __forceinline__ void product(const Deal deal, Real *room, int tokens, const Source &source,
+                                        const Dense<Real> &matrix, const Sink &sink)
 {
-  using Staged = Rows<inner, Real, Source>;
+  using Staged = Rows<inner, Real, Source, Deal>;
   constexpr int all_tiles = round_up(inner, tile_inner) / tile_inner, tiles = Staged::shape.inner / tile_inner,
                 parts = (all_tiles + tiles - 1) / tiles, stride = Staged::shape.stride,
-                groups = round_up(outer, warp_tile) / warp_tile, abreast = tile_outer / warp_tile;
-  const int first_token = blockIdx.x * tile_tokens, first_round = blockIdx.y, rounds_apart = gridDim.y;
+                groups = round_up(outer, warp_tile) / warp_tile;
+  const int first_token = deal.first_token(), abreast = deal.abreast(), first_round = deal.first_round(),
+            rounds_apart = deal.rounds_apart();
   if (first_token >= tokens) return;
   const int warp = threadIdx.x / warp_size, lane = lane_here();
   const int token = first_token + warp / abreast * warp_tile + lane / 4;
   const bool has_tokens = first_token + warp / abreast * warp_tile < tokens;
-  const Staged staged(source, tokens);
+  const Staged staged(source, first_token, tokens);
   const Real *rows = room + warp / abreast * warp_tile * stride + Staged::shape.place(lane);
 
+#pragma unroll 1
   for (int round = first_round; round * abreast < groups; round += rounds_apart) {
     const int group = round * abreast + warp % abreast, column = group * warp_tile + lane % 4 * 4;
     const bool works = group < groups && has_tokens;
@@ -123,12 +176,12 @@ __device__ __forceinline__ void product(Real *room, int tokens, const Source &so
     if (!works || column >= outer) continue;
     Real bias[4] = {Real(0), Real(0), Real(0), Real(0)};
     if (matrix.bias) load<4>(bias, matrix.bias + column);
-#pragma unroll
+#pragma unroll Deal::compact ? 1 : 2
     for (int row = 0; row < 2; row++) {
       if (token + 8 * row >= tokens) break;
       Real four[4];
 #pragma unroll
-      for (int i = 0; i < 4; i++) four[i] = sum[row][i] + bias[i];
+      for (int i = 0; i < 4; i++) four[i] = (row == 0 ? sum[0][i] : sum[1][i]) + bias[i];
       sink(token + 8 * row, column, four);
     }
   }

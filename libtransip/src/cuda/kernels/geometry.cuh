@@ -130,19 +130,24 @@ template <class S> __device__ __forceinline__ void set_phases(const Step<typenam
   }
 }
 
-/// What the layers start from: phases of all rows in all layers, distances, tokens. A warp takes a row; the grid's second
-/// dimension is layers.
-template <class S> __device__ __forceinline__ void begin(const Step<typename S::Real> &step, int)
+/// What the layers start from, of one row: its phases in a layer and, beside those of the first, distances and the token.
+/// By a warp.
+template <class S> __device__ __forceinline__ void begin_row(const Step<typename S::Real> &step, int row, int layer)
 {
-  const int row = warp_here();
-  if (row >= step.in.counts->rows) return;
-  set_phases<S>(step, row, blockIdx.y);
-  if (blockIdx.y > 0) return;
+  set_phases<S>(step, row, layer);
+  if (layer > 0) return;
   if constexpr (S::local)
     if (step.near.back_end) sift_back<S>(step, row);
   if (row >= step.in.counts->tokens) return;
   measure_edges<S>(step, row);
   embed<S>(step, row);
+}
+
+/// What the layers start from: phases of all rows in all layers, distances, tokens. A warp takes a row; the grid's second
+/// dimension is layers.
+template <class S> __device__ __forceinline__ void begin(const Step<typename S::Real> &step, int)
+{
+  if (const int row = warp_here(); row < step.in.counts->rows) begin_row<S>(step, row, blockIdx.y);
 }
 
 /// Energy of a token, zero if it does not count. By a warp.
@@ -166,14 +171,15 @@ template <class S> __device__ __forceinline__ void energies(const Step<typename 
   if (t < step.in.counts->tokens) set_energy<S>(step, t);
 }
 
-/// Sum of the energies, and whether atoms lie at one position. One block.
+/// Sum of the energies, and whether atoms lie at one position. One block, of which `sum_threads` threads add up.
 template <class S> __device__ __forceinline__ void energy_sum(const Step<typename S::Real> &step, int)
 {
   TRANSIP_SHARED(double, sums, sum_threads / warp_size);
   TRANSIP_SHARED(int, clashes, sum_threads / warp_size);
+  const bool adds = threadIdx.x < sum_threads;
   double sum = 0.0;
   int clash = -1;
-  for (int t = threadIdx.x; t < step.in.counts->tokens; t += sum_threads) {
+  for (int t = threadIdx.x; adds && t < step.in.counts->tokens; t += sum_threads) {
     sum += step.out.energies[t];
     clash = step.clash[t] > clash ? step.clash[t] : clash;
   }
@@ -184,7 +190,7 @@ template <class S> __device__ __forceinline__ void energy_sum(const Step<typenam
     clash = other > clash ? other : clash;
   }
   const int warp = threadIdx.x / warp_size;
-  if (lane_here() == 0) {
+  if (adds && lane_here() == 0) {
     sums[warp] = sum;
     clashes[warp] = clash;
   }
@@ -198,12 +204,10 @@ template <class S> __device__ __forceinline__ void energy_sum(const Step<typenam
   *step.out.clash = clash;
 }
 
-/// Gradient by the place that a token sees of itself, before the molecule's mean is taken off. A warp takes a token.
-template <class S> __device__ __forceinline__ void pull(const Step<typename S::Real> &step, int)
+/// Gradient by the place that a token sees of itself, before the molecule's mean is taken off. By a warp.
+template <class S> __device__ __forceinline__ void pull_token(const Step<typename S::Real> &step, int t)
 {
   using Real = typename S::Real;
-  const int t = warp_here();
-  if (t >= step.in.counts->tokens) return;
   const NormBack<Real, S::dim> source = {step.gradient_between, step.pending, step.normal_one, step.deviation_one,
                                          nullptr};
   Real two[2];
@@ -221,12 +225,15 @@ template <class S> __device__ __forceinline__ void pull(const Step<typename S::R
   }
 }
 
-/// Forces on all rows: by way of distances, from both ends of every edge, of phases and of coordinates. A warp takes a
-/// row.
-template <class S> __device__ __forceinline__ void forces(const Step<typename S::Real> &step, int)
+/// Gradient by the places that tokens see of themselves. A warp takes a token.
+template <class S> __device__ __forceinline__ void pull(const Step<typename S::Real> &step, int)
 {
-  const int row = warp_here();
-  if (row >= step.in.counts->rows) return;
+  if (const int t = warp_here(); t < step.in.counts->tokens) pull_token<S>(step, t);
+}
+
+/// Force on a row: by way of distances, from both ends of every edge, of phases and of coordinates. By a warp.
+template <class S> __device__ __forceinline__ void force_on_row(const Step<typename S::Real> &step, int row)
+{
   double sum[3] = {0.0, 0.0, 0.0};
   const auto add = [&](int e, int token, int to, double sign) {
     typename S::Real slope = 0;
@@ -257,6 +264,12 @@ template <class S> __device__ __forceinline__ void forces(const Step<typename S:
     }
     if (lane_here() == 0) step.out.forces[3 * static_cast<long long>(row) + x] = whole * step.energy_scale;
   }
+}
+
+/// Forces on all rows. A warp takes a row.
+template <class S> __device__ __forceinline__ void forces(const Step<typename S::Real> &step, int)
+{
+  if (const int row = warp_here(); row < step.in.counts->rows) force_on_row<S>(step, row);
 }
 
 }  // namespace transip::cuda

@@ -32,7 +32,7 @@ template <typename Real, int stride> struct StoreAll {
 
 /// The linear layers of a block's tokens. Each leaves its numbers in the arrays of the step; `room` is shared memory, so
 /// that a block that does one after another has a barrier between them.
-template <class S> class LinearLayers {
+template <class S, class Deal = GridDeal> class LinearLayers {
  public:
   using Real = typename S::Real;
   static constexpr int dim = S::dim, feedforward = S::feedforward;
@@ -46,10 +46,19 @@ template <class S> class LinearLayers {
     return most;
   }
 
-  __device__ __forceinline__ LinearLayers(const Step<Real> &step, Real *room)
-      : step_(step), weights_(step.weights), room_(room), tokens_(step.in.counts->tokens)
+  /// tokens: the first that is nobody's.
+  __device__ __forceinline__ LinearLayers(const Step<Real> &step, Real *room, int tokens, const Deal &deal)
+      : step_(step), weights_(step.weights), room_(room), tokens_(tokens), deal_(deal)
   {
   }
+  /// Those of the grid's block.
+  __device__ __forceinline__ LinearLayers(const Step<Real> &step, Real *room)
+      : LinearLayers(step, room, step.in.counts->tokens, Deal{})
+  {
+  }
+
+  __device__ __forceinline__ int first_token() const { return deal_.first_token(); }
+  __device__ __forceinline__ int tokens() const { return tokens_; }
 
   // ---- forward -----------------------------------------------------------------------------------------------------
 
@@ -79,7 +88,7 @@ template <class S> class LinearLayers {
         store<4>(to + there, turned);
       }
     };
-    product<dim, 3 * dim>(room_, tokens_, source, of_layer<dim, 3 * dim>(weights_.query_key_value, layer), sink);
+    product<dim, 3 * dim>(deal_, room_, tokens_, source, of_layer<dim, 3 * dim>(weights_.query_key_value, layer), sink);
   }
 
   /// Tokens + what attention mixed, rotated back by the receiver's phase so that values too depend on r_j - r_i only.
@@ -87,7 +96,7 @@ template <class S> class LinearLayers {
   {
     const Mixed<Real, dim, S::rotary_values> source{of_tokens(step_.mixed, layer, dim),
                                                     of_layer(step_.phase, layer, step_.most_rows, dim)};
-    product<dim, dim>(room_, tokens_, source, of_layer<dim, dim>(weights_.attention_output, layer),
+    product<dim, dim>(deal_, room_, tokens_, source, of_layer<dim, dim>(weights_.attention_output, layer),
                       AddToTokens<S>{step_.token});
   }
 
@@ -97,7 +106,7 @@ template <class S> class LinearLayers {
     constexpr int outer = 2 * feedforward;
     const Normalised<Real, dim> source{step_.token, of_tokens(step_.normal_two, layer, dim),
                                        of_tokens(step_.deviation_two, layer, 1)};
-    product<dim, outer>(room_, tokens_, source, of_layer<dim, outer>(weights_.gate_and_value, layer),
+    product<dim, outer>(deal_, room_, tokens_, source, of_layer<dim, outer>(weights_.gate_and_value, layer),
                         StoreAll<Real, outer>{of_tokens(step_.gate, layer, outer)});
   }
 
@@ -105,7 +114,8 @@ template <class S> class LinearLayers {
   __device__ __forceinline__ void feedforward_output(int layer) const
   {
     const Activated<Real, feedforward> source{of_tokens(step_.gate, layer, 2 * feedforward)};
-    product<feedforward, dim>(room_, tokens_, source, of_layer<feedforward, dim>(weights_.feedforward_output, layer),
+    product<feedforward, dim>(deal_, room_, tokens_, source,
+                              of_layer<feedforward, dim>(weights_.feedforward_output, layer),
                               AddToTokens<S>{step_.token});
   }
 
@@ -113,7 +123,7 @@ template <class S> class LinearLayers {
   __device__ __forceinline__ void energy_hidden() const
   {
     const Normalised<Real, dim> source{step_.token, step_.normal_last, step_.deviation_last};
-    product<dim, dim>(room_, tokens_, source, weights_.energy_hidden, StoreAll<Real, dim>{step_.hidden});
+    product<dim, dim>(deal_, room_, tokens_, source, weights_.energy_hidden, StoreAll<Real, dim>{step_.hidden});
   }
 
   // ---- backward ----------------------------------------------------------------------------------------------------
@@ -122,7 +132,7 @@ template <class S> class LinearLayers {
   __device__ __forceinline__ void energy_hidden_back() const
   {
     const HeadBack<Real, dim> source{step_.hidden, weights_.energy_output, step_.in.owned};
-    product<dim, dim>(room_, tokens_, source, weights_.energy_hidden_back, StoreAll<Real, dim>{step_.pending});
+    product<dim, dim>(deal_, room_, tokens_, source, weights_.energy_hidden_back, StoreAll<Real, dim>{step_.pending});
   }
 
   /// Gradient by the gate and value of the feed-forward.
@@ -146,7 +156,7 @@ template <class S> class LinearLayers {
       }
       store<8>(step_.gradient_gate + place, both);
     };
-    product<dim, feedforward>(room_, tokens_, source,
+    product<dim, feedforward>(deal_, room_, tokens_, source,
                               of_layer<dim, feedforward>(weights_.feedforward_output_back, layer), sink);
   }
 
@@ -154,7 +164,7 @@ template <class S> class LinearLayers {
   __device__ __forceinline__ void gate_back(int layer) const
   {
     constexpr int inner = 2 * feedforward;
-    product<inner, dim>(room_, tokens_, Plain<Real>{step_.gradient_gate, inner},
+    product<inner, dim>(deal_, room_, tokens_, Plain<Real>{step_.gradient_gate, inner},
                         of_layer<inner, dim>(weights_.gate_and_value_back, layer), StoreAll<Real, dim>{step_.pending});
   }
 
@@ -169,13 +179,13 @@ template <class S> class LinearLayers {
       if constexpr (S::rotary_values) rotate(four, phase + place, Real(1));
       store<4>(step_.gradient_mixed + place, four);
     };
-    product<dim, dim>(room_, tokens_, source, of_layer<dim, dim>(weights_.attention_output_back, layer), sink);
+    product<dim, dim>(deal_, room_, tokens_, source, of_layer<dim, dim>(weights_.attention_output_back, layer), sink);
   }
 
   /// Gradient by the attention's normal: pending.
   __device__ __forceinline__ void project_back(int layer) const
   {
-    product<3 * dim, dim>(room_, tokens_, Plain<Real>{step_.gradient_three, 3 * dim},
+    product<3 * dim, dim>(deal_, room_, tokens_, Plain<Real>{step_.gradient_three, 3 * dim},
                           of_layer<3 * dim, dim>(weights_.query_key_value_back, layer),
                           StoreAll<Real, dim>{step_.pending});
   }
@@ -191,6 +201,7 @@ template <class S> class LinearLayers {
   const DeviceWeights<Real> &weights_;
   Real *room_;
   int tokens_;
+  Deal deal_;
 };
 
 // ---- kernels of one layer each -------------------------------------------------------------------------------------

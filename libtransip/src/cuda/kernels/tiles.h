@@ -98,6 +98,24 @@ TRANSIP_BOTH constexpr bool is_narrow(int dim)
   return dim <= 96;
 }
 
+/// Whether a block may do a whole step of a small molecule, in one launch: all its weights go through one multiprocessor.
+TRANSIP_BOTH constexpr bool has_molecule_kernel(int dim, bool local)
+{
+  return !local && dim <= 128;
+}
+
+/// Tokens of the largest molecule that one block does.
+constexpr int most_molecule_tokens = 32;
+
+/// Threads of such a block: as many as have registers enough. bytes: of one number.
+TRANSIP_BOTH constexpr int molecule_threads(int bytes)
+{
+  return bytes == 4 ? 384 : 256;
+}
+
+/// Such a block takes the molecules that begin at one of so many tokens.
+constexpr int molecule_window = 8;
+
 /// Whether the kernels are made for a network of this shape.
 TRANSIP_BOTH constexpr bool fits(int dim, int heads)
 {

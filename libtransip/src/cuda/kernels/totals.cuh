@@ -42,11 +42,9 @@ __device__ __forceinline__ void repulsion_of(const Repulsion &by, int one, int o
 }
 
 /// Repulsion of each token by its neighbours. Every pair is in the lists of both atoms, so that the force is the whole
-/// one and energy and virial are a half. A warp takes a token.
-__device__ __forceinline__ void repel(const Totals &totals, int)
+/// one and energy and virial are a half. By a warp.
+__device__ __forceinline__ void repel_token(const Totals &totals, int t)
 {
-  const int t = warp_here();
-  if (t >= totals.lists.counts->tokens) return;
   double sums[repelled_numbers] = {};
   const double *here = totals.lists.positions + 3 * static_cast<long long>(t);
   for (int e = totals.lists.first[t] + lane_here(); e < totals.lists.first[t + 1]; e += warp_size) {
@@ -72,6 +70,12 @@ __device__ __forceinline__ void repel(const Totals &totals, int)
   }
 }
 
+/// Repulsion of all tokens. A warp takes a token.
+__device__ __forceinline__ void repel(const Totals &totals, int)
+{
+  if (const int t = warp_here(); t < totals.lists.counts->tokens) repel_token(totals, t);
+}
+
 /// Energies and forces by atoms. A thread takes a token.
 __device__ __forceinline__ void fold_atoms(const Totals &totals, int)
 {
@@ -83,6 +87,7 @@ __device__ __forceinline__ void fold_atoms(const Totals &totals, int)
   if (!totals.forces) return;
   for (int x = 0; x < 3; x++) {
     double sum = totals.rows.forces[3 * static_cast<long long>(t) + x] + (totals.repels ? repelled[1 + x] : 0.0);
+#pragma unroll 1
     for (int n = totals.lists.image_first[t]; n < totals.lists.image_first[t + 1]; n++)
       sum += totals.rows.forces[3 * static_cast<long long>(totals.lists.image_row[n]) + x];
     totals.of_forces[3 * atom + x] = sum;
@@ -100,7 +105,7 @@ __device__ __forceinline__ void fold_virials(const Totals &totals, int)
   for (int i = 0; i < 9; i++) to[i] = from[i] + (totals.repels ? repelled[i] : 0.0);
 }
 
-/// Add up what each thread of a block has; the sums are in the first thread.
+/// Add up what each of a block's first `sum_threads` threads has; the sums are in the first thread.
 __device__ __forceinline__ void sum_block(double (&numbers)[summed_numbers])
 {
   constexpr int warps = sum_threads / warp_size;
@@ -108,7 +113,7 @@ __device__ __forceinline__ void sum_block(double (&numbers)[summed_numbers])
 #pragma unroll
   for (int i = 0; i < summed_numbers; i++) {
     numbers[i] = sum_warp(numbers[i]);
-    if (lane_here() == 0) sums[threadIdx.x / warp_size * summed_numbers + i] = numbers[i];
+    if (lane_here() == 0 && threadIdx.x < sum_threads) sums[threadIdx.x / warp_size * summed_numbers + i] = numbers[i];
   }
   __syncthreads();
   if (threadIdx.x != 0) return;
@@ -123,7 +128,7 @@ __device__ __forceinline__ void sum_chunks(const Totals &totals, int)
   if (blockIdx.x * sum_threads >= static_cast<unsigned>(totals.lists.counts->rows)) return;
   const int row = blockIdx.x * sum_threads + threadIdx.x;
   double numbers[summed_numbers] = {};
-  if (row < totals.lists.counts->rows) {
+  if (threadIdx.x < sum_threads && row < totals.lists.counts->rows) {
     const bool token = row < totals.lists.counts->tokens;
     const double *repelled = totals.repelled + repelled_numbers * static_cast<long long>(row);
     if (token) numbers[0] = totals.rows.energies[row] + (totals.repels ? repelled[0] : 0.0);
@@ -178,11 +183,9 @@ __device__ __forceinline__ void take_nearest_of_warp(double &distance, int &numb
 
 constexpr double far_away = 1e300;  // Angstrom
 
-/// The nearest row of each token. A warp takes a token.
-__device__ __forceinline__ void find_nearest(const Totals &totals, int)
+/// The nearest row of a token. By a warp.
+__device__ __forceinline__ void find_nearest_of(const Totals &totals, int t)
 {
-  const int t = warp_here();
-  if (t >= totals.lists.counts->tokens) return;
   const double *here = totals.lists.positions + 3 * static_cast<long long>(t);
   double distance = far_away;
   int nearest = t;
@@ -198,7 +201,13 @@ __device__ __forceinline__ void find_nearest(const Totals &totals, int)
   totals.nearest_row[t] = nearest;
 }
 
-/// The two atoms that are nearest. One block.
+/// The nearest row of each token. A warp takes a token.
+__device__ __forceinline__ void find_nearest(const Totals &totals, int)
+{
+  if (const int t = warp_here(); t < totals.lists.counts->tokens) find_nearest_of(totals, t);
+}
+
+/// The two atoms that are nearest. One block, of which `sum_threads` threads look.
 __device__ __forceinline__ void take_nearest(const Totals &totals, int)
 {
   TRANSIP_SHARED(double, distances, sum_threads / warp_size);
@@ -208,7 +217,7 @@ __device__ __forceinline__ void take_nearest(const Totals &totals, int)
   for (int t = threadIdx.x; t < totals.lists.counts->tokens; t += sum_threads)
     take_nearer(distance, token, totals.nearest[t], t);
   take_nearest_of_warp(distance, token);
-  if (lane_here() == 0) {
+  if (lane_here() == 0 && threadIdx.x < sum_threads) {
     distances[threadIdx.x / warp_size] = distance;
     tokens[threadIdx.x / warp_size] = token;
   }

@@ -23,7 +23,7 @@ template <class S> __device__ __forceinline__ void attend_back_virials(const Ste
   using Real = typename S::Real;
   using P = Split<S>;
   static_assert(P::features % 2 == 0, "a lane has whole rotary pairs");
-  const Position<S> place;
+  const Position<S> place(warp_here());
   const int t = place.item;
   if (t >= step.in.counts->tokens) return;
   const Real *key = of_layer(step.key, layer, step.most_rows, S::dim) + place.offset;
