@@ -12,8 +12,8 @@ FIRST_RADIAL_CENTRE = 0.5
 #: Centre of the last radial basis function of an all-to-all model, Angstrom, unless the configuration states otherwise.
 DEFAULT_RADIAL_RANGE = 8.0
 #: End of a repulsion that a training adds, in sums of covalent radii, unless its recipe states otherwise. A bond to
-#: hydrogen is as long as the sum, a triple bond 0.78 of it: neither comes to this end in dynamics. With less the network
-#: is left alone where bonds are pressed harder than training data go.
+#: hydrogen is as long as the sum, a triple bond 0.78 of it: neither comes to this end in dynamics. With less the
+#: network is left alone where bonds are pressed harder than training data go.
 DEFAULT_SHORT_RANGE_END = 0.75
 
 
