@@ -25,9 +25,19 @@ def run(program: Path, *arguments: object, **environment: str) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("instructions", instructions_here())
-def test_kernels(cpp_build, files, instructions):
-    run(cpp_build / "test_native", *files.values(), TRANSIP_INSTRUCTIONS=instructions)
+*SLOWER, FASTEST = instructions_here()
+
+
+def test_kernels(cpp_build, files):
+    run(cpp_build / "test_native", *files.values(), TRANSIP_INSTRUCTIONS=FASTEST)
+
+
+@pytest.mark.parametrize("instructions", SLOWER)
+@pytest.mark.parametrize("length", ["--short", pytest.param("", marks=pytest.mark.long)])
+def test_kernels_that_are_not_taken_here(cpp_build, files, instructions, length):
+    """The same source with other instructions: forces by differences are for the long tests."""
+    words = [length] if length else []
+    run(cpp_build / "test_native", *words, *files.values(), TRANSIP_INSTRUCTIONS=instructions)
 
 
 def test_threads_under_thread_sanitizer(cpp_build, files):

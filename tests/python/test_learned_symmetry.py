@@ -1,7 +1,10 @@
 import copy
 import importlib.util
 import json
+import multiprocessing
+import multiprocessing.pool
 import sys
+from types import SimpleNamespace
 
 import ase
 import ase.io
@@ -30,6 +33,19 @@ def benchmark(repository):
         patch.syspath_prepend(folder)
         spec.loader.exec_module(module)
         yield module
+
+
+@pytest.fixture
+def in_one_process(benchmark, monkeypatch):
+    """Cells are run by a thread: each worker process would import torch and Lightning anew."""
+
+    class Context:
+        Array = staticmethod(multiprocessing.Array)
+        Pool = staticmethod(multiprocessing.pool.ThreadPool)
+
+    monkeypatch.setattr(benchmark, "multiprocessing", SimpleNamespace(get_context=lambda method: Context))
+    # What a worker does with interrupts, only a process's first thread may.
+    monkeypatch.setattr(benchmark, "_begin_worker", lambda fractions: setattr(benchmark, "_fractions", fractions))
 
 
 def labelled(count: int, seed: int) -> list[ase.Atoms]:
@@ -61,6 +77,14 @@ def cells_of(benchmark, folder, *arguments, steps=3, seconds=0.05):
     return [cell for cell in cells if cell.data == "ethanol_pbe"]
 
 
+def test_a_worker_process_runs_a_cell(benchmark, folder):
+    wanted = r"ethanol_pbe\.rope\.augmentation\.seed1"
+    benchmark.run(benchmark.parse(["--only", wanted, "--steps", "2", "--minutes", "0.001", "--folder", str(folder)]))
+    (file,) = benchmark.runs_folder(folder).iterdir()
+    assert json.loads(file.read_text())["at_steps"]["steps"] == 2
+
+
+@pytest.mark.usefixtures("in_one_process")
 def test_every_cell_is_run_once_and_stands_in_the_table(benchmark, folder):
     # One row of one model has both seeds; of the others, one is enough.
     wanted = r"ethanol_pbe\.(rope\.augmentation|.*seed1)"
@@ -162,6 +186,7 @@ def test_energy_error_less_offset(benchmark, folder):
     assert after["force_mae"] == before["force_mae"]
 
 
+@pytest.mark.usefixtures("in_one_process")
 def test_sweep_has_its_own_table_and_shares_augmentation(benchmark, folder):
     arguments = ["--steps", "3", "--minutes", "0.001", "--seeds", "0", "--folder", str(folder)]
     benchmark.run(benchmark.parse([*arguments, "--only", r"ethanol_pbe\.rope\.augmentation"]))
