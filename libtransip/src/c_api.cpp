@@ -425,12 +425,7 @@ transip_status transip_set_reference(transip_model *model, int64_t atoms, const 
 
 transip_status transip_evaluate(transip_model *model, const transip_structure *structure, const transip_result *result)
 {
-  return guarded([&] {
-    require(model, "model");
-    require(structure, "structure");
-    require(result, "result");
-    evaluate(*model, *structure, *result);
-  });
+  return transip_evaluate_with_distances(model, structure, result, nullptr);
 }
 
 transip_status transip_evaluate_with_distances(transip_model *model, const transip_structure *structure,
