@@ -6,6 +6,8 @@ import os
 
 # Before torch is imported anywhere: tests run molecules of a few atoms, and CI has two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ranks that wait for others sleep: there may be more of them than cores, and other tests beside them.
+os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
 
 import importlib.util
 import subprocess

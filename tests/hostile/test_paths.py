@@ -105,10 +105,9 @@ def test_a_copy_where_there_are_no_links(tmp_path, toy_file, monkeypatch):
         model_beside(tmp_path / "other.pt", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["it's üñí", "a 水分子"])
-def test_commands(tmp_path, toy_file, ethanol, lammps_plugin, name):
+def test_commands(tmp_path, toy_file, ethanol, lammps_plugin):
     """In processes of their own, as users type them."""
-    folder = tmp_path / name
+    folder = tmp_path / "it's üñí 水分子"
     folder.mkdir()
     shutil.copy(toy_file, folder / "m.pt")
     ethanol.write(folder / "e.xyz", format="extxyz")

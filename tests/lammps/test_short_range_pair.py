@@ -38,8 +38,9 @@ def pressed() -> list[ase.Atoms]:
     return [*pairs, dense, *many_structures()[::10]]
 
 
-@pytest.mark.parametrize("kernels", ["native", "torch"])
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(
+    ("kernels", "ranks"), [("native", 1), ("native", 2), ("torch", 1), pytest.param("torch", 2, marks=pytest.mark.long)]
+)
 def test_parity_with_python(file, tmp_path, ranks, kernels):
     model, structures = ExportedModel(file, "cpu"), pressed()
     tolerance = PARITY_RELATIVE[model.metadata.dtype]

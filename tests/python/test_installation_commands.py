@@ -90,13 +90,13 @@ def test_quiet(repository, tmp_path):
         assert "1 frames" in result.stdout
 
 
-def test_verbose_shows_what_the_package_logs():
+def test_verbose_shows_what_the_package_logs(toy_file):
     code = (
         "import logging, sys; from transip_md.cli.main import app; app(sys.argv[1:], standalone_mode=False); "
         "logging.getLogger('transip_md.openmm').info('a backend')"
     )
     for flags, expected in ((["--verbose"], "transip_md.openmm: a backend\n"), ([], "")):
-        command = [sys.executable, "-c", code, *flags, "presets"]
+        command = [sys.executable, "-c", code, *flags, "info", str(toy_file)]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == expected
 
 

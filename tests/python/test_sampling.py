@@ -109,7 +109,7 @@ def test_shipped_ethanol_on_fresh_frames(repository, tmp_path, ethanol_checkpoin
     from transip_md.training.evaluation import measure_errors
 
     recipe = SamplingRecipe(teacher="gfn2-xtb", temperature=300, seed=77)
-    run(repository, tmp_path / "fresh.extxyz", 200, recipe)
+    run(repository, tmp_path / "fresh.extxyz", 80, recipe)
     errors = measure_errors(ethanol_checkpoint.model, open_frames([tmp_path / "fresh.extxyz"]))
     print(errors)
     assert errors.force_mae <= 10.0

@@ -25,28 +25,34 @@ namespace {
 
 constexpr unsigned without_order = 1;  // ThreadSanitizer: changing fibers orders nothing
 constexpr std::size_t stack_bytes = 64 << 10, most_shared = 48 << 10;
-constexpr std::size_t most_sanitizers = 4096;  // ThreadSanitizer has room for 8,128 at a time
+constexpr std::size_t most_sanitized = 2048;  // ThreadSanitizer has room for 8,128 at a time
 constexpr std::size_t most_gathered = 64;
 constexpr int warp_width = 32, most_warps = 32;
 
-struct Barrier {
-  unsigned arrived = 0, generation = 0;
+/// Threads, in the order in which they came; each is in one list at most, and no memory is asked for: ThreadSanitizer
+/// would take it for the threads' own.
+struct Queue {
+  unsigned first = 0, last = 0, count = 0;
+};
+
+/// A stack, and the fiber that ThreadSanitizer takes for the one who runs on it.
+struct Stack {
+  std::unique_ptr<char[]> memory = std::make_unique_for_overwrite<char[]>(stack_bytes);
+  void *sanitizer = __tsan_create_fiber ? __tsan_create_fiber(0) : nullptr;
 };
 
 struct Fiber {
   ucontext_t context;  // how it starts
   void *place[5];      // where it goes on; far quicker, because signals are left alone
-  std::unique_ptr<char[]> stack;
   void *sanitizer = nullptr;
   unsigned exchanges = 0;
-  bool started = false, waiting = false, done = false;
-  const Barrier *at = nullptr;
-  unsigned generation = 0;  // of the barrier that it waits for
+  bool started = false, done = false;
+  unsigned behind = 0;  // the next thread of its queue
 };
 
 /// Barriers, shared memory and what warps exchange, of one block. Each block has its own: what two share would order them.
 struct BlockState {
-  Barrier of_block, of_warp[most_warps];
+  Queue of_block, of_warp[most_warps];  // those who wait at a barrier
   alignas(64) char memory[most_shared];
   alignas(64) std::byte slots[most_warps][2][warp_width * most_gathered];
   std::size_t used = 0;
@@ -57,8 +63,9 @@ struct BlockState {
 struct Launch {
   const std::function<void()> *body = nullptr;
   std::vector<Fiber> fibers;
-  std::vector<unsigned> order;
-  unsigned now = 0, place = 0, live = 0;
+  std::vector<unsigned> order;  // in which threads start
+  Queue ready;
+  unsigned now = 0, live = 0;
   bool stuck = false;
   std::string problem;
   Index grid, block, size;
@@ -66,8 +73,8 @@ struct Launch {
   std::vector<std::unique_ptr<BlockState>> states;
   ucontext_t host;
   void *host_sanitizer = nullptr;
-  std::vector<void *> sanitizers;
-  std::vector<std::unique_ptr<char[]>> old_stacks;
+  std::vector<Stack> stacks;
+  std::size_t stacks_taken = 0;
   char started = 0, ended = 0;  // places that stand for the order of launches
 };
 Launch launch;
@@ -96,11 +103,6 @@ __attribute__((noinline, noreturn)) void resume(Fiber &fiber)
   __builtin_longjmp(fiber.place, 1);
 }
 
-bool can_run(const Fiber &fiber)
-{
-  return !fiber.done && !(fiber.waiting && fiber.at->generation == fiber.generation);
-}
-
 /// Go on with another thread, until someone goes on with this one.
 __attribute__((noinline)) void switch_to(Fiber &from, Fiber &to)
 {
@@ -110,36 +112,37 @@ __attribute__((noinline)) void switch_to(Fiber &from, Fiber &to)
   resume(to);
 }
 
+void append(Queue &queue, unsigned thread)
+{
+  (queue.count++ ? launch.fibers[queue.last].behind : queue.first) = thread;
+  queue.last = thread;
+}
+
+unsigned take_first(Queue &queue)
+{
+  queue.count--;
+  return std::exchange(queue.first, launch.fibers[queue.first].behind);
+}
+
 /// Go on with the next thread that can; if there is none, with the host.
 void next()
 {
-  const unsigned from = launch.now;
-  for (std::size_t tried = 0; tried < launch.order.size(); tried++) {
-    launch.place = (launch.place + 1) % launch.order.size();
-    const unsigned to = launch.order[launch.place];
-    if (!can_run(launch.fibers[to])) continue;
-    launch.now = to;
-    if (to == from) return;
-    switch_to(launch.fibers[from], launch.fibers[to]);
-    return;
+  if (launch.ready.count == 0) {
+    launch.stuck = launch.live > 0;
+    leave_for_host();
   }
-  launch.stuck = launch.live > 0;
-  leave_for_host();
+  const unsigned from = std::exchange(launch.now, take_first(launch.ready));
+  switch_to(launch.fibers[from], launch.fibers[launch.now]);
 }
 
-void wait(Barrier &barrier, unsigned count)
+void wait(Queue &barrier, unsigned count)
 {
   release(&barrier);
-  if (++barrier.arrived == count) {
-    barrier.arrived = 0;
-    barrier.generation++;
+  if (barrier.count + 1 == count) {
+    while (barrier.count) append(launch.ready, take_first(barrier));
   } else {
-    Fiber &fiber = launch.fibers[launch.now];
-    fiber.waiting = true;
-    fiber.at = &barrier;
-    fiber.generation = barrier.generation;
+    append(barrier, launch.now);
     next();
-    fiber.waiting = false;
   }
   acquire(&barrier);
 }
@@ -180,11 +183,20 @@ std::string stuck_message()
 }
 
 /// Not after each block: ThreadSanitizer takes a new fiber that gets the number of one that has gone for the same.
-void forget_sanitizers()
+void forget_stacks()
 {
-  for (void *const fiber : launch.sanitizers) __tsan_destroy_fiber(fiber);
-  launch.sanitizers.clear();
-  launch.old_stacks.clear();
+  for (const Stack &stack : launch.stacks)
+    if (stack.sanitizer) __tsan_destroy_fiber(stack.sanitizer);
+  launch.stacks.clear();
+  launch.stacks_taken = 0;
+}
+
+/// A stack that no thread of this launch had: to ThreadSanitizer it would be memory that two threads share. Launches come
+/// one after another, and without ThreadSanitizer so do blocks: what came before has left its stacks.
+const Stack &take_stack()
+{
+  if (launch.stacks_taken == launch.stacks.size()) launch.stacks.emplace_back();
+  return launch.stacks[launch.stacks_taken++];
 }
 
 void run_block(std::mt19937 &random)
@@ -192,28 +204,31 @@ void run_block(std::mt19937 &random)
   launch.live = launch.size.x;
   launch.stuck = false;
   // ThreadSanitizer wants new memory for each block until all are done; otherwise one piece serves all.
-  if (!__tsan_create_fiber) launch.states.clear();
+  if (!__tsan_create_fiber) {
+    launch.states.clear();
+    launch.stacks_taken = 0;
+  }
   launch.states.push_back(std::make_unique_for_overwrite<BlockState>());
   launch.state = launch.states.back().get();
   std::memset(launch.state->memory, 0xff, most_shared);
+  release(&launch.started);
   for (unsigned t = 0; t < launch.size.x; t++) {
     Fiber &fiber = launch.fibers[t];
-    // To ThreadSanitizer a stack that two blocks have in turn would be memory that they share.
-    if (fiber.stack && __tsan_create_fiber) launch.old_stacks.push_back(std::move(fiber.stack));
-    if (!fiber.stack) fiber.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
+    const Stack &stack = take_stack();
+    fiber.sanitizer = stack.sanitizer;
     fiber.exchanges = 0;
-    fiber.started = fiber.waiting = fiber.done = false;
+    fiber.started = fiber.done = false;
     getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_sp = stack.memory.get();
     fiber.context.uc_stack.ss_size = stack_bytes;
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, enter, 0);
-    if (__tsan_create_fiber) launch.sanitizers.push_back(fiber.sanitizer = __tsan_create_fiber(0));
     launch.order[t] = t;
   }
   for (unsigned i = launch.size.x; i > 1; i--) std::swap(launch.order[i - 1], launch.order[random() % i]);
-  launch.place = 0;
-  launch.now = launch.order[0];
+  launch.ready = {};
+  for (const unsigned thread : launch.order) append(launch.ready, thread);
+  launch.now = take_first(launch.ready);
   if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(launch.fibers[launch.now].sanitizer, without_order);
   swapcontext(&launch.host, &launch.fibers[launch.now].context);
 }
@@ -311,18 +326,17 @@ void run(Index grid, unsigned threads, unsigned seed, const std::function<void()
   std::vector<unsigned> blocks(std::size_t{grid.x} * grid.y);
   for (std::size_t i = 0; i < blocks.size(); i++) blocks[i] = static_cast<unsigned>(i);
   for (std::size_t i = blocks.size(); i > 1; i--) std::swap(blocks[i - 1], blocks[random() % i]);
-  release(&launch.started);
   launch.problem.clear();
   for (const unsigned number : blocks) {
     launch.block = {number % grid.x, number / grid.x, 0};
     run_block(random);
     if (launch.stuck) launch.problem = stuck_message();
     if (!launch.problem.empty()) break;
-    if (launch.sanitizers.size() > most_sanitizers) forget_sanitizers();
+    if (launch.stacks_taken > most_sanitized) forget_stacks();
   }
   acquire(&launch.ended);
   launch.states.clear();
-  forget_sanitizers();
+  launch.stacks_taken = 0;
   if (!launch.problem.empty()) throw BadKernel(launch.problem);
 }
 
