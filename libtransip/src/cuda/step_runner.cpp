@@ -151,7 +151,7 @@ template <typename Real> class Runner final : public StepRunner {
   void bring_halo(const Counts &counts, HaloExchange &exchange)
   {
     exchange_between(given(counts), of_atoms(step_.halo, counts.halo, host_halo_), exchange.takes_device_memory(),
-                     [&](const Real *out, Real *in) { exchange.bring(out, in, 2 * shape_.dim); });
+                     [&](const Real *out, Real *in) { exchange.forward(out, in, 2 * shape_.dim); });
   }
 
   /// Gradients by keys and values of halo atoms, to where these are tokens.
@@ -159,7 +159,7 @@ template <typename Real> class Runner final : public StepRunner {
   {
     exchange_between(of_atoms(step_.gradient_halo, counts.halo, host_halo_), given(counts),
                      exchange.takes_device_memory(),
-                     [&](const Real *out, Real *in) { exchange.bring_back(out, in, 2 * shape_.dim); });
+                     [&](const Real *out, Real *in) { exchange.reverse(out, in, 2 * shape_.dim); });
   }
 
   void lay_out(const Counts &counts, bool forces, bool halo)
