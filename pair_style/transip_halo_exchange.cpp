@@ -124,76 +124,22 @@ void TransIPHaloExchange::hand_over(const std::vector<Part> &out_parts, const Re
 
 /* ---------------------------------------------------------------------- */
 
-template <typename Real>
-void TransIPHaloExchange::send_tokens(const Real *tokens, std::int64_t stride, Real *halo,
-                                      int width)
-{
-  buffer.resize(given_tokens.size() * width);
-  auto *out = reinterpret_cast<Real *>(buffer.data());
-  for (std::size_t i = 0; i < given_tokens.size(); i++)
-    std::copy_n(tokens + given_tokens[i] * stride, width, out + i * width);
-  hand_over(given_parts, out, halo_parts, halo, width);
-}
-
-/* ----------------------------------------------------------------------
-   added rank by rank, whichever comes first, so that sums are rounded alike every time
-------------------------------------------------------------------------- */
-
-template <typename Real>
-void TransIPHaloExchange::return_gradients(const Real *halo, Real *tokens, std::int64_t stride,
-                                       int width)
-{
-  buffer.resize(given_tokens.size() * width);
-  auto *in = reinterpret_cast<Real *>(buffer.data());
-  hand_over(halo_parts, halo, given_parts, in, width);
-  for (std::size_t i = 0; i < given_tokens.size(); i++) {
-    Real *to = tokens + given_tokens[i] * stride;
-    for (int k = 0; k < width; k++) to[k] += in[i * width + k];
-  }
-}
-
-/* ---------------------------------------------------------------------- */
-
-void TransIPHaloExchange::forward(const float *tokens, std::int64_t stride, float *halo, int width)
-{
-  send_tokens(tokens, stride, halo, width);
-}
-
-void TransIPHaloExchange::forward(const double *tokens, std::int64_t stride, double *halo,
-                                  int width)
-{
-  send_tokens(tokens, stride, halo, width);
-}
-
-void TransIPHaloExchange::reverse(const float *halo, float *tokens, std::int64_t stride, int width)
-{
-  return_gradients(halo, tokens, stride, width);
-}
-
-void TransIPHaloExchange::reverse(const double *halo, double *tokens, std::int64_t stride,
-                                  int width)
-{
-  return_gradients(halo, tokens, stride, width);
-}
-
-/* ---------------------------------------------------------------------- */
-
-void TransIPHaloExchange::bring(const float *given, float *halo, int width)
+void TransIPHaloExchange::forward(const float *given, float *halo, int width)
 {
   hand_over(given_parts, given, halo_parts, halo, width);
 }
 
-void TransIPHaloExchange::bring(const double *given, double *halo, int width)
+void TransIPHaloExchange::forward(const double *given, double *halo, int width)
 {
   hand_over(given_parts, given, halo_parts, halo, width);
 }
 
-void TransIPHaloExchange::bring_back(const float *halo, float *given, int width)
+void TransIPHaloExchange::reverse(const float *halo, float *given, int width)
 {
   hand_over(halo_parts, halo, given_parts, given, width);
 }
 
-void TransIPHaloExchange::bring_back(const double *halo, double *given, int width)
+void TransIPHaloExchange::reverse(const double *halo, double *given, int width)
 {
   hand_over(halo_parts, halo, given_parts, given, width);
 }
@@ -227,5 +173,5 @@ double TransIPHaloExchange::memory_usage() const
 {
   return static_cast<double>(sizeof(Home) * (home.capacity() + wanted.capacity()) +
                              sizeof(std::int64_t) * owner_of_atom.capacity() +
-                             sizeof(int) * given_tokens.capacity() + sizeof(double) * buffer.capacity());
+                             sizeof(int) * given_tokens.capacity());
 }

@@ -38,16 +38,12 @@ class TransIPHaloExchange : public transip::HaloExchange, protected Pointers {
   std::int64_t owner(int j) const { return owner_of_atom[j]; }
 
   std::int64_t halo_atoms() const override { return static_cast<std::int64_t>(wanted.size()); }
-  void forward(const float *, std::int64_t, float *, int) override;
-  void forward(const double *, std::int64_t, double *, int) override;
-  void reverse(const float *, float *, std::int64_t, int) override;
-  void reverse(const double *, double *, std::int64_t, int) override;
   std::int64_t given_atoms() const override { return static_cast<std::int64_t>(given_tokens.size()); }
   const int *given() const override { return given_tokens.data(); }
-  void bring(const float *, float *, int) override;
-  void bring(const double *, double *, int) override;
-  void bring_back(const float *, float *, int) override;
-  void bring_back(const double *, double *, int) override;
+  void forward(const float *, float *, int) override;
+  void forward(const double *, double *, int) override;
+  void reverse(const float *, float *, int) override;
+  void reverse(const double *, double *, int) override;
   bool takes_device_memory() const override { return cuda_aware; }
 
   // what Pair's methods of these names do
@@ -77,11 +73,8 @@ class TransIPHaloExchange : public transip::HaloExchange, protected Pointers {
   std::vector<Part> halo_parts, given_parts;
   std::vector<int> given_tokens;              // that other ranks want, rank by rank
   bool cuda_aware;
-  std::vector<double> buffer;
   std::vector<MPI_Request> requests;
 
-  template <typename Real> void send_tokens(const Real *, std::int64_t, Real *, int);
-  template <typename Real> void return_gradients(const Real *, Real *, std::int64_t, int);
   template <typename Real>
   void hand_over(const std::vector<Part> &, const Real *, const std::vector<Part> &, Real *, int);
 };

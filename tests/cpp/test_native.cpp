@@ -423,54 +423,25 @@ class TwoRanks {
   class Rank final : public transip::HaloExchange {
    public:
     std::int64_t halo_atoms() const override { return static_cast<std::int64_t>(halo_atom.size()); }
-    void forward(const float *tokens, std::int64_t stride, float *halo_atoms, int width) override
-    {
-      bring(tokens, stride, halo_atoms, width);
-    }
-    void forward(const double *tokens, std::int64_t stride, double *halo_atoms, int width) override
-    {
-      bring(tokens, stride, halo_atoms, width);
-    }
-    void reverse(const float *halo_atoms, float *tokens, std::int64_t stride, int width) override
-    {
-      take_back(halo_atoms, tokens, stride, width);
-    }
-    void reverse(const double *halo_atoms, double *tokens, std::int64_t stride, int width) override
-    {
-      take_back(halo_atoms, tokens, stride, width);
-    }
-    std::int64_t given_atoms() const override { not_called(); }
-    const int *given() const override { not_called(); }
-    void bring(const float *, float *, int) override { not_called(); }
-    void bring(const double *, double *, int) override { not_called(); }
-    void bring_back(const float *, float *, int) override { not_called(); }
-    void bring_back(const double *, double *, int) override { not_called(); }
-    bool takes_device_memory() const override { not_called(); }
+    std::int64_t given_atoms() const override { return static_cast<std::int64_t>(other->halo_atom.size()); }
+    const int *given() const override { return other->halo_atom.data(); }
+    void forward(const float *given, float *halo, int width) override { take(given, halo, halo_atoms(), width); }
+    void forward(const double *given, double *halo, int width) override { take(given, halo, halo_atoms(), width); }
+    void reverse(const float *halo, float *given, int width) override { take(halo, given, given_atoms(), width); }
+    void reverse(const double *halo, double *given, int width) override { take(halo, given, given_atoms(), width); }
+    bool takes_device_memory() const override { return false; }
 
     TwoRanks *both = nullptr;
     Rank *other = nullptr;
-    std::vector<std::size_t> halo_atom;  // token of the other rank that each halo atom is
+    std::vector<int> halo_atom;  // token of the other rank that each halo atom is
 
    private:
-    [[noreturn]] static void not_called() { throw transip::Error("the CPU's kernels pack nothing"); }
-    template <typename Real> void bring(const Real *tokens, std::int64_t stride, Real *halo_atoms, int width)
+    /// Show the other rank what it shall have, and take what it shows.
+    template <typename Real> void take(const Real *shown, Real *taken, std::int64_t count, int width)
     {
-      shown_ = tokens;
+      shown_ = shown;
       both->barrier.arrive_and_wait();
-      const auto *theirs = static_cast<const Real *>(other->shown_);
-      for (std::size_t g = 0; g < halo_atom.size(); g++)
-        std::memcpy(halo_atoms + g * static_cast<std::size_t>(width), theirs + halo_atom[g] * static_cast<std::size_t>(stride),
-                    sizeof(Real) * static_cast<std::size_t>(width));
-      both->barrier.arrive_and_wait();
-    }
-    template <typename Real> void take_back(const Real *halo_atoms, Real *tokens, std::int64_t stride, int width)
-    {
-      shown_ = halo_atoms;
-      both->barrier.arrive_and_wait();
-      const auto *theirs = static_cast<const Real *>(other->shown_);
-      for (std::size_t g = 0; g < other->halo_atom.size(); g++)
-        for (int i = 0; i < width; i++)
-          tokens[static_cast<std::int64_t>(other->halo_atom[g]) * stride + i] += theirs[static_cast<std::int64_t>(g) * width + i];
+      std::copy_n(static_cast<const Real *>(other->shown_), count * width, taken);
       both->barrier.arrive_and_wait();
     }
     const void *shown_ = nullptr;
@@ -515,7 +486,7 @@ void test_ranks(const File &file)
           const auto owner = static_cast<std::size_t>(whole.owner[row]);
           if (owner % 2 != side && halo_atom_of[owner] < 0) {
             halo_atom_of[owner] = static_cast<std::int64_t>(ranks.rank[side].halo_atom.size());
-            ranks.rank[side].halo_atom.push_back(owner / 2);
+            ranks.rank[side].halo_atom.push_back(static_cast<int>(owner / 2));
           }
           add(row, owner % 2 == side ? static_cast<std::int64_t>(owner / 2) : tokens + halo_atom_of[owner]);
         }

@@ -148,6 +148,18 @@ def test_compiled_kernels_are_kept(programs, tmp_path):
     assert run(program, "compile", "sm_90", **environment, TRANSIP_NVRTC="/nowhere/libnvrtc.so").returncode == 3
 
 
+@pytest.mark.parametrize(("kind", "files"), [("molecule", 2), ("box", 3)])
+def test_what_a_first_step_wants_is_compiled_side_by_side(programs, tmp_path, kind, files):
+    if nvrtc.library() is None:
+        pytest.skip("NVRTC is not installed (pip install nvidia-cuda-nvrtc)")
+    environment = {"TRANSIP_MD_CACHE": str(tmp_path / "cache"), "TRANSIP_NVRTC": str(nvrtc.path())}
+    said = run(programs / "test_gpu", "first", kind, "sm_90", **environment)
+    assert said.returncode == 0, said.stderr
+    assert f"{kind}: {files} files" in said.stdout
+    assert len(list((tmp_path / "cache").iterdir())) == files
+    print(said.stdout)
+
+
 def test_a_cache_that_others_may_write_is_refused(programs, tmp_path):
     if nvrtc.library() is None:
         pytest.skip("NVRTC is not installed (pip install nvidia-cuda-nvrtc)")

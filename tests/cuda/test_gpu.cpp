@@ -198,15 +198,40 @@ void time_molecules(transip::cuda::Device &device)
     }
 }
 
+/// Kernels that are wanted twice at a time: they are compiled once.
 void compile(const std::string &architecture)
 {
   const transip::cuda::NetworkShape shape{64, 3, 4, 160, true, true, true, true, false};
-  std::cout << transip::cuda::compiled_kernels(shape, transip::cuda::NetworkFile::step, architecture).size() << " bytes\n";
+  const auto start = [&] { return transip::cuda::compile_kernels(shape, transip::cuda::NetworkFile::step, architecture); };
+  const auto one = start(), other = start();
+  if (one.get() != other.get()) throw transip::Error("the same kernels, compiled twice, are not the same");
+  std::cout << one.get().size() << " bytes\n";
+}
+
+/// Seconds until all is compiled that a network of ethanol's or water's shape wants before its first step.
+void time_first_use(bool molecule, const std::string &architecture)
+{
+  using namespace transip::cuda;
+  const NetworkShape shape{64, 3, 4, 160, true, !molecule, true, true, false};
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<std::shared_future<std::string>> files{compile_kernels(KernelFile::search, architecture)};
+  if (molecule) {
+    files.push_back(compile_kernels(shape, NetworkFile::molecule, architecture));
+  } else {
+    files.push_back(compile_kernels(shape, NetworkFile::step, architecture));
+    files.push_back(compile_kernels(KernelFile::totals, architecture));
+  }
+  std::size_t bytes = 0;
+  for (const auto &file : files) bytes += file.get().size();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::cout << "TIME first use, " << (molecule ? "molecule" : "box") << ": " << files.size() << " files, " << bytes
+            << " bytes, " << seconds.count() << " s\n";
 }
 
 int usage()
 {
-  std::cerr << "usage: test_gpu [--few] [--part I N] | test_gpu times | test_gpu compile ARCHITECTURE\n";
+  std::cerr << "usage: test_gpu [--few] [--part I N] | test_gpu times | test_gpu compile ARCHITECTURE | "
+               "test_gpu first molecule|box ARCHITECTURE\n";
   return 2;
 }
 
@@ -220,6 +245,10 @@ int main(int count, char **arguments)
   try {
     if (words.size() == 2 && words[0] == "compile") {
       compile(words[1]);
+      return 0;
+    }
+    if (words.size() == 3 && words[0] == "first" && (words[1] == "molecule" || words[1] == "box")) {
+      time_first_use(words[1] == "molecule", words[2]);
       return 0;
     }
     if (words.size() == 1 && words[0] == "times") {

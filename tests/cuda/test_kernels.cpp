@@ -403,16 +403,12 @@ class OwnHalo final : public transip::HaloExchange {
     std::iota(given_.rbegin(), given_.rend(), 0);
   }
   std::int64_t halo_atoms() const override { return given_atoms(); }
-  void forward(const float *, std::int64_t, float *, int) override { not_called(); }
-  void forward(const double *, std::int64_t, double *, int) override { not_called(); }
-  void reverse(const float *, float *, std::int64_t, int) override { not_called(); }
-  void reverse(const double *, double *, std::int64_t, int) override { not_called(); }
   std::int64_t given_atoms() const override { return static_cast<std::int64_t>(given_.size()); }
   const int *given() const override { return given_.data(); }
-  void bring(const float *given, float *halo, int width) override { turn(given, halo, width); }
-  void bring(const double *given, double *halo, int width) override { turn(given, halo, width); }
-  void bring_back(const float *halo, float *given, int width) override { turn(halo, given, width); }
-  void bring_back(const double *halo, double *given, int width) override { turn(halo, given, width); }
+  void forward(const float *given, float *halo, int width) override { turn(given, halo, width); }
+  void forward(const double *given, double *halo, int width) override { turn(given, halo, width); }
+  void reverse(const float *halo, float *given, int width) override { turn(halo, given, width); }
+  void reverse(const double *halo, double *given, int width) override { turn(halo, given, width); }
   bool takes_device_memory() const override { return device_; }
 
  private:
@@ -422,7 +418,6 @@ class OwnHalo final : public transip::HaloExchange {
       std::copy_n(from + static_cast<std::size_t>(given_[g]) * static_cast<std::size_t>(width), width,
                   to + g * static_cast<std::size_t>(width));
   }
-  void not_called() const { throw transip::Error("CUDA kernels give packed features"); }
 
   std::vector<int> given_;
   bool device_;

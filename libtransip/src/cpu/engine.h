@@ -70,6 +70,7 @@ template <typename Real> class Engine final : public Kernel {
   void spread(int l, std::int64_t owner) const;
   [[gnu::noinline]] void enter(int l, std::int64_t start, std::int64_t count) const;
   [[gnu::noinline]] void share_halo(int l);
+  [[gnu::noinline]] void return_halo();
   [[gnu::noinline]] void attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   [[gnu::noinline]] void back_to_attention(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   [[gnu::noinline]] void back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted, const Scratch<Real> &scratch) const;
@@ -124,7 +125,8 @@ template <typename Real> void Engine<Real>::cut(const Input &input)
 template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gradient)
 {
   const Shape &shape = weights_.shape;
-  state_.lay_out(shape, input.tokens, input.rows, halo_atoms_, gradient);
+  const std::int64_t given_atoms = input.exchange ? input.exchange->given_atoms() : 0;
+  state_.lay_out(shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const std::int64_t logits = larger(edges_.slots() * shape.lanes, tokens_of_part_);
   const int threads = workers_ ? workers_->count() : 1;
@@ -226,9 +228,29 @@ void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count) const
 template <typename Real> void Engine<Real>::share_halo(int l)
 {
   if (!input_.exchange) return;
+  HaloExchange &exchange = *input_.exchange;
   const int features = weights_.shape.features;
-  input_.exchange->forward(state_.three(0) + features, 3 * features, state_.halo(0), 2 * features);
+  const int *given = exchange.given();
+  const std::int64_t count = exchange.given_atoms();
+  const auto bytes = sizeof(Real) * 2 * static_cast<std::size_t>(features);
+  for (std::int64_t i = 0; i < count; i++) std::memcpy(state_.given(i), state_.three(given[i]) + features, bytes);
+  exchange.forward(state_.given(0), state_.halo(0), 2 * features);
   each_halo_atom([&](std::int64_t halo_atom) { spread(l, halo_atom); });
+}
+
+/// Gradients by keys and values of halo atoms, to the ranks that own them.
+template <typename Real> void Engine<Real>::return_halo()
+{
+  HaloExchange &exchange = *input_.exchange;
+  const int features = weights_.shape.features;
+  exchange.reverse(state_.halo(0), state_.given(0), 2 * features);
+  const int *given = exchange.given();
+  const std::int64_t count = exchange.given_atoms();
+  for (std::int64_t i = 0; i < count; i++) {
+    Real *to = state_.three(given[i]) + features;
+    const Real *from = state_.given(i);
+    for (int k = 0; k < 2 * features; k++) to[k] += from[k];
+  }
 }
 
 /// The rest of a layer: attention, its output and the feed-forward.
@@ -362,7 +384,7 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
       back_to_keys(l, start, count, true, scratch);
     });
     each_halo_atom([&](std::int64_t halo_atom) { attention_->back_to_owner(l, halo_atom, true, one_scratch_.work); });
-    input.exchange->reverse(state_.halo(0), state_.three(0) + shape.features, 3 * shape.features, 2 * shape.features);
+    return_halo();
     each(below);
   }
   each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {

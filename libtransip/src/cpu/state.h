@@ -13,7 +13,7 @@ template <typename Real> class State {
  public:
   static constexpr int size = Lanes<Real>::size;
 
-  void lay_out(const Shape &shape, std::int64_t tokens, std::int64_t rows, std::int64_t halo_atoms,
+  void lay_out(const Shape &shape, std::int64_t tokens, std::int64_t rows, std::int64_t halo_atoms, std::int64_t given_atoms,
                bool gradient)
   {
     tokens_ = tokens;
@@ -35,6 +35,7 @@ template <typename Real> class State {
       parts.place(phase_, of_rows * features_);
       parts.place(three_, tokens * 3 * features_);
       parts.place(halo_, halo_atoms * 2 * features_);
+      parts.place(given_, given_atoms * 2 * features_);
       parts.place(gradient_, gradient ? tokens * wide_ : 0);
       parts.place(mixed_gradient_, gradient ? 2 * tokens * features_ : 0);
       parts.place(place_gradient_, gradient ? rows * 3 * size : 0);
@@ -67,6 +68,8 @@ template <typename Real> class State {
   Real *three(std::int64_t t) const { return three_ + t * 3 * features_; }
   /// Keys and values of halo atoms, in the backward their gradients [halo atoms, 2 features].
   Real *halo(std::int64_t halo_atom) const { return halo_ + halo_atom * 2 * features_; }
+  /// The same of the tokens that other ranks ask for, packed for the way [given atoms, 2 features].
+  Real *given(std::int64_t number) const { return given_ + number * 2 * features_; }
   /// Key and value of an owner: token, or tokens + halo atom.
   Real *key_of_owner(std::int64_t owner) const
   {
@@ -87,7 +90,7 @@ template <typename Real> class State {
   std::int64_t tokens_ = 0, rows_ = 0;
   int wide_ = 0, features_ = 0, gates_ = 0;
   Real *token_, *normal_one_, *normal_two_, *deviation_one_, *deviation_two_, *query_, *mixed_, *gates_of_, *key_, *phase_,
-      *three_, *halo_, *gradient_, *mixed_gradient_, *place_gradient_;
+      *three_, *halo_, *given_, *gradient_, *mixed_gradient_, *place_gradient_;
 };
 
 /// What one thread works with.

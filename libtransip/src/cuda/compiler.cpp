@@ -12,6 +12,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <unistd.h>
 
@@ -157,29 +159,54 @@ void keep(const fs::path &file, const std::string &cubin)
   if (failed) fs::remove(unfinished, ignored);
 }
 
-std::string compiled(const char *file, const std::string &definition, const std::string &architecture)
+const Nvrtc &nvrtc()
+{
+  static const Nvrtc opened;
+  return opened;
+}
+
+/// A lock for each file of the cache: of several threads that want one kernel, one compiles and the others find it.
+std::mutex &lock_of(const std::string &cubin_file)
+{
+  static std::mutex changes;
+  static std::map<std::string, std::mutex> locks;
+  const std::lock_guard locked(changes);
+  return locks[cubin_file];
+}
+
+std::shared_future<std::string> compile(const char *file, const std::string &definition, const std::string &architecture)
 {
   std::string key = architecture + '\n' + file + '\n' + definition;
   for (const auto &[name, text] : kernel_sources()) key += '\n' + std::string(name) + '\n' + std::string(text);
   const fs::path folder = cache_folder(), cubin_file = folder / ("cuda-" + hash(key).substr(0, 16) + ".cubin");
-  if (!folder.empty())
-    if (const std::optional<std::string> cubin = kept(cubin_file)) return *cubin;
-  static const Nvrtc nvrtc;
-  const std::string cubin = nvrtc.compile(file, definition, architecture);
-  if (!folder.empty()) keep(cubin_file, cubin);
-  return cubin;
+  const auto find = [folder, cubin_file] { return folder.empty() ? std::nullopt : kept(cubin_file); };
+  if (std::optional<std::string> cubin = find()) {
+    std::promise<std::string> there;
+    there.set_value(std::move(*cubin));
+    return there.get_future().share();
+  }
+  const Nvrtc &compiler = nvrtc();
+  return std::async([=, &compiler] {
+           const std::lock_guard locked(lock_of(cubin_file.string()));
+           if (const std::optional<std::string> cubin = find()) return *cubin;
+           const std::string cubin = compiler.compile(file, definition, architecture);
+           if (!folder.empty()) keep(cubin_file, cubin);
+           return cubin;
+         })
+      .share();
 }
 
 }  // namespace
 
-std::string compiled_kernels(const NetworkShape &shape, NetworkFile file, const std::string &architecture)
+std::shared_future<std::string> compile_kernels(const NetworkShape &shape, NetworkFile file,
+                                                const std::string &architecture)
 {
-  return compiled(file == NetworkFile::step ? "step.cu" : "molecule.cu", "TRANSIP_SHAPE=" + shape.type(), architecture);
+  return compile(file == NetworkFile::step ? "step.cu" : "molecule.cu", "TRANSIP_SHAPE=" + shape.type(), architecture);
 }
 
-std::string compiled_kernels(KernelFile file, const std::string &architecture)
+std::shared_future<std::string> compile_kernels(KernelFile file, const std::string &architecture)
 {
-  return compiled(file == KernelFile::search ? "search.cu" : "totals.cu", "", architecture);
+  return compile(file == KernelFile::search ? "search.cu" : "totals.cu", "", architecture);
 }
 
 }  // namespace transip::cuda

@@ -61,11 +61,13 @@ class Device {
   virtual void copy(std::byte *to, const std::byte *from, std::size_t bytes) = 0;
   /// Wait until everything before is done. Throws Error: a kernel failed, the device is lost.
   virtual void wait() = 0;
-  /// Kernels for a network of this shape. Throws Error: they do not compile.
+  /// Kernels for a network of this shape. They are compiled beside what the caller does next, as are others that it asks
+  /// for; what does not compile is an Error of `program`. Throws Error: there is no compiler.
   virtual std::unique_ptr<Kernels> compile(const NetworkShape &shape, NetworkFile file) = 0;
-  /// Kernels that are the same for all networks. Throws Error: they do not compile.
+  /// Kernels that are the same for all networks; likewise.
   virtual std::unique_ptr<Kernels> compile(KernelFile file) = 0;
-  /// A program of stages, one after another; arguments are copied. The kernels belong to this device.
+  /// A program of stages, one after another; arguments are copied. The kernels belong to this device. Throws Error: they
+  /// do not compile.
   virtual std::unique_ptr<Program> program(std::span<const Stage> stages) = 0;
 
   /// Blocks that it works on at a time, each with a multiprocessor to itself; so many may do whole small molecules (plan.h).

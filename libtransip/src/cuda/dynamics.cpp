@@ -70,9 +70,13 @@ template <typename Real> class WholeStep final : public Dynamics {
   WholeStep(std::shared_ptr<MovingStructure> structure, bool beside, const Weights &weights, const Metadata &metadata,
             const NetworkWeights &network)
       : device_(structure->device()), structure_(std::move(structure)), beside_(beside),
-        shape_(network.shape(sizeof(Real) == 4)), step_kernels_(device_.compile(shape_, NetworkFile::step)),
-        totals_kernels_(device_.compile(KernelFile::totals))
+        shape_(network.shape(sizeof(Real) == 4))
   {
+    // What most structures will want is compiled while weights are packed and atoms set.
+    if (device_.blocks_at_a_time() > 0 && has_molecule_kernel(shape_.dim, shape_.local))
+      require_molecule_kernels();
+    else
+      require_step_kernels();
     const PackedWeights<Real> packed(network);
     const RepulsionTables tables(weights, metadata);
     constant_ = device_.allocate(packed.bytes().size() + tables.values.size() * sizeof(double));
@@ -197,17 +201,29 @@ template <typename Real> class WholeStep final : public Dynamics {
     return *program;
   }
 
+  void require_molecule_kernels()
+  {
+    if (!molecule_kernels_) molecule_kernels_ = device_.compile(shape_, NetworkFile::molecule);
+  }
+
+  void require_step_kernels()
+  {
+    if (!step_kernels_) step_kernels_ = device_.compile(shape_, NetworkFile::step);
+    if (!totals_kernels_) totals_kernels_ = device_.compile(KernelFile::totals);
+  }
+
   std::unique_ptr<Program> make_program(const Wanted &wanted)
   {
     const Capacity &capacity = structure_->capacity();
     if (!totals_.virials &&
         is_step_of_molecules(shape_, capacity, structure_->atoms(), device_.blocks_at_a_time())) {
-      if (!molecule_kernels_) molecule_kernels_ = device_.compile(shape_, NetworkFile::molecule);
+      require_molecule_kernels();
       const MoleculeStep<Real> argument{step_, structure_->search(), totals_};
       const Stage stage{molecule_kernels_.get(), {plan_molecule(shape_, totals_.forces, wanted.nearest)}, &argument,
                         sizeof argument};
       return device_.program({&stage, 1});
     }
+    require_step_kernels();
     const Stage stages[] = {
         structure_->move_stage(),
         {step_kernels_.get(), plan_step(shape_, capacity, {wanted.forces, totals_.virials}), &step_, sizeof step_},

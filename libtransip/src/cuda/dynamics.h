@@ -49,8 +49,8 @@ class Dynamics {
   /// The kernels for a TransIP network on a device, which must live longer.
   ///
   /// Null: its forces are no gradient, or it has a shape that the kernels are not made for (kernels/tiles.h).
-  /// Throws Error: weights are missing or have other shapes than the metadata asks for, kernels that do not compile, not
-  /// enough memory.
+  /// Throws Error: weights are missing or have other shapes than the metadata asks for, no compiler, not enough memory.
+  /// Kernels that do not compile are an Error of the first evaluation.
   static std::unique_ptr<Dynamics> make(const Weights &weights, const Metadata &metadata, Device &device);
   virtual ~Dynamics() = default;
 

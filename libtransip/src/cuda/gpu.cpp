@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <future>
 
 namespace transip::cuda {
 
@@ -251,13 +252,25 @@ struct Module {
   std::vector<void *> functions;  ///< as launches number them
 };
 
+/// Kernels that are being compiled; they are waited for and loaded when first wanted.
 class GpuKernels final : public Kernels {
  public:
-  explicit GpuKernels(std::shared_ptr<Module> module) : module_(std::move(module)) {}
-  const std::shared_ptr<Module> &module() const { return module_; }
+  GpuKernels(std::shared_ptr<Gpu> gpu, std::shared_future<std::string> cubin, const std::vector<std::string> &names)
+      : gpu_(std::move(gpu)), cubin_(std::move(cubin)), names_(names)
+  {
+  }
+
+  const std::shared_ptr<Module> &module() const
+  {
+    if (!module_) module_ = std::make_shared<Module>(gpu_, cubin_.get(), names_);
+    return module_;
+  }
 
  private:
-  std::shared_ptr<Module> module_;
+  std::shared_ptr<Gpu> gpu_;
+  std::shared_future<std::string> cubin_;
+  const std::vector<std::string> &names_;
+  mutable std::shared_ptr<Module> module_{};
 };
 
 /// A CUDA graph of all launches, with their arguments in it.
@@ -266,20 +279,21 @@ class GpuProgram final : public Program {
   GpuProgram(std::shared_ptr<Gpu> gpu, std::span<const Stage> stages) : gpu_(std::move(gpu))
   {
     const Driver &cuda = driver();
+    for (const Stage &stage : stages) modules_.push_back(static_cast<const GpuKernels *>(stage.kernels)->module());
     const Gpu::Use use(*gpu_);
     // Captured in a stream of our own: in a host program's one there may be work that must not become part of the graph.
     void *const stream = gpu_->own_stream;
     cuda.check(cuda.capture_begin(stream, capture_of_this_thread), "no graph can be captured");
     int failed = 0;
-    for (const Stage &stage : stages) {
-      modules_.push_back(static_cast<const GpuKernels *>(stage.kernels)->module());
+    for (std::size_t i = 0; i < stages.size(); i++) {
+      const Stage &stage = stages[i];
       std::vector<std::byte> argument(stage.bytes);
       std::memcpy(argument.data(), stage.argument, stage.bytes);
       for (const Launch &launch : stage.launches) {
         int part = launch.part;
         void *pointers[] = {argument.data(), &part};
         if (!failed)
-          failed = cuda.launch(modules_.back()->functions[static_cast<std::size_t>(launch.kernel)], launch.grid_x,
+          failed = cuda.launch(modules_[i]->functions[static_cast<std::size_t>(launch.kernel)], launch.grid_x,
                                launch.grid_y, 1, launch.threads, 1, 1, 0, stream, pointers, nullptr);
       }
     }
@@ -360,11 +374,11 @@ class GpuDevice final : public Device {
   }
   std::unique_ptr<Kernels> compile(const NetworkShape &shape, NetworkFile file) override
   {
-    return load(compiled_kernels(shape, file, architecture()), kernel_names(file));
+    return std::make_unique<GpuKernels>(gpu_, compile_kernels(shape, file, architecture()), kernel_names(file));
   }
   std::unique_ptr<Kernels> compile(KernelFile file) override
   {
-    return load(compiled_kernels(file, architecture()), kernel_names(file));
+    return std::make_unique<GpuKernels>(gpu_, compile_kernels(file, architecture()), kernel_names(file));
   }
   std::unique_ptr<Program> program(std::span<const Stage> stages) override
   {
@@ -380,10 +394,6 @@ class GpuDevice final : public Device {
     cuda.check(cuda.device_attribute(&major, capability_major, gpu_->device), "the GPU does not report its architecture");
     cuda.check(cuda.device_attribute(&minor, capability_minor, gpu_->device), "the GPU does not report its architecture");
     return "sm_" + std::to_string(major) + std::to_string(minor);
-  }
-  std::unique_ptr<Kernels> load(const std::string &cubin, const std::vector<std::string> &names) const
-  {
-    return std::make_unique<GpuKernels>(std::make_shared<Module>(gpu_, cubin, names));
   }
 
   std::shared_ptr<Gpu> gpu_;

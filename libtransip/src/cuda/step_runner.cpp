@@ -27,6 +27,7 @@ template <typename Real> class Runner final : public StepRunner {
   {
     device_.upload(constant_->data(), packed_.bytes().data(), packed_.bytes().size());
     packed_.give(step_, constant_->data());
+    if (device_.blocks_at_a_time() > 0 && has_molecule_kernel(shape_.dim, shape_.local)) require_molecule_kernels();
   }
 
   const Results &run(const Counts &counts, Gradients gradients, const std::function<void(const Inputs &)> &fill,
@@ -76,11 +77,16 @@ template <typename Real> class Runner final : public StepRunner {
     return largest;
   }
 
+  void require_molecule_kernels()
+  {
+    if (!molecule_kernels_) molecule_kernels_ = device_.compile(shape_, NetworkFile::molecule);
+  }
+
   void run_molecules(bool forces)
   {
     std::unique_ptr<Program> &program = molecule_programs_[forces ? 1 : 0];
     if (!program) {
-      if (!molecule_kernels_) molecule_kernels_ = device_.compile(shape_, NetworkFile::molecule);
+      require_molecule_kernels();
       const MoleculeStep<Real> argument{step_, {}, {}};
       const Stage stages[] = {
           {molecule_kernels_.get(), {plan_molecules(shape_, capacity_, forces)}, &argument, sizeof argument},
@@ -151,7 +157,7 @@ template <typename Real> class Runner final : public StepRunner {
   void bring_halo(const Counts &counts, HaloExchange &exchange)
   {
     exchange_between(given(counts), of_atoms(step_.halo, counts.halo, host_halo_), exchange.takes_device_memory(),
-                     [&](const Real *out, Real *in) { exchange.bring(out, in, 2 * shape_.dim); });
+                     [&](const Real *out, Real *in) { exchange.forward(out, in, 2 * shape_.dim); });
   }
 
   /// Gradients by keys and values of halo atoms, to where these are tokens.
@@ -159,7 +165,7 @@ template <typename Real> class Runner final : public StepRunner {
   {
     exchange_between(of_atoms(step_.gradient_halo, counts.halo, host_halo_), given(counts),
                      exchange.takes_device_memory(),
-                     [&](const Real *out, Real *in) { exchange.bring_back(out, in, 2 * shape_.dim); });
+                     [&](const Real *out, Real *in) { exchange.reverse(out, in, 2 * shape_.dim); });
   }
 
   void lay_out(const Counts &counts, bool forces, bool halo)

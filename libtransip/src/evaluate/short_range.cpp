@@ -75,7 +75,12 @@ void ShortRange::find_kinds(const Request &request, std::size_t rows)
     kinds_[t] = static_cast<double>(found->second);
   }
   // A halo atom's element is known to its own rank only.
-  if (request.exchange) request.exchange->forward(kinds_.data(), 1, kinds_.data() + tokens, 1);
+  if (request.exchange) {
+    given_kinds_.clear();
+    for (std::int64_t i = 0; i < request.exchange->given_atoms(); i++)
+      given_kinds_.push_back(kinds_[static_cast<std::size_t>(request.exchange->given()[i])]);
+    request.exchange->forward(given_kinds_.data(), kinds_.data() + tokens, 1);
+  }
   kind_of_row_.resize(rows);
   for (std::size_t row = 0; row < rows; row++) {
     const std::size_t owner = request.owner.empty() ? row : static_cast<std::size_t>(request.owner[row]);

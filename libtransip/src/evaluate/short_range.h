@@ -43,6 +43,7 @@ class ShortRange {
   double cutoff_ = 0.0;                 // Angstrom; 0: there is none
   double longest_ = 0.0;                // Angstrom, of any pair
   std::vector<double> kinds_{};         // [T + halo atoms] places of the elements, as a HaloExchange hands them on
+  std::vector<double> given_kinds_{};   // those of the tokens that other ranks ask for
   std::vector<std::size_t> kind_of_row_{};
 };
 

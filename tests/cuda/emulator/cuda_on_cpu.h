@@ -11,6 +11,7 @@
 
 #define __device__ inline
 #define __forceinline__
+#define TRANSIP_CALLED
 #define threadIdx (emulator::thread())
 #define blockIdx (emulator::block())
 #define blockDim (emulator::block_size())

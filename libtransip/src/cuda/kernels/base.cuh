@@ -7,6 +7,8 @@
 #ifndef TRANSIP_EMULATED
 /// An array of the block's own memory, aligned for packed loads.
 #define TRANSIP_SHARED(type, name, count) __shared__ __align__(16) type name[count]
+/// A function that is called and not inlined.
+#define TRANSIP_CALLED __noinline__
 #endif
 
 namespace transip::cuda {

@@ -105,14 +105,21 @@ template <int inner, typename Real, class Source, class Deal> class Rows {
   Real two_[kept > 0 ? kept : 1][2];
 };
 
+/// A lane's part of 16 x 16 sums, [row][column].
+template <typename Real> struct TileSums {
+  Real at[2][4];
+};
+
 /// sum[row][column] += rows x matrix, over `tiles` tiles of the inner dimension; the pointers are the lane's.
-template <int stride, typename Real>
-__device__ __forceinline__ void multiply_tiles(Real (&sum)[2][4], const Real *rows, const Real *matrix, int tiles)
+///
+/// stride: from one of the rows to the next. at_a_time: tiles for which the compiler writes the loop out.
+template <int at_a_time, typename Real>
+__device__ __forceinline__ void multiply_tiles(Real (&sum)[2][4], const Real *rows, int stride, const Real *matrix, int tiles)
 {
   Real next[2][4];
   load<4>(next[0], matrix);
   load<4>(next[1], matrix + warp_tile * tile_inner / 2);
-#pragma unroll 2
+#pragma unroll at_a_time
   for (int tile = 0; tile < tiles; tile++) {
     Real left[2][4], right[2][4];
 #pragma unroll
@@ -129,6 +136,16 @@ __device__ __forceinline__ void multiply_tiles(Real (&sum)[2][4], const Real *ro
     load<4>(left[1], rows + 8 * stride + tile * tile_inner);
     multiply(sum, left, right);
   }
+}
+
+/// The same for a kernel of many linear layers, which have it in common: written out in each, it takes as long to compile
+/// as all the rest of the kernel.
+template <typename Real>
+__device__ TRANSIP_CALLED TileSums<Real> multiply_tiles_once(TileSums<Real> sum, const Real *rows, int stride,
+                                                             const Real *matrix, int tiles)
+{
+  multiply_tiles<1>(sum.at, rows, stride, matrix, tiles);
+  return sum;
 }
 
 /// sink(token, column, four) gets four neighbouring numbers of source x matrix + bias, for each token and column.
@@ -159,7 +176,8 @@ __device__ __forceinline__ void product(const Deal deal, Real *room, int tokens,
   for (int round = first_round; round * abreast < groups; round += rounds_apart) {
     const int group = round * abreast + warp % abreast, column = group * warp_tile + lane % 4 * 4;
     const bool works = group < groups && has_tokens;
-    Real sum[2][4];
+    TileSums<Real> sums;
+    Real(&sum)[2][4] = sums.at;
 #pragma unroll
     for (int i = 0; i < 4; i++) sum[0][i] = sum[1][i] = Real(0);
     for (int part = 0; part < parts; part++) {
@@ -168,10 +186,13 @@ __device__ __forceinline__ void product(const Deal deal, Real *room, int tokens,
         staged.stage(room, part * Staged::shape.inner);
         __syncthreads();
       }
-      const int first = part * tiles, left = all_tiles - first;
-      if (works)
-        multiply_tiles<stride>(sum, rows, matrix.weight + (group * all_tiles + first) * warp_tile * tile_inner + 4 * lane,
-                               left < tiles ? left : tiles);
+      if (!works) continue;
+      const int first = part * tiles, left = all_tiles - first < tiles ? all_tiles - first : tiles;
+      const Real *weight = matrix.weight + (group * all_tiles + first) * warp_tile * tile_inner + 4 * lane;
+      if constexpr (Deal::compact && sizeof(Real) == 4)
+        sums = multiply_tiles_once(sums, rows, stride, weight, left);
+      else
+        multiply_tiles<2>(sum, rows, stride, weight, left);
     }
     if (!works || column >= outer) continue;
     Real bias[4] = {Real(0), Real(0), Real(0), Real(0)};

@@ -108,9 +108,11 @@ template <int warps> __device__ __forceinline__ void total(const Totals &totals,
   }
   __syncthreads();
   fold_atoms(totals, 0);
-  sum_chunks(totals, 0);
-  __syncthreads();
-  sum_all(totals, 0);
+  // Its rows are one chunk: adding up the chunks would change nothing.
+  static_assert(most_molecule_tokens <= sum_threads);
+  double numbers[summed_numbers];
+  sum_rows(totals, 0, numbers);
+  if (threadIdx.x == 0) report_sums(totals, numbers);
   if (nearest) take_nearest(totals, 0);
 }
 

@@ -122,12 +122,11 @@ __device__ __forceinline__ void sum_block(double (&numbers)[summed_numbers])
     for (int i = 0; i < summed_numbers; i++) numbers[i] += sums[warp * summed_numbers + i];
 }
 
-/// Energy and virial of each `sum_threads` rows. A block takes them.
-__device__ __forceinline__ void sum_chunks(const Totals &totals, int)
+/// Energy and virial of `sum_threads` rows from `first` on; the sums are in the first thread.
+__device__ __forceinline__ void sum_rows(const Totals &totals, int first, double (&numbers)[summed_numbers])
 {
-  if (blockIdx.x * sum_threads >= static_cast<unsigned>(totals.lists.counts->rows)) return;
-  const int row = blockIdx.x * sum_threads + threadIdx.x;
-  double numbers[summed_numbers] = {};
+  const int row = first + threadIdx.x;
+  for (int i = 0; i < summed_numbers; i++) numbers[i] = 0.0;
   if (threadIdx.x < sum_threads && row < totals.lists.counts->rows) {
     const bool token = row < totals.lists.counts->tokens;
     const double *repelled = totals.repelled + repelled_numbers * static_cast<long long>(row);
@@ -141,8 +140,30 @@ __device__ __forceinline__ void sum_chunks(const Totals &totals, int)
     }
   }
   sum_block(numbers);
+}
+
+/// Energy and virial of each `sum_threads` rows. A block takes them.
+__device__ __forceinline__ void sum_chunks(const Totals &totals, int)
+{
+  const int first = blockIdx.x * sum_threads;
+  if (first >= totals.lists.counts->rows) return;
+  double numbers[summed_numbers];
+  sum_rows(totals, first, numbers);
   if (threadIdx.x != 0) return;
   for (int i = 0; i < summed_numbers; i++) totals.sums[summed_numbers * static_cast<long long>(blockIdx.x) + i] = numbers[i];
+}
+
+/// What the host is told, with these sums. By one thread.
+__device__ __forceinline__ void report_sums(const Totals &totals, const double (&numbers)[summed_numbers])
+{
+  StepReport &report = *totals.report;
+  report.energy = numbers[0];
+  for (int i = 0; i < 9; i++) report.virial[i] = numbers[1 + i];
+  report.needed = *totals.needed;
+  report.moved = *totals.moved;
+  report.moved_far = *totals.moved_far;
+  const int clash = *totals.rows.clash;
+  report.clash = clash < 0 ? -1 : totals.order[totals.lists.owner[clash]];
 }
 
 /// What the host is told. One block.
@@ -153,15 +174,7 @@ __device__ __forceinline__ void sum_all(const Totals &totals, int)
   for (int chunk = threadIdx.x; chunk < chunks; chunk += sum_threads)
     for (int i = 0; i < summed_numbers; i++) numbers[i] += totals.sums[summed_numbers * static_cast<long long>(chunk) + i];
   sum_block(numbers);
-  if (threadIdx.x != 0) return;
-  StepReport &report = *totals.report;
-  report.energy = numbers[0];
-  for (int i = 0; i < 9; i++) report.virial[i] = numbers[1 + i];
-  report.needed = *totals.needed;
-  report.moved = *totals.moved;
-  report.moved_far = *totals.moved_far;
-  const int clash = *totals.rows.clash;
-  report.clash = clash < 0 ? -1 : totals.order[totals.lists.owner[clash]];
+  if (threadIdx.x == 0) report_sums(totals, numbers);
 }
 
 /// The nearer of two, and of those that are as near the one with the smaller number.
