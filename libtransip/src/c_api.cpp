@@ -107,11 +107,11 @@ void hand_out(const transip::Result &result, const transip::Request &request, co
   if (wanted.energy) *wanted.energy = result.energy;
   if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
   if (wanted.virial) {
-    std::fill_n(wanted.virial, 9, 0.0);
+    double virial[9] = {};
     for (std::size_t i = 0; i < result.forces.size(); i += 3)
       for (std::size_t a = 0; a < 3; a++)
-        for (std::size_t b = 0; b < 3; b++)
-          wanted.virial[3 * a + b] += request.positions[i + a] * result.forces[i + b];
+        for (std::size_t b = 0; b < 3; b++) virial[3 * a + b] += request.positions[i + a] * result.forces[i + b];
+    std::copy_n(virial, 9, wanted.virial);
   }
   if (wanted.virials) std::copy(result.virials.begin(), result.virials.end(), wanted.virials);
   if (!wanted.forces) return;
@@ -232,7 +232,7 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
     run(model, request, wanted, {}, distances);
     return;
   }
-  model.neighbours->find(request.positions, cell, periodic);
+  model.neighbours->find(request.positions, cell, periodic, model.model.workers());
   request.positions = model.neighbours->positions;
   request.owner = model.neighbours->owner;
   request.first = model.neighbours->first;

@@ -18,6 +18,10 @@
 
 namespace transip {
 
+namespace native {
+class Workers;
+}
+
 namespace cuda {
 class Device;
 class Dynamics;
@@ -127,6 +131,10 @@ class Model {
 
   /// Number of CPU threads for one evaluation, 1 at first. torch's number is the whole process's.
   void set_threads(int threads);
+
+  /// Those threads, for a search of neighbours before an evaluation, until the model is moved or their number set; null: the
+  /// caller's is the only one, or the evaluator is none of the project's kernels on the CPU.
+  native::Workers *workers() const;
 
   /// Where the model runs: "cpu" or "cuda:N".
   std::string device() const;

@@ -132,6 +132,11 @@ void NativeModel::set_threads(int threads)
   if (impl_->pool && impl_->pool->count() != impl_->threads) impl_->pool.reset();
 }
 
+native::Workers *NativeModel::workers()
+{
+  return impl_->workers();
+}
+
 const std::string &NativeModel::instructions() const
 {
   return impl_->instructions;

@@ -38,6 +38,11 @@ void NativeEvaluator::set_threads(int threads)
   model_->set_threads(threads);
 }
 
+native::Workers *NativeEvaluator::workers()
+{
+  return model_->workers();
+}
+
 std::int64_t NativeEvaluator::memory() const
 {
   return model_->memory();
