@@ -1,4 +1,4 @@
-"""The search for neighbours against all atoms in all boxes around, by any number of threads, and under ThreadSanitizer."""
+"""The search for neighbours against all atoms in all boxes around, by any number of threads, under ThreadSanitizer too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 
 @pytest.mark.parametrize("program", ["test_neighbours", "test_neighbours_threads"])
 def test_neighbours(cpp_build, program):
-    result = subprocess.run(
-        [str(cpp_build / program)], capture_output=True, text=True, env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"}
-    )
+    environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1"}
+    result = subprocess.run([str(cpp_build / program)], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert " 0 failed" in result.stdout
