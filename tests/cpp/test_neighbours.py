@@ -1,4 +1,4 @@
-"""The search for neighbours against all atoms in all boxes around, by any number of threads, under ThreadSanitizer too."""
+"""The search for neighbours against all atoms in all boxes around, by any number of threads; under ThreadSanitizer."""
 
 from __future__ import annotations
 
