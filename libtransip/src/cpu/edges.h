@@ -22,8 +22,9 @@ template <typename Real> class Edges {
 
   // ---- in this order ----
 
-  /// Make room for the lists of an input; parts: number of parts that tokens are handled in.
-  void begin(const Input &input, std::int64_t parts);
+  /// Make room for the lists of an input; parts: number of parts that tokens are handled in. If `made` is true the lists
+  /// are there, and `filter`, `list_images` and `transpose` need not be called.
+  void begin(const Input &input, std::int64_t parts, bool made);
   /// Find which candidates of tokens are within the cutoff.
   void filter(std::int64_t part, std::int64_t start, std::int64_t end);
   /// List for each owner the rows that are its images.
@@ -42,7 +43,6 @@ template <typename Real> class Edges {
     return {Fault::Kind::none, 0};
   }
 
-  std::int64_t bytes() const { return lists_.bytes() + store_.bytes(); }
   /// Largest number of edges of a token, and number of all, padded ones included.
   std::int64_t slots() const { return slots_; }
   std::int64_t count() const { return first_[input_.tokens]; }
@@ -121,7 +121,6 @@ template <typename Real> class Edges {
   Input input_{};
   std::int64_t halo_atoms_ = 0, parts_ = 0, slots_ = 0;
   bool all_seen_ = true;
-  Store lists_, store_;
   Fault *faults_;
   std::int64_t *first_, *image_first_, *incoming_first_;
   std::int32_t *found_, *kept_, *image_;
@@ -132,7 +131,7 @@ template <typename Real> class Edges {
   Incoming *incoming_;
 };
 
-template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_t parts)
+template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_t parts, bool made)
 {
   input_ = input;
   halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
@@ -140,7 +139,7 @@ template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_
   const bool local = input.candidates.first != nullptr;
   const std::int64_t tokens = input.tokens, rows = input.rows;
   all_seen_ = !local;
-  place_in(lists_, [&](Parts &lists) {
+  place_in(input.memory->lists, [&](Parts &lists) {
     lists.place(faults_, parts);
     lists.place(first_, tokens + 1);
     lists.place(found_, tokens);
@@ -151,7 +150,7 @@ template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_
     lists.place(incoming_first_, rows + 2);
   });
   for (std::int64_t part = 0; part < parts; part++) faults_[part] = {Fault::Kind::none, 0};
-  if (local) std::memset(seen_, 0, static_cast<std::size_t>(rows));
+  if (local && !made) std::memset(seen_, 0, static_cast<std::size_t>(rows));
 }
 
 template <typename Real>
@@ -214,7 +213,7 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
   first_[tokens] = sum;
   if (sum > most_edges) return {Fault::Kind::too_many_edges, sum};
   const std::int64_t of_layers = weights_.shape.layers * sum * lanes_;
-  place_in(store_, [&](Parts &parts) {
+  place_in(input_.memory->edges, [&](Parts &parts) {
     parts.place(row_, sum);
     parts.place(weight_, sum);
     parts.place(share_, of_layers);

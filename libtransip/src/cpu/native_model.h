@@ -32,6 +32,9 @@ class NativeModel {
   /// Throws Error: none or fewer.
   void set_threads(int threads);
 
+  /// Work in the memory of another model from now on: only one of them is evaluated at a time. False: it does already.
+  bool share_memory(NativeModel &first);
+
   /// These threads, until their number is set; null: the caller's alone.
   native::Workers *workers();
 
