@@ -14,6 +14,7 @@ namespace {
 template <typename Real> class Edges {
   using L = Lanes<Real>;
   using V = typename L::V;
+  using D = Lanes<double>;
   static constexpr int size = L::size, batch = edge_batch;
   static constexpr std::int64_t most_edges = std::int64_t{1} << 30;
 
@@ -256,11 +257,11 @@ template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault 
 
   const double inverse_cutoff = weights_.shape.cutoff > 0.0 ? 1.0 / weights_.shape.cutoff : 0.0;
   const double x0 = positions[3 * token], y0 = positions[3 * token + 1], z0 = positions[3 * token + 2];
-  constexpr int some = 8;
+  constexpr int some = 32;
   for (std::int64_t start = 1; start <= count; start += some) {
     const int now = static_cast<int>(count + 1 - start < some ? count + 1 - start : some);
     double square[some], distance[some], weight[some], fall[some];
-    for (int i = 0; i < some; i++) square[i] = 1.0;
+    for (int i = now; i < now + D::size && i < some; i++) square[i] = 1.0;
     for (int i = 0; i < now; i++) {
       const double *there = positions + 3 * std::int64_t(row[start + i]);
       const double dx = there[0] - x0, dy = there[1] - y0, dz = there[2] - z0;
@@ -268,13 +269,14 @@ template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault 
       if (square[i] == 0.0 && fault.kind == Fault::Kind::none) fault = {Fault::Kind::same_place, row[start + i]};
     }
     if (fault.kind != Fault::Kind::none) return;
-    for (int i = 0; i < some; i++) {
-      distance[i] = __builtin_sqrt(square[i]);
+    for (int i = 0; i < now; i += D::size) {
+      const typename D::V r = square_roots(D::load(square + i));
       // The polynomial of python/transip_md/model/radial.py and its derivative, 1 and 0 without a cutoff.
-      const double x = distance[i] * inverse_cutoff, left = x < 1.0 ? 1.0 - x : 0.0, two = left * left, x2 = x * x;
-      weight[i] = two * left * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0)))));
-      fall[i] = -168.0 * x2 * x2 * x * two * inverse_cutoff;
-      square[i] = 1.0 / distance[i];
+      const typename D::V x = r * inverse_cutoff, left = x < 1.0 ? 1.0 - x : D::V{}, two = left * left, x2 = x * x;
+      D::store(distance + i, r);
+      D::store(weight + i, two * left * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0))))));
+      D::store(fall + i, -168.0 * x2 * x2 * x * two * inverse_cutoff);
+      D::store(square + i, 1.0 / r);
     }
     // The pieces of all are asked for from memory before the first is used.
     Piece piece[some];
