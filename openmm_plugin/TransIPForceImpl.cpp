@@ -157,7 +157,7 @@ double TransIPForceImpl::computeForce(OpenMM::ContextImpl &context, const std::v
     check_model();
     if (neighbours_) {
       const bool periodic = owner_.usesPeriodicBoundaryConditions();
-      neighbours_->find(positions_, box_of(context), {periodic, periodic, periodic});
+      neighbours_->find(positions_, box_of(context), {periodic, periodic, periodic}, model_->workers());
       request.positions = neighbours_->positions;
       request.owner = neighbours_->owner;
       request.first = neighbours_->first;

@@ -97,6 +97,7 @@ struct PairTransIP::Impl {
   std::string reference;       // file of the frame's reference, may be empty
   bool warned = false;         // of atoms too close, in this run
   int calls = 0;               // of compute() since the model was loaded
+  std::uint64_t geometries = 0;    // that were evaluated
   double seconds = 0.0;        // of the timed calls, and of these
   double in_model = 0.0;       // in the model
 };
@@ -771,6 +772,7 @@ void PairTransIP::evaluate(transip::Request &request, const Prepare &prepare,
   request.step = update->ntimestep;
   request.virials = wants_virials();
   request.distances = impl->guard.is_measured();
+  request.geometry = ++impl->geometries;
   prepare(*impl->model);
   evaluate_one(*impl->model, request, impl->result, tag_of_row);
   if (!committee.is_evaluated()) return;

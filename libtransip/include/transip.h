@@ -198,10 +198,11 @@ TRANSIP_API transip_model *transip_committee_model(transip_committee *committee,
 TRANSIP_API transip_status transip_evaluate_committee(transip_committee *committee, const transip_structure *structure,
                                                       const transip_committee_result *result);
 
-/* Have a model share the neighbours of structures with another, on a CUDA device (kernels "native"), as the models of a
- * committee do by themselves: a structure that both are given in turn is searched once. From then on only one of them may be
- * used at a time; either may be freed first. shared: set to 1, or to 0 if they cannot, because they are not on one CUDA
- * device or have other cutoffs, elements, charges or multiplicities; may be NULL. */
+/* Have a model share the neighbours of structures with another (kernels "native"), as the models of a committee do by
+ * themselves: a structure that both are given in turn is searched once, and on the CPU they work in the same memory. From
+ * then on only one of them may be used at a time; either may be freed first. shared: set to 1, or to 0 if they cannot,
+ * because they are the same, not both on the CPU or on one CUDA device, or there have other cutoffs, elements, charges or
+ * multiplicities; may be NULL. */
 TRANSIP_API transip_status transip_share_neighbours(transip_model *model, transip_model *first, int *shared);
 
 /* Bytes that the model keeps from one evaluation to the next, on the host and on a CUDA device, without what torch keeps. */

@@ -10,7 +10,6 @@
 #include <cmath>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -22,7 +21,7 @@ using transip::Error;
 struct transip_model {
   transip::Model model;
   std::string metadata, device, runs_by;
-  std::optional<transip::Neighbours> neighbours{};  // of a local model
+  std::shared_ptr<transip::Neighbours> neighbours{};  // of a local model; models that share them may have one
   transip::Result result{};
   std::vector<transip::Result> results{};  // of many structures
 };
@@ -107,11 +106,11 @@ void hand_out(const transip::Result &result, const transip::Request &request, co
   if (wanted.energy) *wanted.energy = result.energy;
   if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
   if (wanted.virial) {
-    std::fill_n(wanted.virial, 9, 0.0);
+    double virial[9] = {};
     for (std::size_t i = 0; i < result.forces.size(); i += 3)
       for (std::size_t a = 0; a < 3; a++)
-        for (std::size_t b = 0; b < 3; b++)
-          wanted.virial[3 * a + b] += request.positions[i + a] * result.forces[i + b];
+        for (std::size_t b = 0; b < 3; b++) virial[3 * a + b] += request.positions[i + a] * result.forces[i + b];
+    std::copy_n(virial, 9, wanted.virial);
   }
   if (wanted.virials) std::copy(result.virials.begin(), result.virials.end(), wanted.virials);
   if (!wanted.forces) return;
@@ -208,11 +207,13 @@ void check_isolated(const transip_model &model, const transip_structure &structu
                 "Set periodic to zeros, or use a model with a cutoff.");
 }
 
+/// geometry: see transip::Request.
 void evaluate(transip_model &model, const transip_structure &structure, const transip_result &wanted,
-              double *distances = nullptr)
+              double *distances = nullptr, std::uint64_t geometry = 0)
 {
   require_count(structure.atoms, "atoms");
   transip::Request request = request_of(model, structure, structure.atoms, structure.atoms);
+  request.geometry = geometry;
   const std::array<bool, 3> periodic = {structure.periodic[0] != 0, structure.periodic[1] != 0,
                                         structure.periodic[2] != 0};
   const bool any = periodic[0] || periodic[1] || periodic[2];
@@ -232,7 +233,7 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
     run(model, request, wanted, {}, distances);
     return;
   }
-  model.neighbours->find(request.positions, cell, periodic);
+  model.neighbours->find(request.positions, cell, periodic, model.model.workers());
   request.positions = model.neighbours->positions;
   request.owner = model.neighbours->owner;
   request.first = model.neighbours->first;
@@ -351,7 +352,8 @@ transip_status transip_load(const char *path, const transip_options *options, tr
         transip_model{std::move(loaded), std::move(text), std::move(device), std::move(runs_by)});
     if (const auto cutoff = made->model.metadata().cutoff) {
       using Reach = transip::Neighbours::Reach;
-      made->neighbours.emplace(*cutoff, skin, made->model.is_native() ? Reach::skin : Reach::cutoff);
+      made->neighbours =
+          std::make_shared<transip::Neighbours>(*cutoff, skin, made->model.is_native() ? Reach::skin : Reach::cutoff);
     }
     *model = made.release();
   });
@@ -496,18 +498,31 @@ transip_status transip_distances(transip_model *model, const transip_structure *
   });
 }
 
+namespace {
+
+bool share_neighbours(transip_model &model, transip_model &first)
+{
+  if (!model.model.share_neighbours(first.model)) return false;
+  if (model.neighbours && first.neighbours && transip_cutoff(&model) == transip_cutoff(&first))
+    model.neighbours = first.neighbours;
+  return true;
+}
+
+}  // namespace
+
 transip_status transip_share_neighbours(transip_model *model, transip_model *first, int *shared)
 {
   return guarded([&] {
     require(model, "model");
     require(first, "first");
-    const bool done = model->model.share_neighbours(first->model);
+    const bool done = share_neighbours(*model, *first);
     if (shared) *shared = done;
   });
 }
 
 struct transip_committee {
   std::vector<std::unique_ptr<transip_model>> models;
+  std::uint64_t geometries = 0;  // that were evaluated
 };
 
 namespace {
@@ -572,7 +587,7 @@ transip_status transip_load_committee(int count, const char *const *paths, const
         transip_model *model = nullptr;
         require_done(transip_load(name.c_str(), options, &model));
         std::unique_ptr<transip_model> owned(model);
-        if (!made->models.empty()) model->model.share_neighbours(made->models.front()->model);
+        if (!made->models.empty()) share_neighbours(*model, *made->models.front());
         made->models.push_back(std::move(owned));
       }
     }
@@ -609,13 +624,14 @@ transip_status transip_evaluate_committee(transip_committee *committee, const tr
     require_count(structure->atoms, "atoms");
     const auto atoms = static_cast<std::size_t>(structure->atoms);
     Evaluations found;
+    committee->geometries++;
     for (const std::unique_ptr<transip_model> &model : committee->models) {
       double energy = 0.0;
       std::vector<double> forces(3 * atoms), virial(9);
       const bool wants_forces = result->forces || result->deviations;
       const transip_result wanted{&energy, nullptr, wants_forces ? forces.data() : nullptr,
                                   result->virial ? virial.data() : nullptr, nullptr};
-      require_done(transip_evaluate(model.get(), structure, &wanted));
+      evaluate(*model, *structure, wanted, nullptr, committee->geometries);
       found.energies.push_back(energy);
       found.forces.push_back(std::move(forces));
       found.virials.push_back(std::move(virial));

@@ -1,6 +1,6 @@
 // What the C++ tests check by: each failure is a line, and the program ends with their number.
 //
-// No test framework: none comes in a package of PyPI that is maintained (as nlohmann-json and vesin do), and configuring
+// No test framework: none comes in a package of PyPI that is maintained (as nlohmann-json does), and configuring
 // fetches nothing from the network.
 #pragma once
 

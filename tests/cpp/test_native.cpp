@@ -202,10 +202,12 @@ struct Answer {
   }
 };
 
-Answer evaluate(NativeModel &model, const Structure &structure, bool virials = true)
+Answer evaluate(NativeModel &model, const Structure &structure, bool virials = true, std::uint64_t geometry = 0)
 {
   Answer answer;
-  model.evaluate(structure.request(), structure.positions, answer.result, true, virials ? &answer.virials : nullptr);
+  transip::Request request = structure.request();
+  request.geometry = geometry;
+  model.evaluate(request, structure.positions, answer.result, true, virials ? &answer.virials : nullptr);
   return answer;
 }
 
@@ -267,6 +269,34 @@ void test_same_bits(const File &file)
     check(evaluate(*changing, all[0], virials) == wanted, file.path + ": other bits when the number of threads changes");
   }
   check_error([&] { changing->set_threads(0); }, "one thread or more; got 0", "no threads");
+}
+
+/// Models that work in one memory give what they give alone, whatever was evaluated in it before.
+void test_shared_memory(const File &file)
+{
+  const bool virials = !file.coordinates();
+  const auto alone = file.model();
+  Structure atoms = structure(file.metadata, true);
+  const Structure few = structure(file.metadata, false);
+  for (const int threads : {1, 3}) {
+    const auto first = file.model(threads), second = file.model(threads);
+    check(second->share_memory(*first), file.path + ": memory is shared");
+    check(!second->share_memory(*first), file.path + ": memory is shared already");
+    std::uint64_t geometries = 0;
+    const auto by_both = [&](const Structure &of, const std::string &what) {
+      const Answer wanted = evaluate(*alone, of, virials);
+      geometries++;
+      for (NativeModel *model : {first.get(), second.get()})
+        check(evaluate(*model, of, virials, geometries) == wanted, file.path + ": in shared memory, " + what);
+    };
+    by_both(atoms, "at first");
+    for (std::size_t token = 0; token < atoms.tokens(); token++) atoms.move(token, token % 3, token % 2 ? 0.2 : -0.2);
+    by_both(atoms, "other positions in the same place");
+    by_both(few, "another structure");
+    by_both(atoms, "the structure before");
+    check(evaluate(*second, few, virials) == evaluate(*alone, few, virials), file.path + ": in shared memory, no number");
+    by_both(atoms, "after a structure without a number");
+  }
 }
 
 std::vector<double> sum_of_virials(const std::vector<double> &virials)
@@ -538,6 +568,7 @@ int main(int argc, char **argv)
       }
       const File file(argv[i]);
       test_same_bits(file);
+      test_shared_memory(file);
       test_ranks(file);
       test_bad_input(file);
       test_ends(file);

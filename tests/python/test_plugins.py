@@ -57,12 +57,12 @@ def exchanged(monkeypatch):
 
 def test_stale_plugin_says_what_changed(cache, exchanged):
     put_plugin(plugins.expected_record(LAMMPS))
-    before = locate.version_of("vesin")
-    exchanged["vesin"] = "9.9"
+    before = locate.version_of("mpich")
+    exchanged["mpich"] = "9.9"
     with pytest.raises(EnvironmentFaultError) as caught:
         plugins.plugin_library(LAMMPS)
     message = str(caught.value)
-    assert f"vesin {before} -> 9.9" in message
+    assert f"mpich {before} -> 9.9" in message
     assert "lammps " not in message.split("Type")[0].split(":")[1]
     assert "Type `transip-md build lammps`" in message
 

@@ -18,6 +18,10 @@
 
 namespace transip {
 
+namespace native {
+class Workers;
+}
+
 namespace cuda {
 class Device;
 class Dynamics;
@@ -37,6 +41,9 @@ struct Request {
   bool distances = false;                    ///< distances from the training set are wanted; see Model::check_distances
   std::uint64_t step = 0;                    ///< random rotations are numbered by it
   HaloExchange *exchange = nullptr;          ///< where rows have their tokens on other ranks: the halo atoms
+  /// Models that share neighbours make lists once for requests of one number, which have the same positions, rows and
+  /// neighbours in the same places; 0: for this request alone. See Model::share_neighbours.
+  std::uint64_t geometry = 0;
 };
 
 /// One evaluation's output; kept by the caller, so that its memory is used again.
@@ -128,6 +135,10 @@ class Model {
   /// Number of CPU threads for one evaluation, 1 at first. torch's number is the whole process's.
   void set_threads(int threads);
 
+  /// Those threads, for a search of neighbours before an evaluation, until the model is moved or their number set; null: the
+  /// caller's is the only one, or the evaluator is none of the project's kernels on the CPU.
+  native::Workers *workers() const;
+
   /// Where the model runs: "cpu" or "cuda:N".
   std::string device() const;
 
@@ -161,11 +172,13 @@ class Model {
   /// Throws Error: as `evaluate_structure`, and for elements that the model does not know, an energy that is not finite.
   void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result);
 
-  /// Share the neighbours of whole structures with another model, as the models of a committee do: a structure that is
-  /// given to one after the other is searched once. From then on only one of them may be used at a time.
+  /// Share the neighbours of structures with another model, as the models of a committee do: a structure that is given to
+  /// one after the other is searched once on a CUDA device. On the CPU they share the memory that evaluations work in, and
+  /// the lists of a numbered geometry. From then on only one of them may be used at a time.
   ///
-  /// Returns false, and nothing has changed: they are not both evaluated by the project's own CUDA kernels on one device,
-  /// have other cutoffs, elements, charges or multiplicities, or there are arrays that `allocate_on_device` gave.
+  /// Returns false, and nothing has changed: they are the same, not both evaluated by the project's own kernels on the CPU
+  /// or on one CUDA device, have other cutoffs, elements, charges or multiplicities there, or there are arrays that
+  /// `allocate_on_device` gave.
   /// Throws Error: not enough memory on the device.
   bool share_neighbours(Model &first);
 

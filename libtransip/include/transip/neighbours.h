@@ -9,6 +9,10 @@
 
 namespace transip {
 
+namespace native {
+class Workers;
+}
+
 class Neighbours {
  public:
   /// What lists hold: pairs within the cutoff alone, for evaluators that pay for every pair; or those in the skin too,
@@ -25,8 +29,10 @@ class Neighbours {
   ///
   /// An atom's neighbours, and the images of an atom, are in an order that does not depend on when pairs were searched.
   /// positions: [N*3] Angstrom. box: its three vectors one after another, Angstrom; not looked at along axes that are
-  /// not periodic. periodic: along each of the vectors. Throws Error: a box without volume.
-  void find(std::span<const double> positions, const std::array<double, 9> &box, const std::array<bool, 3> &periodic);
+  /// not periodic. periodic: along each of the vectors. workers: threads that share a search, see Model::workers; null: the
+  /// caller's alone. Throws Error: a box without volume or much smaller than the cutoff, positions that are not finite.
+  void find(std::span<const double> positions, const std::array<double, 9> &box, const std::array<bool, 3> &periodic,
+            native::Workers *workers = nullptr);
 
   std::vector<std::int64_t> owner;       ///< [I] the atom that a row is an image of; owner[i] = i for the first N
   std::vector<double> positions;         ///< [I*3] Angstrom, of the rows

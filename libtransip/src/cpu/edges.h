@@ -14,6 +14,7 @@ namespace {
 template <typename Real> class Edges {
   using L = Lanes<Real>;
   using V = typename L::V;
+  using D = Lanes<double>;
   static constexpr int size = L::size, batch = edge_batch;
   static constexpr std::int64_t most_edges = std::int64_t{1} << 30;
 
@@ -22,8 +23,9 @@ template <typename Real> class Edges {
 
   // ---- in this order ----
 
-  /// Make room for the lists of an input; parts: number of parts that tokens are handled in.
-  void begin(const Input &input, std::int64_t parts);
+  /// Make room for the lists of an input; parts: number of parts that tokens are handled in. If `made` is true the lists
+  /// are there, and `filter`, `list_images` and `transpose` need not be called.
+  void begin(const Input &input, std::int64_t parts, bool made);
   /// Find which candidates of tokens are within the cutoff.
   void filter(std::int64_t part, std::int64_t start, std::int64_t end);
   /// List for each owner the rows that are its images.
@@ -42,7 +44,6 @@ template <typename Real> class Edges {
     return {Fault::Kind::none, 0};
   }
 
-  std::int64_t bytes() const { return lists_.bytes() + store_.bytes(); }
   /// Largest number of edges of a token, and number of all, padded ones included.
   std::int64_t slots() const { return slots_; }
   std::int64_t count() const { return first_[input_.tokens]; }
@@ -121,7 +122,6 @@ template <typename Real> class Edges {
   Input input_{};
   std::int64_t halo_atoms_ = 0, parts_ = 0, slots_ = 0;
   bool all_seen_ = true;
-  Store lists_, store_;
   Fault *faults_;
   std::int64_t *first_, *image_first_, *incoming_first_;
   std::int32_t *found_, *kept_, *image_;
@@ -132,7 +132,7 @@ template <typename Real> class Edges {
   Incoming *incoming_;
 };
 
-template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_t parts)
+template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_t parts, bool made)
 {
   input_ = input;
   halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
@@ -140,7 +140,7 @@ template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_
   const bool local = input.candidates.first != nullptr;
   const std::int64_t tokens = input.tokens, rows = input.rows;
   all_seen_ = !local;
-  place_in(lists_, [&](Parts &lists) {
+  place_in(input.memory->lists, [&](Parts &lists) {
     lists.place(faults_, parts);
     lists.place(first_, tokens + 1);
     lists.place(found_, tokens);
@@ -151,7 +151,7 @@ template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_
     lists.place(incoming_first_, rows + 2);
   });
   for (std::int64_t part = 0; part < parts; part++) faults_[part] = {Fault::Kind::none, 0};
-  if (local) std::memset(seen_, 0, static_cast<std::size_t>(rows));
+  if (local && !made) std::memset(seen_, 0, static_cast<std::size_t>(rows));
 }
 
 template <typename Real>
@@ -214,7 +214,7 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
   first_[tokens] = sum;
   if (sum > most_edges) return {Fault::Kind::too_many_edges, sum};
   const std::int64_t of_layers = weights_.shape.layers * sum * lanes_;
-  place_in(store_, [&](Parts &parts) {
+  place_in(input_.memory->edges, [&](Parts &parts) {
     parts.place(row_, sum);
     parts.place(weight_, sum);
     parts.place(share_, of_layers);
@@ -257,11 +257,11 @@ template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault 
 
   const double inverse_cutoff = weights_.shape.cutoff > 0.0 ? 1.0 / weights_.shape.cutoff : 0.0;
   const double x0 = positions[3 * token], y0 = positions[3 * token + 1], z0 = positions[3 * token + 2];
-  constexpr int some = 8;
+  constexpr int some = 32;
   for (std::int64_t start = 1; start <= count; start += some) {
     const int now = static_cast<int>(count + 1 - start < some ? count + 1 - start : some);
     double square[some], distance[some], weight[some], fall[some];
-    for (int i = 0; i < some; i++) square[i] = 1.0;
+    for (int i = now; i < now + D::size && i < some; i++) square[i] = 1.0;
     for (int i = 0; i < now; i++) {
       const double *there = positions + 3 * std::int64_t(row[start + i]);
       const double dx = there[0] - x0, dy = there[1] - y0, dz = there[2] - z0;
@@ -269,13 +269,14 @@ template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault 
       if (square[i] == 0.0 && fault.kind == Fault::Kind::none) fault = {Fault::Kind::same_place, row[start + i]};
     }
     if (fault.kind != Fault::Kind::none) return;
-    for (int i = 0; i < some; i++) {
-      distance[i] = __builtin_sqrt(square[i]);
+    for (int i = 0; i < now; i += D::size) {
+      const typename D::V r = square_roots(D::load(square + i));
       // The polynomial of python/transip_md/model/radial.py and its derivative, 1 and 0 without a cutoff.
-      const double x = distance[i] * inverse_cutoff, left = x < 1.0 ? 1.0 - x : 0.0, two = left * left, x2 = x * x;
-      weight[i] = two * left * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0)))));
-      fall[i] = -168.0 * x2 * x2 * x * two * inverse_cutoff;
-      square[i] = 1.0 / distance[i];
+      const typename D::V x = r * inverse_cutoff, left = x < 1.0 ? 1.0 - x : D::V{}, two = left * left, x2 = x * x;
+      D::store(distance + i, r);
+      D::store(weight + i, two * left * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0))))));
+      D::store(fall + i, -168.0 * x2 * x2 * x * two * inverse_cutoff);
+      D::store(square + i, 1.0 / r);
     }
     // The pieces of all are asked for from memory before the first is used.
     Piece piece[some];

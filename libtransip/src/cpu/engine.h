@@ -50,7 +50,6 @@ template <typename Real> class Engine final : public Kernel {
   Engine &operator=(const Engine &) = delete;
 
   Fault run(const Input &input, const Output &output) override;
-  std::int64_t memory() const override { return state_.bytes() + edges_.bytes() + scratch_.bytes(); }
 
  private:
   void cut(const Input &input);
@@ -85,7 +84,6 @@ template <typename Real> class Engine final : public Kernel {
   FeedForward<Real> feedforward_;
   EnergyHead<Real> head_;
   Attention<Real> *attention_ = nullptr;
-  Store scratch_;
   Scratch<Real> one_scratch_{};        // of the first thread; those of the others follow at equal distances
   std::int64_t scratch_distance_ = 0;  // numbers
 
@@ -126,12 +124,12 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
 {
   const Shape &shape = weights_.shape;
   const std::int64_t given_atoms = input.exchange ? input.exchange->given_atoms() : 0;
-  state_.lay_out(shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient);
+  state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const std::int64_t logits = larger(edges_.slots() * shape.lanes, tokens_of_part_);
   const int threads = workers_ ? workers_->count() : 1;
   Real *start;
-  place_in(scratch_, [&](Parts &parts) {
+  place_in(input.memory->scratch, [&](Parts &parts) {
     for (int thread = 0; thread < threads; thread++) {
       Scratch<Real> here;
       parts.place(here.logits, logits);
@@ -331,9 +329,15 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
   output_ = output;
   halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
   cut(input);
-  edges_.begin(input, parts_);
+  Memory &memory = *input.memory;
+  const Memory::Lists lists{input.geometry, input.positions, input.candidates.first, input.candidates.row,
+                            input.tokens,   input.rows,      parts_,                 shape.cutoff,
+                            shape.layers,   shape.lanes,     int(sizeof(Real)),      gradient};
+  const bool made = memory.holds(lists);
+  memory.found.geometry = 0;
+  edges_.begin(input, parts_, made);
 
-  if (input.candidates.first) {
+  if (input.candidates.first && !made) {
     each(1, [&](std::int64_t) { edges_.list_images(); },
          [&](std::int64_t start, std::int64_t count, const Scratch<Real> &) {
            edges_.filter(start / tokens_of_part_, start, start + count);
@@ -344,13 +348,14 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
   lay_out(input, gradient);
   if (gradient) std::memset(output.gradient, 0, sizeof(double) * 3 * static_cast<std::size_t>(input.rows));
 
-  each(gradient ? 1 : 0, [&](std::int64_t) { edges_.transpose(); },
+  each(gradient && !made ? 1 : 0, [&](std::int64_t) { edges_.transpose(); },
        [&](std::int64_t start, std::int64_t count, const Scratch<Real> &) {
          edges_.fill(start / tokens_of_part_, start, start + count);
          begin_tokens(input, output, start, count);
          enter(0, start, count);
        });
   if (const Fault fault = edges_.fault(); fault.kind != Fault::Kind::none) return fault;
+  memory.found = lists;
   each_halo_atom([&](std::int64_t halo_atom) { begin_rows(halo_atom); });
   share_halo(0);
 

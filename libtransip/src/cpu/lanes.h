@@ -67,6 +67,19 @@ inline double square_root(double x)
   return __builtin_sqrt(x);
 }
 
+inline Lanes<double>::V square_roots(Lanes<double>::V x)
+{
+  // Masked by ones: GCC 12 warns of the form without a mask.
+#if defined(__AVX512F__)
+  return reinterpret_cast<Lanes<double>::V>(_mm512_maskz_sqrt_pd(0xff, reinterpret_cast<__m512d>(x)));
+#elif defined(__AVX__)
+  return reinterpret_cast<Lanes<double>::V>(_mm256_sqrt_pd(reinterpret_cast<__m256d>(x)));
+#else
+  for (int i = 0; i < Lanes<double>::size; i++) x[i] = square_root(x[i]);
+  return x;
+#endif
+}
+
 /// Whole number next to x, |x| < 2^22 (float) or 2^51 (double).
 template <typename Real> inline typename Lanes<Real>::V nearest(typename Lanes<Real>::V x)
 {

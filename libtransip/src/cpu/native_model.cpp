@@ -2,6 +2,7 @@
 
 #include "neighbours/same_place.h"
 #include "network_reader.h"
+#include "store.h"
 #include "threads.h"
 #include "transip/error.h"
 
@@ -51,6 +52,7 @@ struct NativeModel::Impl {
   Weights weights;
   std::string instructions;
   std::unique_ptr<native::Kernel> kernel;
+  std::shared_ptr<native::Memory> memory = std::make_shared<native::Memory>();
   std::array<std::int32_t, most_elements + 1> index_of_species;  // -1: unknown
   const std::vector<double> *species_embedding = nullptr, *charge_embedding = nullptr, *multiplicity_embedding = nullptr,
                             *reference_energies = nullptr;
@@ -121,7 +123,7 @@ std::int64_t NativeModel::memory() const
 {
   const auto bytes = [](const auto &values) { return static_cast<std::int64_t>(values.capacity() * sizeof(values[0])); };
   const Impl &impl = *impl_;
-  return impl.kernel->memory() + bytes(impl.embedding) + bytes(impl.token_gradient) + bytes(impl.first) +
+  return impl.memory->bytes() / impl.memory.use_count() + bytes(impl.embedding) + bytes(impl.token_gradient) + bytes(impl.first) +
          bytes(impl.owner) + bytes(impl.species) + bytes(impl.embedding_line) + bytes(impl.owned);
 }
 
@@ -130,6 +132,18 @@ void NativeModel::set_threads(int threads)
   if (threads < 1) throw Error("A model runs on one thread or more; got " + std::to_string(threads) + ".");
   impl_->threads = std::min(threads, most_threads);
   if (impl_->pool && impl_->pool->count() != impl_->threads) impl_->pool.reset();
+}
+
+bool NativeModel::share_memory(NativeModel &first)
+{
+  const bool shared = impl_->memory != first.impl_->memory;
+  impl_->memory = first.impl_->memory;
+  return shared;
+}
+
+native::Workers *NativeModel::workers()
+{
+  return impl_->workers();
 }
 
 const std::string &NativeModel::instructions() const
@@ -247,6 +261,9 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   if (impl.cutoff > 0.0) input.candidates = {request.first.empty() ? impl.first.data() : request.first.data(), request.neighbours.data()};
   input.exchange = request.exchange;
   input.workers = impl.workers();
+  input.memory = impl.memory.get();
+  // Positions of a rotated copy are others.
+  input.geometry = positions.data() == request.positions.data() ? request.geometry : 0;
   // A rank without rows takes part in the exchange of gradients all the same.
   double of_no_row = 0.0;
   double *gradient = rows ? result.forces.data() : &of_no_row;

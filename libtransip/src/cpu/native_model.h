@@ -13,6 +13,10 @@
 
 namespace transip {
 
+namespace native {
+class Workers;
+}
+
 class NativeModel {
  public:
   /// Make the kernels ready for a TransIP network. Null: its forces are no gradient, or it has a shape that the kernels
@@ -27,6 +31,12 @@ class NativeModel {
   ///
   /// Throws Error: none or fewer.
   void set_threads(int threads);
+
+  /// Work in the memory of another model from now on: only one of them is evaluated at a time. False: it does already.
+  bool share_memory(NativeModel &first);
+
+  /// These threads, until their number is set; null: the caller's alone.
+  native::Workers *workers();
 
   /// Energies, and forces unless they are not wanted, of a request whose positions are these.
   ///

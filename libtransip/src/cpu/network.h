@@ -68,6 +68,8 @@ class Workers {
   virtual void run(std::int64_t parts, Task task, void *context) = 0;
 };
 
+struct Memory;
+
 struct Input {
   std::int64_t tokens, rows;
   const double *embedding;    ///< [kinds, dim], what tokens are before the first block
@@ -78,6 +80,8 @@ struct Input {
   Candidates candidates;
   HaloExchange *exchange;  ///< brings keys and values of halo atoms; null: there are none
   Workers *workers;    ///< null: the caller's thread alone
+  Memory *memory;          ///< to work in
+  std::uint64_t geometry;  ///< positions and candidates are those of other inputs of this number; 0: of no other
 };
 
 struct Output {
@@ -101,8 +105,6 @@ class Kernel {
   virtual ~Kernel() = default;
   /// The same bits for any number of workers. With a fault nothing is written. Throws std::bad_alloc.
   virtual Fault run(const Input &input, const Output &output) = 0;
-  /// Bytes that are kept from one evaluation to the next.
-  virtual std::int64_t memory() const = 0;
 };
 
 /// Null: the shape is none that the kernels are made for. Throws std::bad_alloc.

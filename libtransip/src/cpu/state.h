@@ -13,8 +13,8 @@ template <typename Real> class State {
  public:
   static constexpr int size = Lanes<Real>::size;
 
-  void lay_out(const Shape &shape, std::int64_t tokens, std::int64_t rows, std::int64_t halo_atoms, std::int64_t given_atoms,
-               bool gradient)
+  void lay_out(Store &store, const Shape &shape, std::int64_t tokens, std::int64_t rows, std::int64_t halo_atoms,
+               std::int64_t given_atoms, bool gradient)
   {
     tokens_ = tokens;
     rows_ = rows;
@@ -22,7 +22,7 @@ template <typename Real> class State {
     features_ = shape.features;
     gates_ = 2 * shape.feedforward;
     const std::int64_t of_tokens = shape.layers * tokens, of_rows = shape.layers * rows;
-    place_in(store_, [&](Parts &parts) {
+    place_in(store, [&](Parts &parts) {
       parts.place(token_, tokens * wide_);
       parts.place(normal_one_, of_tokens * wide_);
       parts.place(normal_two_, of_tokens * wide_);
@@ -41,8 +41,6 @@ template <typename Real> class State {
       parts.place(place_gradient_, gradient ? rows * 3 * size : 0);
     });
   }
-
-  std::int64_t bytes() const { return store_.bytes(); }
 
   /// Features [wide].
   Real *token(std::int64_t t) const { return token_ + t * wide_; }
@@ -86,7 +84,6 @@ template <typename Real> class State {
   Real *place_gradient(std::int64_t row) const { return place_gradient_ + row * 3 * size; }
 
  private:
-  Store store_;
   std::int64_t tokens_ = 0, rows_ = 0;
   int wide_ = 0, features_ = 0, gates_ = 0;
   Real *token_, *normal_one_, *normal_two_, *deviation_one_, *deviation_two_, *query_, *mixed_, *gates_of_, *key_, *phase_,

@@ -21,6 +21,28 @@ class Store {
   std::int64_t bytes_ = 0;
 };
 
+/// What evaluations work in. Each lays it out anew, so that models which are evaluated in turn may share it: what one has
+/// brought into the near caches the next finds there.
+struct Memory {
+  /// What the lists in it were made from, and for.
+  struct Lists {
+    std::uint64_t geometry;
+    const double *positions;
+    const std::int64_t *first, *row;
+    std::int64_t tokens, rows, parts;
+    double cutoff;  ///< Angstrom
+    int layers, lanes, bytes_of_number;
+    bool gradient;
+  };
+
+  std::int64_t bytes() const;
+  /// Whether the lists in it were made like these.
+  bool holds(const Lists &wanted) const;
+
+  Store state, lists, edges, scratch;
+  Lists found{};  ///< geometry 0: there are none to be taken
+};
+
 namespace {
 
 /// Hands out parts of a store.

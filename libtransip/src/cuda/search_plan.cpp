@@ -1,6 +1,7 @@
 #include "search_plan.h"
 
 #include "arrays.h"
+#include "neighbours/box_basis.h"
 #include "transip/error.h"
 
 #include <algorithm>
@@ -14,52 +15,6 @@ namespace {
 
 constexpr int most_along = 128;  // cells along one vector
 constexpr double most_images = 1e6;
-
-using Vector = std::array<double, 3>;
-
-Vector cross(const Vector &a, const Vector &b)
-{
-  return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
-}
-
-double dot(const Vector &a, const Vector &b)
-{
-  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
-
-/// A unit vector that is normal to two others; zero if they are parallel.
-Vector normal_to(const Vector &a, const Vector &b)
-{
-  Vector normal = cross(a, b);
-  const double length = std::sqrt(dot(normal, normal));
-  for (double &x : normal) x = length > 1e-9 ? x / length : 0.0;
-  return normal;
-}
-
-/// The vectors of a box; where it is not periodic, unit vectors that are normal to the others.
-std::array<Vector, 3> basis_of(const Periodicity &box)
-{
-  std::array<Vector, 3> basis{};
-  std::array<bool, 3> known = box.periodic;
-  for (std::size_t a = 0; a < 3; a++)
-    if (known[a]) std::copy_n(box.vectors.begin() + static_cast<std::ptrdiff_t>(3 * a), 3, basis[a].begin());
-  for (std::size_t a = 0; a < 3; a++) {
-    if (known[a]) continue;
-    const std::size_t b = (a + 1) % 3, c = (a + 2) % 3;
-    if (known[b] && known[c]) {
-      basis[a] = normal_to(basis[b], basis[c]);
-    } else if (known[b] || known[c]) {
-      // Some direction that is not along the known one.
-      const Vector &one = basis[known[b] ? b : c];
-      const bool along_x = std::abs(one[0]) > std::abs(one[1]) && std::abs(one[0]) > std::abs(one[2]);
-      basis[a] = normal_to(one, along_x ? Vector{0.0, 1.0, 0.0} : Vector{1.0, 0.0, 0.0});
-    } else {
-      basis[a][a] = 1.0;
-    }
-    known[a] = true;
-  }
-  return basis;
-}
 
 void divide(SearchBox &made, const std::array<double, 3> &height, double reach, int atoms)
 {
@@ -96,20 +51,15 @@ int most_cells(int atoms)
 SearchBox make_search_box(const Periodicity &box, double reach, double skin, int atoms)
 {
   SearchBox made{};
-  const std::array<Vector, 3> basis = basis_of(box);
-  const double volume = dot(basis[0], cross(basis[1], basis[2]));
-  if (!(std::abs(volume) > 1e-9)) throw Error("The box has no volume.");
-  std::array<double, 3> height{};
+  const BoxBasis basis = basis_of(box.vectors, box.periodic);
   for (std::size_t a = 0; a < 3; a++) {
-    const Vector normal = cross(basis[(a + 1) % 3], basis[(a + 2) % 3]);
-    height[a] = std::abs(volume) / std::sqrt(dot(normal, normal));
     made.periodic[a] = box.periodic[a] ? 1 : 0;
     for (std::size_t x = 0; x < 3; x++) {
-      made.vectors[3 * a + x] = basis[a][x];
-      made.inverse[3 * x + a] = normal[x] / volume;
+      made.vectors[3 * a + x] = basis.vectors[a][x];
+      made.inverse[3 * x + a] = basis.dual[a][x];
     }
   }
-  divide(made, height, reach, atoms);
+  divide(made, basis.height, reach, atoms);
   made.allowed = 0.5 * skin;
   return made;
 }

@@ -57,6 +57,9 @@ class Evaluator {
   /// CPU threads of one evaluation.
   virtual void set_threads(int threads) = 0;
 
+  /// See Model::workers.
+  virtual native::Workers *workers() { return nullptr; }
+
   /// Bytes that are kept from one evaluation to the next, on a device too, without what torch keeps.
   virtual std::int64_t memory() const { return 0; }
 };

@@ -260,6 +260,11 @@ void Model::set_threads(int threads)
   impl_->evaluator->set_threads(threads);
 }
 
+native::Workers *Model::workers() const
+{
+  return impl_->evaluator->workers();
+}
+
 std::string Model::device() const
 {
   return impl_->evaluator->device();

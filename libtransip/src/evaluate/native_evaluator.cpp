@@ -38,6 +38,17 @@ void NativeEvaluator::set_threads(int threads)
   model_->set_threads(threads);
 }
 
+bool NativeEvaluator::share_neighbours(Evaluator &first)
+{
+  auto *native = dynamic_cast<NativeEvaluator *>(&first);
+  return native && model_->share_memory(*native->model_);
+}
+
+native::Workers *NativeEvaluator::workers()
+{
+  return model_->workers();
+}
+
 std::int64_t NativeEvaluator::memory() const
 {
   return model_->memory();

@@ -24,6 +24,8 @@ class NativeEvaluator : public Evaluator {
   bool exchanges_halo() const override { return exchanges_halo_; }
   bool gives_distances() const override { return sample_.has_value(); }
   void set_threads(int threads) override;
+  native::Workers *workers() override;
+  bool share_neighbours(Evaluator &first) override;
   std::int64_t memory() const override;
 
  private:

@@ -167,16 +167,17 @@ class LibraryModel:
         return bool(compared.value)
 
     def share_neighbours(self, first: LibraryModel) -> bool:
-        """Share the neighbours of structures with another model, on a CUDA device.
+        """Share the neighbours of structures with another model.
 
-        A structure that both are given in turn is searched once. From then on one of them evaluates at a time.
+        A structure that both are given in turn is searched once, and on the CPU they work in the same memory. From then
+        on one of them evaluates at a time.
 
         Args:
             first: the other model.
 
         Returns:
-            False, and nothing has changed, if they cannot: on the CPU or other devices, or with other cutoffs,
-            elements, charges or multiplicities.
+            False, and nothing has changed, if they cannot: on different devices, or on a CUDA device with other
+            cutoffs, elements, charges or multiplicities.
 
         Raises:
             UsageError: the device has not enough memory.

