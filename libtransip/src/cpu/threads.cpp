@@ -10,9 +10,11 @@ namespace transip::native {
 
 namespace {
 
-/// How long a thread that waits looks again and again before it sleeps: a little more than a part of a small
-/// evaluation takes, so that threads meet awake where their cores are their own.
-constexpr std::chrono::microseconds patience{20};
+/// How long a thread that waits looks again and again: a little more than a part of a small evaluation takes, so that threads
+/// meet awake where their cores are their own. And how long it then looks while it lets others have its core, before it
+/// sleeps: what engines do between the evaluations of two steps of some hundred atoms is shorter, and to wake a thread takes
+/// a twentieth of such a step.
+constexpr std::chrono::microseconds patience{20}, politeness{250};
 
 constexpr std::uint32_t number_mask = (std::uint32_t{1} << 28) - 1;
 
@@ -25,7 +27,7 @@ inline void relax()
 #endif
 }
 
-/// Wait, spinning and then asleep, for a value that is no more `old`.
+/// Wait, spinning, then giving way, then asleep, for a value that is no more `old`.
 std::uint32_t wait_for_change(const std::atomic<std::uint32_t> &value, std::uint32_t old)
 {
   const auto start = std::chrono::steady_clock::now();
@@ -35,7 +37,8 @@ std::uint32_t wait_for_change(const std::atomic<std::uint32_t> &value, std::uint
       if (now != old) return now;
       relax();
     }
-  } while (std::chrono::steady_clock::now() - start < patience);
+    if (std::chrono::steady_clock::now() - start > patience) std::this_thread::yield();
+  } while (std::chrono::steady_clock::now() - start < politeness);
   value.wait(old, std::memory_order_acquire);
   return value.load(std::memory_order_acquire);
 }

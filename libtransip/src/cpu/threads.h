@@ -14,7 +14,8 @@ namespace transip::native {
 ///
 /// Every thread has a range of parts of its own, so that it meets the data of the last task again, and helps the others
 /// when it is done. A task ends when its parts are done, not when all threads have been there: a worker whose core is
-/// busy with something else holds nobody up. Idle workers spin for some microseconds, then sleep.
+/// busy with something else holds nobody up. Idle workers spin for some microseconds, then let others have
+/// their core, then sleep.
 class Threads final : public Workers {
  public:
   /// `count` threads, the caller's among them; fewer, if the system gives no more.
