@@ -10,7 +10,8 @@ std::size_t place_totals(Totals &totals, const Capacity &capacity, int structure
   parts.place(totals.repelled, totals.repels ? 13LL * capacity.tokens : 0);
   parts.place(totals.nearest, capacity.tokens);
   parts.place(totals.nearest_row, capacity.tokens);
-  parts.place(totals.sums, 10LL * (blocks_for(capacity.rows, sum_threads) + (structures > 1 ? static_cast<unsigned>(structures) : 0)));
+  const long long chunks = blocks_for(capacity.rows, sum_threads);
+  parts.place(totals.sums, 10 * (structures > 1 ? chunks + structures : chunks));
   return parts.used();
 }
 

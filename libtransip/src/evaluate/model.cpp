@@ -147,13 +147,20 @@ NotFinite in_structure(const NotFinite &problem, std::size_t structure, std::siz
   return NotFinite(std::string(problem.what()) + ", in structure " + std::to_string(structure) + " (counted from 0)", row);
 }
 
-/// Likewise, of a problem whose row counts the atoms of so many structures. atoms(k): those of structure k.
-template <typename Atoms>
-NotFinite in_structure_of(const NotFinite &problem, std::size_t structures, const Atoms &atoms)
+/// Likewise, of a problem whose row counts the atoms of several structures, so many of each.
+NotFinite in_structure_of(const NotFinite &problem, std::span<const std::size_t> atoms)
 {
   std::size_t structure = 0, row = problem.row();
-  while (structure + 1 < structures && row >= atoms(structure)) row -= atoms(structure++);
+  while (structure + 1 < atoms.size() && row >= atoms[structure]) row -= atoms[structure++];
   return in_structure(problem, structure, row);
+}
+
+/// Atoms of each structure.
+template <typename Requests> std::vector<std::size_t> atoms_of(const Requests &requests)
+{
+  std::vector<std::size_t> atoms;
+  for (const auto &request : requests) atoms.push_back(request.species.size());
+  return atoms;
 }
 
 void require_shape(bool fits, const char *name, std::size_t size)
@@ -496,7 +503,7 @@ void Model::evaluate_structures(std::span<const StructureRequest> requests, std:
   try {
     impl_->evaluator->evaluate_structures(requests, results);
   } catch (const NotFinite &problem) {
-    throw in_structure_of(problem, requests.size(), [&](std::size_t k) { return requests[k].species.size(); });
+    throw in_structure_of(problem, atoms_of(requests));
   } catch (const Error &) {
     throw;
   } catch (const std::exception &problem) {
@@ -519,7 +526,7 @@ void Model::evaluate_on_device(const DeviceRequest &request, const DeviceResult 
     impl_->evaluator->evaluate_on_device(request, result);
   } catch (const NotFinite &problem) {
     if (request.atoms.size() == 1) throw;
-    throw in_structure_of(problem, request.atoms.size(), [&](std::size_t k) { return request.atoms[k]; });
+    throw in_structure_of(problem, request.atoms);
   }
 }
 
@@ -576,7 +583,7 @@ void Model::evaluate_many(std::span<const Request> requests, std::vector<Result>
     try {
       impl_->evaluator->evaluate_many(requests, results, forces);
     } catch (const NotFinite &problem) {
-      throw in_structure_of(problem, requests.size(), [&](std::size_t k) { return requests[k].species.size(); });
+      throw in_structure_of(problem, atoms_of(requests));
     } catch (const Error &) {
       throw;
     } catch (const std::exception &problem) {
