@@ -441,7 +441,7 @@ struct Batch {
 };
 
 /// Each structure of a batch has the bits that it has alone, whatever is beside it.
-void test_batch(const std::string &dtype, const std::vector<TestStructure> &structures)
+void test_batch(const std::string &dtype, const std::vector<TestStructure> &structures, bool once = false)
 {
   const TestNetwork network = local_network(dtype);
   const auto device = make_device();
@@ -463,6 +463,7 @@ void test_batch(const std::string &dtype, const std::vector<TestStructure> &stru
                      ": each has the bits that it has alone");
   };
   check_bits(Batch(structures), "one after the other");
+  if (once) return;
   check_bits(Batch({structures.rbegin(), structures.rend()}), "in turned order");
   Batch batch(std::vector<TestStructure>(structures.begin(), structures.begin() + 2));
   check_bits(batch, "some of them");
@@ -581,7 +582,7 @@ int main(int count, char **arguments)
     if (few) {
       run_case("local", local_network("float32"), crystal(2), true);
       run_case("all to all, coordinates", seeing_network("float64"), molecule(2), true);
-      test_batch("float32", {crystal(2), crystal(3)});
+      test_batch("float32", {crystal(1), crystal(2)}, true);
     }
     for (std::size_t i = 0; i + 1 < files.size(); i += 2)
       run_case(files[i].substr(files[i].rfind('/') + 1), read_network(files[i]), read_structure(files[i + 1]), true);
