@@ -257,7 +257,13 @@ PARTS = (
     ),
     Part("plans", "a step of small molecules in one launch and in many, ms", 45, (test_gpu("times"),), read_plans),
     Part("openmm", "the force on the arrays of OpenMM's CUDA platform", 45, (PLATFORM,), read_measured),
-    Part("arrays", "tensors of torch in and out, a committee, by native kernels", 30, (ARRAYS,), read_measured),
+    Part(
+        "arrays",
+        "tensors of torch in and out, a committee, boxes together, by native kernels",
+        30,
+        (ARRAYS,),
+        read_measured,
+    ),
     Part("memcheck", "no access out of bounds", 40, (sanitizer("memcheck"),), read_sanitizer, tool="compute-sanitizer"),
     Part("nve", "10 ps of ethanol and of water at constant energy", 45, NVE, read_nve),
     Part(

@@ -146,8 +146,9 @@ TRANSIP_API transip_status transip_evaluate_with_distances(transip_model *model,
 TRANSIP_API transip_status transip_evaluate_rows(transip_model *model, const transip_rows *rows,
                                                  const transip_result *result);
 
-/* Evaluate several structures, results[k] of structures[k]. On a CUDA device (kernels "native") molecules of a model without a
- * cutoff are one step of the device; else they are evaluated one after another. */
+/* Evaluate several structures, results[k] of structures[k]. On a CUDA device (kernels "native") they are one step of the device:
+ * molecules of a model without a cutoff, structures with or without a cell of others, each with the numbers that it has
+ * alone. Else they are evaluated one after another. */
 TRANSIP_API transip_status transip_evaluate_many(transip_model *model, int64_t count, const transip_structure *structures,
                                                  const transip_result *results);
 
@@ -157,6 +158,13 @@ TRANSIP_API transip_status transip_evaluate_many(transip_model *model, int64_t c
  * stream: CUDA's (CUstream, cudaStream_t), in which the arrays were written; NULL: the default stream. */
 TRANSIP_API transip_status transip_evaluate_on_device(transip_model *model, const transip_structure *structure,
                                                       const transip_result *result, void *stream);
+
+/* The same of several structures, in one step of the device, of models with a cutoff. `all` has the arrays of all, one structure
+ * after the other: all->atoms is their sum, all->cell [structures*9]; periodic, charge and multiplicity are those of
+ * each. atoms: [structures] of each, on the host. result->energy is [structures], result->virial [structures*9]. */
+TRANSIP_API transip_status transip_evaluate_batch_on_device(transip_model *model, int64_t structures, const int64_t *atoms,
+                                                            const transip_structure *all, const transip_result *result,
+                                                            void *stream);
 
 /* Memory on that device, for who has no other way to get some; of `bytes` bytes. It goes with the model, or before. */
 TRANSIP_API transip_status transip_device_allocate(transip_model *model, int64_t bytes, void **memory);

@@ -171,32 +171,60 @@ transip::Request request_of(const transip_model &model, const Input &input, std:
   return request;
 }
 
-/// Evaluate a structure by what finds its neighbours itself.
-void evaluate_whole(transip_model &model, const transip::Request &atoms, const std::array<double, 9> &cell,
-                    const std::array<bool, 3> &periodic, const transip_result &wanted)
+/// A cell, and along which of its vectors a structure is periodic.
+struct Cell {
+  std::array<double, 9> vectors{};
+  std::array<bool, 3> periodic{};
+};
+
+/// The cell of a structure, as far as it has one. Throws Error: a periodic structure without one, or not of numbers.
+Cell cell_of(const transip_structure &structure)
+{
+  Cell cell;
+  for (std::size_t a = 0; a < 3; a++) cell.periodic[a] = structure.periodic[a] != 0;
+  if (std::ranges::find(cell.periodic, true) == cell.periodic.end()) return cell;
+  require(structure.cell, "cell of a periodic structure");
+  std::copy_n(structure.cell, 9, cell.vectors.begin());
+  if (!std::ranges::all_of(cell.vectors, [](double value) { return std::isfinite(value); }))
+    throw Error("The cell holds values that are not finite (NaN or infinity).");
+  return cell;
+}
+
+/// A structure for what finds its neighbours itself.
+transip::StructureRequest whole_structure(const transip::Request &atoms, const Cell &cell, const transip_result &wanted)
 {
   transip::StructureRequest request;
   request.species = atoms.species;
   request.positions = atoms.positions;
-  request.box = cell;
-  request.periodic = periodic;
+  request.box = cell.vectors;
+  request.periodic = cell.periodic;
   request.charge = atoms.charge;
   request.multiplicity = atoms.multiplicity;
   request.forces = wanted.forces || wanted.virial || wanted.virials;
   request.virial = wanted.virial != nullptr;
   request.virials = wanted.virials != nullptr;
   request.energies = wanted.energies != nullptr;
+  return request;
+}
+
+void hand_out(const transip::StructureResult &result, const transip_result &wanted)
+{
+  if (wanted.energy) *wanted.energy = result.energy;
+  if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
+  if (wanted.forces) std::copy(result.forces.begin(), result.forces.end(), wanted.forces);
+  if (wanted.virial) std::copy(result.virial.begin(), result.virial.end(), wanted.virial);
+  if (wanted.virials) std::copy(result.virials.begin(), result.virials.end(), wanted.virials);
+}
+
+void evaluate_whole(transip_model &model, const transip::StructureRequest &request, const transip_result &wanted)
+{
   transip::StructureResult result;
   try {
     model.model.evaluate_structure(request, result);
   } catch (const transip::NotFinite &problem) {
     throw_for_atom(problem, problem.row());
   }
-  if (wanted.energy) *wanted.energy = result.energy;
-  if (wanted.energies) std::copy(result.energies.begin(), result.energies.end(), wanted.energies);
-  if (wanted.forces) std::copy(result.forces.begin(), result.forces.end(), wanted.forces);
-  if (wanted.virial) std::copy(result.virial.begin(), result.virial.end(), wanted.virial);
-  if (wanted.virials) std::copy(result.virials.begin(), result.virials.end(), wanted.virials);
+  hand_out(result, wanted);
 }
 
 void check_isolated(const transip_model &model, const transip_structure &structure)
@@ -214,26 +242,17 @@ void evaluate(transip_model &model, const transip_structure &structure, const tr
   require_count(structure.atoms, "atoms");
   transip::Request request = request_of(model, structure, structure.atoms, structure.atoms);
   request.geometry = geometry;
-  const std::array<bool, 3> periodic = {structure.periodic[0] != 0, structure.periodic[1] != 0,
-                                        structure.periodic[2] != 0};
-  const bool any = periodic[0] || periodic[1] || periodic[2];
   check_isolated(model, structure);
-  std::array<double, 9> cell{};
-  if (any) {
-    require(structure.cell, "cell of a periodic structure");
-    std::copy_n(structure.cell, 9, cell.begin());
-    if (!std::all_of(cell.begin(), cell.end(), [](double value) { return std::isfinite(value); }))
-      throw Error("The cell holds values that are not finite (NaN or infinity).");
-  }
+  const Cell cell = cell_of(structure);
   if (model.model.evaluates_structures() && !distances) {
-    evaluate_whole(model, request, cell, periodic, wanted);
+    evaluate_whole(model, whole_structure(request, cell, wanted), wanted);
     return;
   }
   if (!model.neighbours) {
     run(model, request, wanted, {}, distances);
     return;
   }
-  model.neighbours->find(request.positions, cell, periodic, model.model.workers());
+  model.neighbours->find(request.positions, cell.vectors, cell.periodic, model.model.workers());
   request.positions = model.neighbours->positions;
   request.owner = model.neighbours->owner;
   request.first = model.neighbours->first;
@@ -254,10 +273,35 @@ template <typename Call> void for_structure(std::size_t number, Call &&call)
   }
 }
 
-/// Isolated molecules of an all-to-all model go to it together, other structures one after another.
+/// Evaluate structures of a model with a cutoff, by what finds their neighbours itself and together.
+void evaluate_whole_together(transip_model &model, std::span<const transip_structure> structures,
+                             std::span<const transip_result> wanted)
+{
+  std::vector<transip::StructureRequest> requests;
+  for (std::size_t k = 0; k < structures.size(); k++)
+    for_structure(k, [&] {
+      require_count(structures[k].atoms, "atoms");
+      const transip::Request atoms = request_of(model, structures[k], structures[k].atoms, structures[k].atoms);
+      requests.push_back(whole_structure(atoms, cell_of(structures[k]), wanted[k]));
+    });
+  std::vector<transip::StructureResult> results;
+  try {
+    model.model.evaluate_structures(requests, results);
+  } catch (const transip::NotFinite &problem) {
+    throw_for_atom(problem, problem.row());
+  }
+  for (std::size_t k = 0; k < results.size(); k++) hand_out(results[k], wanted[k]);
+}
+
+/// Structures go to the model together where it can take them so: isolated molecules of an all-to-all model, and structures
+/// whose neighbours it finds itself. Others one after another.
 void evaluate_many(transip_model &model, std::span<const transip_structure> structures,
                    std::span<const transip_result> wanted)
 {
+  if (model.neighbours && model.model.evaluates_structures()) {
+    evaluate_whole_together(model, structures, wanted);
+    return;
+  }
   if (model.neighbours) {
     for (std::size_t k = 0; k < structures.size(); k++)
       for_structure(k, [&] { evaluate(model, structures[k], wanted[k]); });
@@ -282,25 +326,37 @@ void evaluate_many(transip_model &model, std::span<const transip_structure> stru
   for (std::size_t k = 0; k < requests.size(); k++) hand_out(model.results[k], requests[k], wanted[k], {});
 }
 
-void evaluate_on_device(transip_model &model, const transip_structure &structure, const transip_result &wanted, void *stream)
+/// Evaluate structures whose arrays are on the device, one after the other in those of `all`; atoms: of each.
+void evaluate_on_device(transip_model &model, std::span<const std::int64_t> atoms, const transip_structure &all,
+                        const transip_result &wanted, void *stream)
 {
-  require_count(structure.atoms, "atoms");
+  std::vector<std::size_t> counts;
+  std::size_t count = 0;
+  for (const std::int64_t one : atoms) {
+    require_count(one, "atoms");
+    counts.push_back(static_cast<std::size_t>(one));
+    count += counts.back();
+  }
+  if (static_cast<std::int64_t>(count) != all.atoms)
+    throw Error("Structures have " + std::to_string(count) + " atoms in all, and their arrays " + std::to_string(all.atoms) +
+                ".");
+  if (counts.empty()) return;
   check_virial(model, wanted);
-  if (structure.atoms > 0) {
-    require(structure.species, "species");
-    require(structure.positions, "positions");
+  if (count > 0) {
+    require(all.species, "species");
+    require(all.positions, "positions");
   }
   transip::DeviceRequest request;
-  request.atoms = static_cast<std::size_t>(structure.atoms);
-  request.species = structure.species;
-  request.positions = structure.positions;
-  for (std::size_t a = 0; a < 3; a++) request.periodic[a] = structure.periodic[a] != 0;
+  request.atoms = counts;
+  request.species = all.species;
+  request.positions = all.positions;
+  for (std::size_t a = 0; a < 3; a++) request.periodic[a] = all.periodic[a] != 0;
   if (std::ranges::find(request.periodic, true) != request.periodic.end()) {
-    require(structure.cell, "cell of a periodic structure");
-    request.box = structure.cell;
+    require(all.cell, "cell of a periodic structure");
+    request.boxes = all.cell;
   }
-  request.charge = structure.charge;
-  request.multiplicity = structure.multiplicity;
+  request.charge = all.charge;
+  request.multiplicity = all.multiplicity;
   request.stream = stream;
   model.model.check_charge(request.charge, request.multiplicity);
   try {
@@ -468,7 +524,19 @@ transip_status transip_evaluate_on_device(transip_model *model, const transip_st
     require(model, "model");
     require(structure, "structure");
     require(result, "result");
-    evaluate_on_device(*model, *structure, *result, stream);
+    evaluate_on_device(*model, {&structure->atoms, 1}, *structure, *result, stream);
+  });
+}
+
+transip_status transip_evaluate_batch_on_device(transip_model *model, int64_t structures, const int64_t *atoms,
+                                                const transip_structure *all, const transip_result *result, void *stream)
+{
+  return guarded([&] {
+    require(model, "model");
+    require(all, "all");
+    require(result, "result");
+    require_count(structures, "structures");
+    evaluate_on_device(*model, span_of(atoms, structures, "atoms"), *all, *result, stream);
   });
 }
 

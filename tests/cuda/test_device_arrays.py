@@ -93,8 +93,50 @@ def test_structures(emulated_library, models, lent, name, wrap):
     del found
     gc.collect()
     # The arrays were memory of the model's.
-    assert held - binding.library().transip_memory(model._handle.pointer) == 8 * (13 * len(atoms) + 9)
+    assert held - binding.library().transip_memory(model._handle.pointer) == 8 * (13 * len(atoms) + 10)
     assert model.evaluate_on_device(numbers, places, **on_device).virials is None
+
+
+def test_several_structures(emulated_library, models, lent):
+    """Each has the numbers that it has alone, bit by bit."""
+    import transip_md
+
+    water = triclinic_water()
+    boxes = [water, water[:6], water[3:]]
+    boxes[2].cell *= 1.1
+    model = transip_md.load_model(models["water", "float64"], device="cuda", kernels="native")
+    cells = np.array([atoms.cell.array for atoms in boxes])
+    arrays = {
+        "counts": [len(atoms) for atoms in boxes],
+        "numbers": ByInterface(np.concatenate([atoms.numbers for atoms in boxes]).astype(np.int64)),
+        "positions": ByInterface(np.concatenate([atoms.positions for atoms in boxes])),
+    }
+    found = model.evaluate_many_on_device(**arrays, cells=ByInterface(cells), periodic=water.pbc, virials=True)
+    energies, virial = numbers_in(found.structure_energies), numbers_in(found.virial)
+    assert energies.shape == (3,) and virial.shape == (3, 3, 3)
+    start = 0
+    for index, atoms in enumerate(boxes):
+        one = model.evaluate_on_device(
+            ByInterface(atoms.numbers.astype(np.int64)), ByInterface(atoms.positions), cell=ByInterface(cells[index]),
+            periodic=water.pbc, virials=True,
+        )  # fmt: skip
+        for field in ("energies", "forces", "virials"):
+            part = numbers_in(getattr(found, field))[start : start + len(atoms)]
+            assert np.array_equal(part, numbers_in(getattr(one, field))), field
+        assert np.array_equal(virial[index], numbers_in(one.virial))
+        assert abs(energies[index] - numbers_in(one.energies).sum()) <= 1e-9
+        start += len(atoms)
+    for counts, message in (([9, 6, 5], "20 atoms in all, and their arrays 21"), ([9, 13, -1], "atoms .*-1")):
+        with pytest.raises(UsageError, match=message):
+            model.evaluate_many_on_device(**arrays | {"counts": counts}, cells=ByInterface(cells), periodic=water.pbc)
+    same = boxes[1].positions.copy()
+    same[2] = same[0]
+    arrays["positions"] = ByInterface(np.concatenate([boxes[0].positions, same, boxes[2].positions]))
+    with pytest.raises(UsageError, match=r"Two atoms are at one position.*in structure 1 .* for atom [02] "):
+        model.evaluate_many_on_device(**arrays, cells=ByInterface(cells), periodic=water.pbc)
+    molecules = transip_md.load_model(models["ethanol", "float64"], device="cuda", kernels="native")
+    with pytest.raises(UsageError, match="attends all-to-all"):
+        molecules.evaluate_many_on_device(**arrays)
 
 
 def test_arrays_out_are_taken_over(emulated_library, models, lent):

@@ -399,6 +399,157 @@ void test_members()
   check(!alone[0]->make_beside(longer.weights, longer.metadata), "another cutoff has other neighbours");
 }
 
+/// Structures that are evaluated together, with charges and multiplicities of their own.
+struct Batch {
+  std::vector<TestStructure> structures;
+  std::vector<std::int64_t> species{};
+  std::vector<double> positions{};
+  std::vector<transip::cuda::BatchStructure> parts{};
+
+  explicit Batch(std::vector<TestStructure> of) : structures(std::move(of))
+  {
+    for (std::size_t k = 0; k < structures.size(); k++) {
+      const TestStructure &one = structures[k];
+      species.insert(species.end(), one.species.begin(), one.species.end());
+      positions.insert(positions.end(), one.positions.begin(), one.positions.end());
+      parts.push_back({one.species.size(), k == 1 ? -1 : 0, k == 1 ? 3 : 1, periodicity(one)});
+    }
+  }
+
+  const Evaluation &evaluate(Dynamics &dynamics, const transip::cuda::Wanted &wanted) const
+  {
+    dynamics.set_batch(species, parts);
+    return dynamics.evaluate(positions, wanted);
+  }
+
+  /// The part of an evaluation of all that is one structure's.
+  Evaluation part(const Evaluation &all, std::size_t number) const
+  {
+    std::size_t first = 0;
+    for (std::size_t k = 0; k < number; k++) first += parts[k].atoms;
+    const auto cut = [&](std::span<const double> numbers, std::size_t each) {
+      return numbers.empty() ? numbers : numbers.subspan(each * first, each * parts[number].atoms);
+    };
+    Evaluation one;
+    one.energy = all.structure_energies[number];
+    std::ranges::copy(all.structure_virials.subspan(9 * number, 9), one.virial.begin());
+    one.forces = cut(all.forces, 3);
+    one.energies = cut(all.energies, 1);
+    one.virials = cut(all.virials, 9);
+    return one;
+  }
+};
+
+/// Each structure of a batch has the bits that it has alone, whatever is beside it.
+void test_batch(const std::string &dtype, const std::vector<TestStructure> &structures)
+{
+  const TestNetwork network = local_network(dtype);
+  const auto device = make_device();
+  const auto together = Dynamics::make(network.weights, network.metadata, *device);
+  const transip::cuda::Wanted wanted{true, true, true, false, true};
+  const auto check_bits = [&](const Batch &batch, const std::string &what) {
+    const Evaluation &all = batch.evaluate(*together, wanted);
+    bool equal = all.structure_energies.size() == batch.structures.size();
+    for (std::size_t k = 0; equal && k < batch.structures.size(); k++) {
+      const auto alone = Dynamics::make(network.weights, network.metadata, *device);
+      const TestStructure &structure = batch.structures[k];
+      alone->set_box(periodicity(structure));
+      alone->set_atoms(structure.species, batch.parts[k].charge, batch.parts[k].multiplicity);
+      const Evaluation &one = alone->evaluate(structure.positions, wanted), got = batch.part(all, k);
+      equal = got.energy == one.energy && got.virial == one.virial && same_bits(got.forces, one.forces) &&
+              same_bits(got.energies, one.energies) && same_bits(got.virials, one.virials);
+    }
+    check(equal, std::to_string(batch.structures.size()) + " structures together, " + dtype + ", " + what +
+                     ": each has the bits that it has alone");
+  };
+  check_bits(Batch(structures), "one after the other");
+  check_bits(Batch({structures.rbegin(), structures.rend()}), "in turned order");
+  Batch batch(std::vector<TestStructure>(structures.begin(), structures.begin() + 2));
+  check_bits(batch, "some of them");
+  const std::int64_t searches = together->searches();
+  const double energy = batch.evaluate(*together, {.forces = false}).structure_energies[1];
+  check(energy == batch.evaluate(*together, wanted).structure_energies[1] && together->searches() == searches,
+        "energies alone of structures together, without another search");
+  // One alone, and all again.
+  together->set_box(periodicity(structures[0]));
+  together->set_atoms(structures[0].species, 0, 1);
+  Evaluation one = together->evaluate(structures[0].positions, everything(network));
+  compare("one structure behind several, " + structures[0].name, dtype, Truth(network, structures[0]), one);
+  check(one.structure_energies.empty(), "one structure is no batch");
+  check_bits(Batch(structures), "again");
+}
+
+/// Two small structures together, for the sanitizers.
+void test_two_together()
+{
+  const TestNetwork network = local_network("float32");
+  const auto device = make_device();
+  const auto together = Dynamics::make(network.weights, network.metadata, *device);
+  const Batch batch({crystal(2), random_structure("one atom alone", 1, {30, 0, 0, 0, 30, 0, 0, 0, 30}, {8}, 1)});
+  const Evaluation &all = batch.evaluate(*together, everything(network));
+  const Truth truth(network, batch.structures[0]);
+  Evaluation got = batch.part(all, 0);
+  got.nearest = all.nearest;
+  compare("two structures together", "float32", truth, got);
+}
+
+/// Structures that move together, one of them in a box that moves too: neighbours are sought now and then.
+void test_batch_moves(const std::string &dtype)
+{
+  const TestNetwork network = local_network(dtype);
+  const auto device = make_device();
+  const auto together = Dynamics::make(network.weights, network.metadata, *device);
+  std::mt19937 random(4);
+  std::normal_distribution<double> by(0.0, 0.08);
+  std::vector<TestStructure> structures{crystal(), crystal(5), molecule(4)};
+  constexpr int steps = 10;
+  for (int step = 0; step < steps; step++) {
+    for (TestStructure &structure : structures)
+      for (double &x : structure.positions) x += by(random);
+    const double scale = step == 7 ? 0.7 : 1.004;
+    for (double &x : structures[0].cell) x *= scale;
+    for (double &x : structures[0].positions) x *= scale;
+    const Batch batch(structures);
+    const Evaluation &all = batch.evaluate(*together, {true, true, true, false, true});
+    if (step % 3 != 0 && step != 7) continue;
+    for (const std::size_t k : {std::size_t{0}, std::size_t{2}}) {
+      const Truth truth(network, structures[k]);
+      Evaluation got = batch.part(all, k);
+      got.nearest = truth.nearest;
+      compare("structure " + std::to_string(k) + " of several, step " + std::to_string(step), dtype, truth, got);
+    }
+  }
+  check(together->searches() > 3 && together->searches() < steps + 3, "structures together seek neighbours now and then");
+}
+
+void test_batch_errors()
+{
+  const TestNetwork network = local_network("float64");
+  const auto device = make_device();
+  const auto together = Dynamics::make(network.weights, network.metadata, *device);
+  const transip::cuda::Wanted wanted{true, true, true, false, true};
+  Batch batch({crystal(3), crystal(5)});
+  check_error([&] { together->set_batch(std::span(batch.species).first(7), batch.parts); }, "8 atoms and 7 elements");
+  check_error([&] { together->set_batch({}, {}); }, "0 atoms and 0 elements");
+  std::vector<transip::cuda::BatchStructure> bad = batch.parts;
+  bad[1].box = {{1, 0, 0, 1, 0, 0, 0, 0, 1}, {true, true, true}};
+  check_error([&] { together->set_batch(batch.species, bad); }, "Structure 1 (counted from 0): The box has no volume");
+  batch.evaluate(*together, wanted);
+  check_error([&] { together->set_batch(batch.species, bad); }, "no volume");
+  std::vector<double> positions = batch.positions;
+  std::copy_n(positions.begin() + 12, 3, positions.begin() + 18);
+  try {
+    together->set_batch(batch.species, batch.parts);
+    together->evaluate(positions, wanted);
+    check(false, "two atoms at one position in a structure of several are refused");
+  } catch (const transip::NotFinite &problem) {
+    check(problem.row() == 4 || problem.row() == 6, "two atoms at one position: the row counts the atoms of all");
+  }
+  const TestNetwork all = seeing_network("float64");
+  const auto molecules = Dynamics::make(all.weights, all.metadata, *device);
+  check_error([&] { molecules->set_batch(batch.species, batch.parts); }, "attends all-to-all");
+}
+
 void test_errors()
 {
   const TestNetwork network = local_network("float64");
@@ -442,7 +593,7 @@ int main(int count, char **arguments)
   if (on_gpu) files.erase(files.begin());
   return checks::run([&] {
     if (few) {
-      run_case("local", local_network("float32"), crystal(2), true);
+      test_two_together();
       run_case("all to all, coordinates", seeing_network("float64"), molecule(2), true);
     }
     for (std::size_t i = 0; i + 1 < files.size(); i += 2)
@@ -452,7 +603,14 @@ int main(int count, char **arguments)
         random_cases(dtype);
         test_slab(dtype);
         test_moves(dtype);
+        TestStructure nothing = crystal();
+        nothing.species.clear();
+        nothing.positions.clear();
+        test_batch(dtype, {crystal(), crystal(5), nothing, random_structure("one atom", 1, triclinic, {8}, 1), molecule(6),
+                           random_structure("a long box", 12, {27, 0, 0, 0, 5.5, 0, 3, 0, 6}, {1, 8}, 4)});
+        test_batch_moves(dtype);
       }
+      test_batch_errors();
       test_members();
       test_rest();
       test_changes();

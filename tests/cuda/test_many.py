@@ -1,4 +1,4 @@
-"""Several molecules in one step of a CUDA device that is the emulator, against evaluations one by one."""
+"""Several structures in one step of a CUDA device that is the emulator, against evaluations one by one."""
 
 from __future__ import annotations
 
@@ -37,19 +37,43 @@ def test_molecules(emulated_library, models, molecules, device):
         assert np.array_equal(together[0].forces, apart[0].forces)
 
 
-def test_boxes_one_after_another(emulated_library, models):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_boxes(emulated_library, models, dtype):
+    """Boxes in one step, each with the bits that it has alone."""
     from transip_md.evaluators.library_model import LibraryModel
 
     atoms = triclinic_water()
     boxes = [atoms, atoms[:6], atoms[3:]]
-    single, model = (LibraryModel(models["water", "float64"], 1, where) for where in ("cpu", "cuda"))
-    found = model.evaluate_many(
-        [one.numbers for one in boxes], [one.positions for one in boxes], cells=[one.cell.array for one in boxes],
-        periodic=atoms.pbc,
-    )  # fmt: skip
-    for one, got in zip(boxes, found, strict=True):
-        wanted = single.evaluate(one.numbers, one.positions, cell=one.cell.array, periodic=one.pbc)
-        assert np.abs(got.forces - wanted.forces).max() <= TOLERANCE["float64"] * np.abs(wanted.forces).max()
+    boxes[1].cell *= 1.2
+    single, alone, model = (LibraryModel(models["water", dtype], 1, where) for where in ("cpu", "cuda", "cuda"))
+    for structures in (boxes, boxes[:1], [], boxes[::-1]):
+        found = model.evaluate_many(
+            [one.numbers for one in structures], [one.positions for one in structures],
+            cells=[one.cell.array for one in structures], periodic=atoms.pbc,
+        )  # fmt: skip
+        assert len(found) == len(structures)
+        for one, got in zip(structures, found, strict=True):
+            same = alone.evaluate(one.numbers, one.positions, cell=one.cell.array, periodic=one.pbc)
+            wanted = single.evaluate(one.numbers, one.positions, cell=one.cell.array, periodic=one.pbc)
+            for name in ("energies", "forces", "virial"):
+                a, b = getattr(got, name), getattr(wanted, name)
+                assert np.array_equal(a, getattr(same, name)), name
+                assert np.abs(a - b).max() <= TOLERANCE[dtype] * max(10.0, np.abs(b).max()), name
+
+
+def test_boxes_that_are_refused(emulated_library, models):
+    from transip_md.evaluators.library_model import LibraryModel
+
+    atoms = triclinic_water()
+    model = LibraryModel(models["water", "float64"], 1, "cuda")
+    numbers, positions = [atoms.numbers, atoms.numbers], [atoms.positions, atoms.positions.copy()]
+    box = {"periodic": atoms.pbc, "cells": [atoms.cell.array, np.diag([1.0, 1.0, 1e-13])]}
+    with pytest.raises(UsageError, match=r"Structure 1 \(counted from 0\): The box has no volume"):
+        model.evaluate_many(numbers, positions, **box)
+    box["cells"][1] = atoms.cell.array
+    positions[1][1] = positions[1][3]
+    with pytest.raises(UsageError, match=r"Two atoms are at one position.*in structure 1 .* for atom [13] "):
+        model.evaluate_many(numbers, positions, **box)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

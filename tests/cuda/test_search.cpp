@@ -59,6 +59,7 @@ struct Arrays {
       : atoms(structure.positions), species(structure.species.begin(), structure.species.end()),
         box(make_search_box(around, cutoff + skin, skin, static_cast<int>(structure.species.size())))
   {
+    search.structures = 1;
     search.atoms = static_cast<int>(structure.species.size());
     search.most_rows = capacity.rows;
     search.most_edges = capacity.edges;

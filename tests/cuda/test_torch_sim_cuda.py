@@ -136,7 +136,7 @@ def test_what_is_refused(emulated_library, models):
     model = TransIPModel(models["water", "float64"], device="cuda", kernels="native")
     boxes = [triclinic_water(), triclinic_water()]
     boxes[1].numbers[0] = 92
-    with pytest.raises(UsageError, match=r"System 1 \(counted from 0\): .*does not know atomic number 92"):
+    with pytest.raises(UsageError, match=r"Structure 1 \(counted from 0\): .*does not know atomic number 92"):
         model(state_of(boxes))
     with pytest.raises(UsageError, match="attends all-to-all"):
         TransIPModel(models["ethanol", "float64"], device="cuda", kernels="native")(state_of(boxes[:1]))

@@ -62,6 +62,42 @@ def test_tensors_in_and_out(files, water, measured, own_stream):
     measured(f"{name}: memory after 50 more", (memory - torch.cuda.mem_get_info()[0]) / 2**20, 4.0, "MiB")
 
 
+def test_boxes_together(files, water, measured):
+    """Replicas in one step, from the host and as tensors, against each alone."""
+    count, model = 6, LibraryModel(files[0], device="cuda")
+    moves = 0.02 * np.sin(np.arange(3 * len(water))).reshape(-1, 3)
+    places = [water.positions + index * moves for index in range(count)]
+    cells = np.array([(1.0 + 0.01 * index) * water.cell.array for index in range(count)])
+    together = model.evaluate_many(count * [water.numbers], places, cells=cells, periodic=water.pbc)
+    numbers, positions, boxes = (
+        torch.tensor(array, device=model.device)
+        for array in (np.tile(water.numbers, count).astype(np.int64), np.concatenate(places), cells)
+    )
+    found = model.evaluate_many_on_device(
+        count * [len(water)], numbers, positions, cells=boxes, periodic=water.pbc,
+        stream=torch.cuda.default_stream().cuda_stream,
+    )  # fmt: skip
+    tensors = torch.from_dlpack(found.forces).cpu().numpy().reshape(count, -1, 3)
+    virials = torch.from_dlpack(found.virial).cpu().numpy()
+    largest = dict.fromkeys(("energies", "forces", "virial", "forces of tensors", "virial of tensors"), 0.0)
+    for index, (place, cell, got) in enumerate(zip(places, cells, together, strict=True)):
+        # Loaded anew: neighbours are sought where the atoms are, as they were for all together.
+        wanted = LibraryModel(files[0], device="cuda").evaluate(water.numbers, place, cell=cell, periodic=water.pbc)
+        differences = {
+            "energies": got.energies - wanted.energies,
+            "forces": got.forces - wanted.forces,
+            "virial": (got.virial - wanted.virial) / np.abs(wanted.virial).max(),
+            "forces of tensors": tensors[index] - wanted.forces,
+            "virial of tensors": (virials[index] - wanted.virial) / np.abs(wanted.virial).max(),
+        }
+        for name, difference in differences.items():
+            largest[name] = max(largest[name], np.abs(difference).max())
+    for name, difference in largest.items():
+        # Kernels of their own add up the virials of structures, and a compiler may fuse their sums otherwise.
+        allowed, unit = (1e-12, "of the largest") if name.startswith("virial") else (0.0, "eV, eV/Angstrom")
+        measured(f"{count} boxes together: {name}", difference, allowed, unit)
+
+
 def test_committee(files, water, measured):
     box = {"cell": water.cell.array, "periodic": water.pbc}
     _, wanted = Committee(files, device="cpu").evaluate(water.numbers, water.positions, **box)

@@ -81,12 +81,12 @@ struct StructureResult {
   std::span<const double> virials{};   ///< [N*9] eV, as in Result; empty where not wanted
 };
 
-/// A whole structure whose arrays are on the CUDA device that evaluates it.
+/// A whole structure whose arrays are on the CUDA device that evaluates it, or S of them, one after the other.
 struct DeviceRequest {
-  std::size_t atoms = 0;
+  std::span<const std::size_t> atoms;     ///< [S] of each structure, N in all; on the host
   const std::int64_t *species = nullptr;  ///< [N] atomic numbers
   const double *positions = nullptr;      ///< [N*3] Angstrom; atoms may lie outside the box
-  const double *box = nullptr;            ///< [9] three vectors, Angstrom; null where it is not periodic
+  const double *boxes = nullptr;          ///< [S*9] three vectors of each, Angstrom; null where none is periodic
   std::array<bool, 3> periodic{};         ///< along each of the vectors
   int charge = 0;                         ///< total charge, e
   int multiplicity = 1;                   ///< spin multiplicity
@@ -95,10 +95,10 @@ struct DeviceRequest {
 
 /// Where its results go, on the device; a null is left out.
 struct DeviceResult {
-  double *energy = nullptr;    ///< [1] eV
+  double *energy = nullptr;    ///< [S] eV
   double *energies = nullptr;  ///< [N] eV
   double *forces = nullptr;    ///< [N*3] eV/Angstrom
-  double *virial = nullptr;    ///< [9] eV, as in StructureResult
+  double *virial = nullptr;    ///< [S*9] eV, as in StructureResult
   double *virials = nullptr;   ///< [N*9] eV, of atoms, as in Result
 };
 
@@ -166,10 +166,18 @@ class Model {
   /// Throws Error: as `evaluate`; NotFinite names the atom. Also where `evaluates_structures` is false.
   void evaluate_structure(const StructureRequest &request, StructureResult &result);
 
-  /// The same with arrays on the device; when it returns, the results are there. Charge and multiplicity must have been
-  /// checked.
+  /// Several structures in one step of the device, a result for each, in the order of the requests: each has the numbers
+  /// that it would have alone. Of models with a cutoff; what one of them wants beside the energy, all are given.
   ///
-  /// Throws Error: as `evaluate_structure`, and for elements that the model does not know, an energy that is not finite.
+  /// Throws Error: as `evaluate_structure`; NotFinite names the structure, counted from 0, and its row is that of this
+  /// structure.
+  void evaluate_structures(std::span<const StructureRequest> requests, std::vector<StructureResult> &results);
+
+  /// The same with arrays on the device, of one structure or, of models with a cutoff, several; when it returns, the results
+  /// are there. Charge and multiplicity must have been checked.
+  ///
+  /// Throws Error: as `evaluate_structure` or `evaluate_structures`, and for elements that the model does not know, an
+  /// energy that is not finite.
   void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result);
 
   /// Share the neighbours of structures with another model, as the models of a committee do: a structure that is given to

@@ -43,14 +43,19 @@ struct RepulsionTables {
 /// What a step gives, on the device or, staged, on the host.
 struct ResultArrays {
   StepReport *report = nullptr;
+  double *structure_energies = nullptr, *structure_virials = nullptr;  // where there are several structures
   double *forces = nullptr, *energies = nullptr, *virials = nullptr;
-  std::size_t until_forces = 0, until_energies = 0, all = 0;  // bytes: report and forces; and energies; and virials
+  // Bytes: report and structures; and forces; and energies; and virials.
+  std::size_t until_structures = 0, until_forces = 0, until_energies = 0, all = 0;
 
   ResultArrays() = default;
-  ResultArrays(int atoms, std::byte *start)
+  ResultArrays(int atoms, int structures, std::byte *start)
   {
     Parts parts(start);
     parts.place(report, 1);
+    parts.place(structure_energies, structures > 1 ? structures : 0);
+    parts.place(structure_virials, structures > 1 ? 9LL * structures : 0);
+    until_structures = parts.used();
     parts.place(forces, 3LL * atoms);
     until_forces = parts.used();
     parts.place(energies, atoms);
@@ -106,6 +111,12 @@ template <typename Real> class WholeStep final : public Dynamics {
 
   void set_box(const Periodicity &box) override { structure_->set_box(box); }
 
+  void set_batch(std::span<const std::int64_t> species, std::span<const BatchStructure> batch) override
+  {
+    structure_->set_batch(species, batch);
+    take_atoms();
+  }
+
   const Evaluation &evaluate(std::span<const double> positions, const Wanted &wanted) override
   {
     structure_->place(positions);
@@ -127,6 +138,8 @@ template <typename Real> class WholeStep final : public Dynamics {
   const double *device_virials() const override { return there_.virials; }
   const double *device_energy() const override { return there_.report ? &there_.report->energy : nullptr; }
   const double *device_virial() const override { return there_.report ? there_.report->virial : nullptr; }
+  const double *device_structure_energies() const override { return there_.structure_energies; }
+  const double *device_structure_virials() const override { return there_.structure_virials; }
   std::int64_t searches() const override { return structure_->searches(); }
 
   std::size_t memory() const override
@@ -141,18 +154,18 @@ template <typename Real> class WholeStep final : public Dynamics {
   /// Room for the results of so many atoms as there are.
   void take_atoms()
   {
-    const int atoms = structure_->atoms();
-    const ResultArrays sizes(atoms, nullptr);
-    if (results_ && host_.all == sizes.all) return;
+    const int atoms = structure_->atoms(), structures = structure_->structures();
+    const ResultArrays sizes(atoms, structures, nullptr);
+    if (results_ && host_.all == sizes.all && host_.until_structures == sizes.until_structures) return;
     layout_ = -1;
     if (!results_ || results_->bytes() < sizes.all) {
-      const ResultArrays roomy(results_ ? atoms + atoms / 8 + 32 : atoms, nullptr);
+      const ResultArrays roomy(results_ ? atoms + atoms / 8 + 32 : atoms, structures, nullptr);
       for (auto *memory : {&results_, &host_results_}) memory->reset();
       results_ = device_.allocate(roomy.all);
       host_results_ = device_.allocate_host(roomy.all);
     }
-    there_ = ResultArrays(atoms, results_->data());
-    host_ = ResultArrays(atoms, host_results_->data());
+    there_ = ResultArrays(atoms, structures, results_->data());
+    host_ = ResultArrays(atoms, structures, host_results_->data());
   }
 
   /// Memory of a step, and its arguments, for the lists as they are laid out.
@@ -171,6 +184,9 @@ template <typename Real> class WholeStep final : public Dynamics {
     const Search &search = structure_->search();
     totals_.rows = step_.out;
     totals_.order = search.order;
+    totals_.box = search.box;
+    totals_.structure_energies = there_.structure_energies;
+    totals_.structure_virials = there_.structure_virials;
     totals_.needed = search.needed;
     totals_.moved = search.moved;
     totals_.moved_far = search.moved_far;
@@ -186,7 +202,7 @@ template <typename Real> class WholeStep final : public Dynamics {
     std::size_t used = place_results(step_.out, capacity, start);
     const auto next = [&] { return start ? start + used : nullptr; };
     used += place_work(step_, shape_, capacity, true, next());
-    used += place_totals(totals_, capacity, next());
+    used += place_totals(totals_, capacity, structure_->structures(), next());
     return used;
   }
 
@@ -227,7 +243,8 @@ template <typename Real> class WholeStep final : public Dynamics {
     const Stage stages[] = {
         structure_->move_stage(),
         {step_kernels_.get(), plan_step(shape_, capacity, {wanted.forces, totals_.virials}), &step_, sizeof step_},
-        {totals_kernels_.get(), plan_totals(totals_, capacity, wanted.nearest), &totals_, sizeof totals_},
+        {totals_kernels_.get(), plan_totals(totals_, capacity, structure_->structures(), wanted.nearest), &totals_,
+         sizeof totals_},
     };
     return device_.program(stages);
   }
@@ -238,9 +255,9 @@ template <typename Real> class WholeStep final : public Dynamics {
       structure_->prepare();
       lay_out();
       step_program(wanted).run();
-      const std::size_t bytes = !to_host ? sizeof(StepReport) : totals_.virials ? host_.all
+      const std::size_t bytes = !to_host ? host_.until_structures : totals_.virials ? host_.all
           : wanted.energies              ? host_.until_energies
-          : wanted.forces                ? host_.until_forces : sizeof(StepReport);
+          : wanted.forces                ? host_.until_forces : host_.until_structures;
       device_.download(host_results_->data(), results_->data(), bytes);
     } while (!structure_->holds(*host_.report));
     const StepReport &report = *host_.report;
@@ -254,6 +271,10 @@ template <typename Real> class WholeStep final : public Dynamics {
     evaluation_ = {};
     evaluation_.energy = host_.report->energy;
     if (totals_.virial) std::copy_n(host_.report->virial, 9, evaluation_.virial.begin());
+    if (const auto structures = static_cast<std::size_t>(structure_->structures()); structures > 1) {
+      evaluation_.structure_energies = {host_.structure_energies, structures};
+      evaluation_.structure_virials = {host_.structure_virials, 9 * structures};
+    }
     if (wanted.nearest) {
       evaluation_.nearest = host_.report->nearest;
       std::copy_n(host_.report->pair, 2, evaluation_.pair.begin());

@@ -7,6 +7,9 @@
 //   dynamics->set_box({box, {true, true, true}});
 //   const cuda::Evaluation &found = dynamics->evaluate(positions, {.forces = true, .virial = true});
 //
+// Several structures that do not see one another are evaluated together by `set_batch`; positions, forces and energies of
+// their atoms follow one another.
+//
 // With positions that are on the device already, fill `device_positions()` in the device's stream and call
 // `evaluate_on_device`; forces are then in `device_forces()`.
 #pragma once
@@ -42,6 +45,8 @@ struct Evaluation {
   double nearest = 1e300;              ///< Angstrom between the two nearest atoms; 1e300: none see each other, or not wanted
   std::array<int, 2> pair{};           ///< these atoms
   std::span<const double> virials{};   ///< [N*9] eV, as in Result (transip/model.h); empty if not wanted or left on the device
+  std::span<const double> structure_energies{};  ///< [structures] eV, of several structures
+  std::span<const double> structure_virials{};   ///< [structures*9] eV, likewise; zeros if not wanted
 };
 
 class Dynamics {
@@ -71,6 +76,13 @@ class Dynamics {
   /// where the model attends all-to-all.
   virtual void set_box(const Periodicity &box) = 0;
 
+  /// Several structures that do not see one another from now on, with the atomic numbers [N] of all, one structure after
+  /// the other; of models with a cutoff. Each has the energy, forces and virial that it would have alone, bit by bit, if
+  /// its neighbours are sought at the same steps. `set_atoms`, of one structure, ends it.
+  ///
+  /// Throws Error: as `set_atoms` and `set_box`, no structure, other than N atoms in all, a model that attends all-to-all.
+  virtual void set_batch(std::span<const std::int64_t> species, std::span<const BatchStructure> batch) = 0;
+
   /// Evaluate atoms at these places, [N*3] Angstrom, which may lie outside the box; the results are copied to the host.
   ///
   /// Throws Error: other than 3N numbers, atoms in one place (NotFinite, whose row is the atom), a device that fails. What
@@ -94,6 +106,10 @@ class Dynamics {
   /// Energy [1] and virial [9] of the last evaluation, eV, on the device; zeros where the virial was not wanted.
   virtual const double *device_energy() const = 0;
   virtual const double *device_virial() const = 0;
+
+  /// The same of several structures (`set_batch`), [structures] and [structures*9].
+  virtual const double *device_structure_energies() const = 0;
+  virtual const double *device_structure_virials() const = 0;
 
   /// How often neighbours were sought, for this network and those beside it, for logs and tests.
   virtual std::int64_t searches() const = 0;

@@ -40,13 +40,15 @@ bool same(const Range &a, const Range &b)
 
 }  // namespace
 
-MovingStructure::Arrays::Arrays(int atoms, std::byte *start)
+MovingStructure::Arrays::Arrays(int atoms, std::size_t structures, std::byte *start)
 {
   Parts parts(start);
-  parts.place(box, 1);
+  parts.place(boxes, static_cast<long long>(structures));
+  of_boxes = parts.used();
   parts.place(positions, 3LL * atoms);
   moving = parts.used();
   parts.place(species, atoms);
+  parts.place(structure, structures > 1 ? atoms : 0);
   all = parts.used();
 }
 
@@ -65,25 +67,8 @@ bool MovingStructure::serves(const Metadata &metadata) const
 
 void MovingStructure::set_atoms(std::span<const std::int64_t> species, int charge, int multiplicity)
 {
-  if (ready_ && charge == charge_ && multiplicity == multiplicity_ && std::ranges::equal(species, species_)) return;
-  if (species.size() > (local_ ? most_atoms : most_paired))
-    throw Error("The CUDA kernels take " + std::to_string(local_ ? most_atoms : most_paired) + " atoms at the most; got " +
-                std::to_string(species.size()) + ".");
-  charge_place_ = embeddings_.charge(charge);
-  multiplicity_place_ = embeddings_.multiplicity(multiplicity);
-  std::vector<int> places;
-  for (const std::int64_t number : species) places.push_back(embeddings_.species(number));
-  ready_ = false;
-  species_.assign(species.begin(), species.end());
-  charge_ = charge;
-  multiplicity_ = multiplicity;
-  take_atoms(static_cast<int>(places.size()));
-  copy_in(reinterpret_cast<std::byte *>(host_.species), places.data(), places.size() * sizeof(int));
-  device_.upload(inputs_->data() + host_.moving, host_inputs_->data() + host_.moving, host_.all - host_.moving);
-  make_box();
-  fill_tokens();
-  due_ = true;
-  ready_ = true;
+  const BatchStructure only{species.size(), charge, multiplicity, box_};
+  set_batch(species, {&only, 1});
 }
 
 void MovingStructure::set_box(const Periodicity &box)
@@ -93,7 +78,60 @@ void MovingStructure::set_box(const Periodicity &box)
     throw Error("The box is periodic, and this model attends all-to-all: it describes isolated molecules only.");
   make_search_box(box, cutoff_ + usual_skin, usual_skin, atoms_);
   box_ = box;
-  make_box();
+  if (batch_.size() != 1) return;
+  batch_.front().box = box;
+  make_boxes();
+}
+
+void MovingStructure::set_batch(std::span<const std::int64_t> species, std::span<const BatchStructure> batch)
+{
+  const auto same_atoms = [](const BatchStructure &a, const BatchStructure &b) {
+    return a.atoms == b.atoms && a.charge == b.charge && a.multiplicity == b.multiplicity;
+  };
+  if (ready_ && std::ranges::equal(batch, batch_, same_atoms) && std::ranges::equal(species, species_)) {
+    if (std::ranges::equal(batch, batch_)) return;
+    for (const BatchStructure &one : batch) make_search_box(one.box, cutoff_ + usual_skin, usual_skin, atoms_);
+    batch_.assign(batch.begin(), batch.end());
+    make_boxes();
+    return;
+  }
+  if (species.size() > (local_ ? most_atoms : most_paired))
+    throw Error("The CUDA kernels take " + std::to_string(local_ ? most_atoms : most_paired) + " atoms at the most; got " +
+                std::to_string(species.size()) + ".");
+  if (!local_ && batch.size() != 1)
+    throw Error("Several structures together are those of a model with a cutoff; this one attends all-to-all, and takes "
+                "several molecules from the host.");
+  std::size_t atoms = 0;
+  for (const BatchStructure &one : batch) atoms += one.atoms;
+  if (batch.empty() || atoms != species.size())
+    throw Error("Structures have " + std::to_string(atoms) + " atoms and " + std::to_string(species.size()) + " elements.");
+  std::vector<int> places, structures;
+  for (std::size_t k = 0; k < batch.size(); k++) {
+    const BatchStructure &one = batch[k];
+    try {
+      embeddings_.charge(one.charge);
+      embeddings_.multiplicity(one.multiplicity);
+      make_search_box(one.box, cutoff_ + usual_skin, usual_skin, static_cast<int>(one.atoms));
+      for (const std::int64_t number : species.subspan(places.size(), one.atoms))
+        places.push_back(embeddings_.species(number));
+    } catch (const Error &problem) {
+      if (batch.size() == 1) throw;
+      throw Error("Structure " + std::to_string(k) + " (counted from 0): " + problem.what());
+    }
+    structures.insert(structures.end(), one.atoms, static_cast<int>(k));
+  }
+  ready_ = false;
+  species_.assign(species.begin(), species.end());
+  take_atoms(static_cast<int>(atoms), batch.size());
+  batch_.assign(batch.begin(), batch.end());
+  copy_in(reinterpret_cast<std::byte *>(host_.species), places.data(), places.size() * sizeof(int));
+  if (batch_.size() > 1)
+    copy_in(reinterpret_cast<std::byte *>(host_.structure), structures.data(), structures.size() * sizeof(int));
+  device_.upload(inputs_->data() + host_.moving, host_inputs_->data() + host_.moving, host_.all - host_.moving);
+  make_boxes();
+  fill_tokens();
+  due_ = true;
+  ready_ = true;
 }
 
 void MovingStructure::place(std::span<const double> positions)
@@ -108,10 +146,10 @@ void MovingStructure::place(std::span<const double> positions)
       }))
     return;
   std::copy(positions.begin(), positions.end(), host_.positions);
-  *host_.box = search_box_;
+  std::ranges::copy(boxes_, host_.boxes);
   device_.upload(inputs_->data(), host_inputs_->data(), host_.moving);
   placed_on_device();
-  box_is_there_ = staged_ = true;
+  boxes_are_there_ = staged_ = true;
 }
 
 double *MovingStructure::positions()
@@ -135,53 +173,72 @@ void MovingStructure::require_atoms() const
 }
 
 /// Arrays for so many atoms, and nothing that was made for another number.
-void MovingStructure::take_atoms(int atoms)
+void MovingStructure::take_atoms(int atoms, std::size_t structures)
 {
-  if (inputs_ && atoms == atoms_) return;
+  if (inputs_ && atoms == atoms_ && structures == batch_.size()) return;
   search_program_.reset();
   layout_++;
   atoms_ = atoms;
   staged_ = false;
-  const Arrays sizes(atoms, nullptr);
+  const Arrays sizes(atoms, structures, nullptr);
   if (!inputs_ || inputs_->bytes() < sizes.all) {
-    const Arrays roomy(inputs_ ? with_room(atoms) : atoms, nullptr);
+    const Arrays roomy(inputs_ ? with_room(atoms) : atoms, structures, nullptr);
     for (auto *memory : {&inputs_, &host_inputs_}) memory->reset();
     inputs_ = device_.allocate(roomy.all);
     host_inputs_ = device_.allocate_host(roomy.all);
   }
-  there_ = Arrays(atoms, inputs_->data());
-  host_ = Arrays(atoms, host_inputs_->data());
+  there_ = Arrays(atoms, structures, inputs_->data());
+  host_ = Arrays(atoms, structures, host_inputs_->data());
   // Rows and edges are laid out anew when there is a search.
   lists_.reset();
 }
 
-/// The box as a search takes it, and what it leaves to the atoms of the last one.
-void MovingStructure::make_box()
+/// The boxes as a search takes them, and what they leave to the atoms of the last one.
+void MovingStructure::make_boxes()
 {
-  search_box_ = make_search_box(box_, cutoff_ + usual_skin, usual_skin, atoms_);
-  box_is_there_ = false;
+  boxes_then_.resize(batch_.size());
+  boxes_.clear();
+  boxes_are_there_ = false;
   fresh_ = false;
-  bool alike = true;
-  double taken = 0.0;
-  for (std::size_t a = 0; a < 3; a++) {
-    alike = alike && search_box_.periodic[a] == box_then_.periodic[a];
-    if (!search_box_.periodic[a]) continue;
-    double square = 0.0;
-    for (std::size_t x = 3 * a; x < 3 * a + 3; x++) {
-      const double by = search_box_.vectors[x] - box_then_.vectors[x];
-      square += by * by;
+  int first_atom = 0, first_cell = 0;
+  for (std::size_t k = 0; k < batch_.size(); k++) {
+    const SearchBox &then = boxes_then_[k];
+    SearchBox &box = boxes_.emplace_back(
+        make_search_box(batch_[k].box, cutoff_ + usual_skin, usual_skin, static_cast<int>(batch_[k].atoms)));
+    box.first_atom = first_atom;
+    box.first_cell = first_cell;
+    first_atom += box.atoms;
+    first_cell += box.most_cells;
+    bool alike = true;
+    double taken = 0.0;
+    for (std::size_t a = 0; a < 3; a++) {
+      alike = alike && box.periodic[a] == then.periodic[a];
+      if (!box.periodic[a]) continue;
+      double square = 0.0;
+      for (std::size_t x = 3 * a; x < 3 * a + 3; x++) {
+        const double by = box.vectors[x] - then.vectors[x];
+        square += by * by;
+      }
+      taken += then.images[a] * std::sqrt(square);
     }
-    taken += box_then_.images[a] * std::sqrt(square);
+    box.allowed = 0.5 * (usual_skin - taken);
+    if (!alike || !(box.allowed > 0.5 * least_skin * usual_skin)) due_ = true;
   }
-  search_box_.allowed = 0.5 * (usual_skin - taken);
-  if (!alike || !(search_box_.allowed > 0.5 * least_skin * usual_skin)) due_ = true;
 }
 
-void MovingStructure::send_box()
+void MovingStructure::send_boxes()
 {
-  *host_.box = search_box_;
-  device_.upload(inputs_->data(), host_inputs_->data(), sizeof(SearchBox));
-  box_is_there_ = true;
+  std::ranges::copy(boxes_, host_.boxes);
+  device_.upload(inputs_->data(), host_inputs_->data(), host_.of_boxes);
+  boxes_are_there_ = true;
+}
+
+/// Boxes in which images of any structure may lie.
+int MovingStructure::most_shifts() const
+{
+  int most = 1;
+  for (const SearchBox &box : boxes_) most = std::max(most, shifts_of(box));
+  return most;
 }
 
 /// Memory for lists of so many rows and edges.
@@ -189,19 +246,21 @@ void MovingStructure::lay_out(const Capacity &capacity)
 {
   search_program_.reset();
   layout_++;
-  const int shifts = local_ ? std::max(search_.most_shifts, shifts_of(search_box_)) : 1;
+  const int shifts = local_ ? std::max(search_.most_shifts, most_shifts()) : 1;
   capacity_ = {};
   // What is too small goes before what is larger comes.
   lists_.reset();
+  search_.structures = structures();
   search_.atoms = atoms_;
   search_.most_rows = capacity.rows;
   search_.most_edges = capacity.edges;
-  search_.most_cells = most_cells(atoms_);
+  search_.most_cells = boxes_.back().first_cell + boxes_.back().most_cells;
   search_.most_shifts = shifts;
   search_.reach = cutoff_ + usual_skin;
   lists_ = device_.allocate(place_lists(capacity, nullptr));
   place_lists(capacity, lists_->data());
-  search_.box = there_.box;
+  search_.box = there_.boxes;
+  search_.structure = there_.structure;
   search_.atom = there_.positions;
   search_.atom_species = there_.species;
   capacity_ = capacity;
@@ -219,15 +278,20 @@ void MovingStructure::fill_tokens()
 {
   if (!lists_) return;
   const auto count = static_cast<std::size_t>(atoms_);
-  const auto fill = [&](int *place, int value) {
-    const std::vector<int> values(count, value);
+  std::vector<int> values(count);
+  const auto send = [&](int *place) {
     device_.upload(reinterpret_cast<std::byte *>(place), reinterpret_cast<const std::byte *>(values.data()),
                    count * sizeof(int));
   };
-  fill(search_.lists.charge, charge_place_);
-  fill(search_.lists.multiplicity, multiplicity_place_);
-  fill(search_.lists.begin, 0);
-  fill(search_.lists.end, atoms_);
+  const auto fill = [&](int *place, const auto &value_of) {
+    for (std::size_t k = 0; k < batch_.size(); k++)
+      std::fill_n(values.begin() + boxes_[k].first_atom, batch_[k].atoms, value_of(k));
+    send(place);
+  };
+  fill(search_.lists.charge, [&](std::size_t k) { return embeddings_.charge(batch_[k].charge); });
+  fill(search_.lists.multiplicity, [&](std::size_t k) { return embeddings_.multiplicity(batch_[k].multiplicity); });
+  fill(search_.lists.begin, [&](std::size_t k) { return boxes_[k].first_atom; });
+  fill(search_.lists.end, [&](std::size_t k) { return boxes_[k].first_atom + boxes_[k].atoms; });
   const std::vector<std::byte> owned(count, std::byte{1});
   device_.upload(reinterpret_cast<std::byte *>(search_.lists.owned), owned.data(), count);
 }
@@ -240,9 +304,9 @@ void MovingStructure::grow(const Counts &needed)
 
 void MovingStructure::seek()
 {
-  search_box_.allowed = 0.5 * usual_skin;
-  send_box();
-  box_then_ = search_box_;
+  for (SearchBox &box : boxes_) box.allowed = 0.5 * usual_skin;
+  send_boxes();
+  boxes_then_ = boxes_;
   if (!search_program_) {
     const Stage stage{search_kernels_.get(), plan_search(search_, local_), &search_, sizeof search_};
     search_program_ = device_.program({&stage, 1});
@@ -272,14 +336,14 @@ void MovingStructure::first_layout()
 void MovingStructure::prepare()
 {
   require_atoms();
-  if (!lists_ || (local_ && shifts_of(search_box_) > search_.most_shifts)) {
+  if (!lists_ || (local_ && most_shifts() > search_.most_shifts)) {
     first_layout();
     due_ = true;
   }
   if (due_)
     seek();
-  else if (!box_is_there_)
-    send_box();
+  else if (!boxes_are_there_)
+    send_boxes();
 }
 
 bool MovingStructure::holds(const StepReport &report)

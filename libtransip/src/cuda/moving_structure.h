@@ -1,5 +1,5 @@
-// Atoms that move and their neighbours, on one device: networks that are given the same structures share them. Internal to
-// libtransip.
+// Atoms that move and their neighbours, on one device, of one structure or of several that do not see one another: networks
+// that are given the same structures share them. Internal to libtransip.
 #pragma once
 
 #include "device.h"
@@ -30,6 +30,7 @@ class MovingStructure {
   /// See Dynamics. What is the same as before costs nothing.
   void set_atoms(std::span<const std::int64_t> species, int charge, int multiplicity);
   void set_box(const Periodicity &box);
+  void set_batch(std::span<const std::int64_t> species, std::span<const BatchStructure> batch);
 
   /// Atoms are at these places from now on, [N*3] Angstrom. Throws Error: no atoms yet, or other than 3N numbers.
   void place(std::span<const double> positions);
@@ -46,6 +47,7 @@ class MovingStructure {
 
   Device &device() const { return device_; }
   int atoms() const { return atoms_; }
+  int structures() const { return static_cast<int>(batch_.size()); }
   bool is_local() const { return local_; }
   const Capacity &capacity() const { return capacity_; }
   /// Number of the layout of memory: arrays below are elsewhere, or have other sizes, when it is another one.
@@ -60,10 +62,11 @@ class MovingStructure {
   std::size_t memory() const;
 
  private:
-  void take_atoms(int atoms);
+  void take_atoms(int atoms, std::size_t structures);
   void require_atoms() const;
-  void make_box();
-  void send_box();
+  void make_boxes();
+  void send_boxes();
+  int most_shifts() const;
   void lay_out(const Capacity &capacity);
   std::size_t place_lists(const Capacity &capacity, std::byte *start);
   void fill_tokens();
@@ -73,12 +76,12 @@ class MovingStructure {
 
   /// Arrays of the atoms, on the device or, staged, on the host.
   struct Arrays {
-    SearchBox *box = nullptr;
+    SearchBox *boxes = nullptr;
     double *positions = nullptr;
-    int *species = nullptr;
-    std::size_t moving = 0, all = 0;  // bytes of box and positions, and of all
+    int *species = nullptr, *structure = nullptr;
+    std::size_t of_boxes = 0, moving = 0, all = 0;  // bytes of boxes, of boxes and positions, and of all
     Arrays() = default;
-    Arrays(int atoms, std::byte *start);
+    Arrays(int atoms, std::size_t structures, std::byte *start);
   };
 
   Device &device_;
@@ -91,15 +94,16 @@ class MovingStructure {
   std::unique_ptr<Memory> inputs_{}, host_inputs_{}, host_needed_{}, lists_{};
 
   std::vector<std::int64_t> species_{};
-  int atoms_ = 0, charge_ = 0, multiplicity_ = 0, charge_place_ = 0, multiplicity_place_ = 0;
-  Periodicity box_{};
-  SearchBox search_box_{}, box_then_{};  // now; when neighbours were sought
+  int atoms_ = 0;
+  std::vector<BatchStructure> batch_{BatchStructure{}};
+  Periodicity box_{};                               // of a structure that is the only one
+  std::vector<SearchBox> boxes_{}, boxes_then_{};  // of all structures: now; when neighbours were sought
   Arrays there_{}, host_{};
   Capacity capacity_{};
   Search search_{};
   std::unique_ptr<Program> search_program_{};
   bool ready_ = false;         // set_atoms has gone through
-  bool box_is_there_ = false;  // the device has the box as it is now
+  bool boxes_are_there_ = false;  // the device has the boxes as they are now
   bool staged_ = false;        // the device has the positions that are staged on the host
   bool due_ = true;            // neighbours have to be sought before the next step
   bool due_later_ = false;     // and before the first step of other positions

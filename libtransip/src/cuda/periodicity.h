@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 
 namespace transip::cuda {
 
@@ -12,6 +13,15 @@ struct Periodicity {
 
   bool any() const { return periodic[0] || periodic[1] || periodic[2]; }
   bool operator==(const Periodicity &) const = default;
+};
+
+/// One of several structures that do not see one another.
+struct BatchStructure {
+  std::size_t atoms = 0;
+  int charge = 0, multiplicity = 1;  ///< total charge, e; spin multiplicity
+  Periodicity box{};
+
+  bool operator==(const BatchStructure &) const = default;
 };
 
 }  // namespace transip::cuda

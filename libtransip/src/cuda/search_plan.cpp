@@ -61,6 +61,8 @@ SearchBox make_search_box(const Periodicity &box, double reach, double skin, int
   }
   divide(made, basis.height, reach, atoms);
   made.allowed = 0.5 * skin;
+  made.atoms = atoms;
+  made.most_cells = most_cells(atoms);
   return made;
 }
 
@@ -73,7 +75,7 @@ std::size_t place_search(Search &search, std::byte *start)
 {
   const long long atoms = search.atoms, rows = search.most_rows, edges = search.most_edges, cells = search.most_cells;
   Parts parts(start);
-  parts.place(search.grid, 1);
+  parts.place(search.grid, search.structures);
   parts.place(search.place_then, 3 * atoms);
   parts.place(search.boxes, 3 * atoms);
   for (int **array : {&search.cell_of, &search.order, &search.token_cell}) parts.place(*array, atoms);
@@ -107,7 +109,7 @@ std::vector<Launch> plan_search(const Search &search, bool local)
   const long long atoms = search.atoms, cells = search.most_cells, rows = search.most_rows, edges = search.most_edges;
   if (!local) return {threads_for(pair_all, atoms)};
   return {threads_for(clear_search, std::max({cells, atoms, rows}) + 1),
-          one_block(measure_box, 0),
+          {static_cast<int>(measure_box), 0, static_cast<unsigned>(search.structures), 1, sum_threads},
           threads_for(wrap_atoms, atoms),
           threads_for(count_cells, atoms),
           one_block(add_up, of_cells),

@@ -15,10 +15,11 @@ enum class TotalsKernel {
 #undef TRANSIP_NAME
 };
 
-/// Point to the arrays that the kernels have to themselves, from `start` on; returns the bytes that they take.
-std::size_t place_totals(Totals &totals, const Capacity &capacity, std::byte *start);
+/// Point to the arrays that the kernels have to themselves, from `start` on; returns the bytes that they take. structures:
+/// how many there are that do not see one another.
+std::size_t place_totals(Totals &totals, const Capacity &capacity, int structures, std::byte *start);
 
 /// Launches behind a step. nearest: the nearest pair of atoms is wanted too.
-std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity, bool nearest);
+std::vector<Launch> plan_totals(const Totals &totals, const Capacity &capacity, int structures, bool nearest);
 
 }  // namespace transip::cuda

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -95,6 +96,43 @@ void CudaEvaluator::evaluate_structure(const StructureRequest &request, Structur
   result.pair = found.pair;
 }
 
+void CudaEvaluator::evaluate_structures(std::span<const StructureRequest> requests, std::span<StructureResult> results)
+{
+  if (requests.size() == 1) evaluate_structure(requests[0], results[0]);
+  if (requests.size() < 2) return;
+  std::vector<std::int64_t> species;
+  std::vector<double> positions;
+  std::vector<cuda::BatchStructure> batch;
+  cuda::Wanted wanted{.forces = false};
+  for (const StructureRequest &request : requests) {
+    check_virials(request.virials, request.forces);
+    species.insert(species.end(), request.species.begin(), request.species.end());
+    positions.insert(positions.end(), request.positions.begin(), request.positions.end());
+    batch.push_back({request.species.size(), request.charge, request.multiplicity, {request.box, request.periodic}});
+    wanted.forces = wanted.forces || request.forces;
+    wanted.virial = wanted.virial || request.virial;
+    wanted.energies = wanted.energies || request.energies;
+    wanted.virials = wanted.virials || request.virials;
+  }
+  dynamics_->set_batch(species, batch);
+  const cuda::Evaluation &found = dynamics_->evaluate(positions, wanted);
+  std::size_t first = 0;
+  for (std::size_t k = 0; k < requests.size(); k++) {
+    const std::size_t atoms = batch[k].atoms;
+    const auto part = [&](std::span<const double> all, std::size_t numbers) {
+      return all.empty() ? all : all.subspan(numbers * first, numbers * atoms);
+    };
+    StructureResult &result = results[k];
+    result = {};
+    result.energy = found.structure_energies[k];
+    std::ranges::copy(found.structure_virials.subspan(9 * k, 9), result.virial.begin());
+    result.forces = part(found.forces, 3);
+    result.energies = part(found.energies, 1);
+    result.virials = part(found.virials, 9);
+    first += atoms;
+  }
+}
+
 namespace {
 
 /// Has a device work in a stream of a caller's, and then in its own again.
@@ -125,31 +163,42 @@ void CudaEvaluator::evaluate_on_device(const DeviceRequest &request, const Devic
     if (to)
       device_->copy(reinterpret_cast<std::byte *>(to), reinterpret_cast<const std::byte *>(from), count * sizeof(double));
   };
-  // A search for neighbours is laid out by the host, which has to know the atoms and the box.
-  std::vector<std::int64_t> species(request.atoms);
-  std::array<double, 9> box{};
+  const std::size_t structures = request.atoms.size(),
+                    atoms = std::accumulate(request.atoms.begin(), request.atoms.end(), std::size_t{0});
+  // A search for neighbours is laid out by the host, which has to know the atoms and the boxes.
+  std::vector<std::int64_t> species(atoms);
+  std::vector<std::array<double, 9>> boxes(structures);
   fetch(species, request.species);
-  if (request.box) fetch(box, request.box);
-  if (!std::ranges::all_of(box, [](double value) { return std::isfinite(value); }))
-    throw Error("The cell holds values that are not finite (NaN or infinity).");
-  dynamics_->set_box({box, request.periodic});
-  dynamics_->set_atoms(species, request.charge, request.multiplicity);
-  copy(dynamics_->device_positions(), request.positions, 3 * request.atoms);
+  if (request.boxes) fetch(boxes, request.boxes);
+  for (const std::array<double, 9> &box : boxes)
+    if (!std::ranges::all_of(box, [](double value) { return std::isfinite(value); }))
+      throw Error("The cell holds values that are not finite (NaN or infinity).");
+  if (structures == 1) {
+    dynamics_->set_box({boxes[0], request.periodic});
+    dynamics_->set_atoms(species, request.charge, request.multiplicity);
+  } else {
+    std::vector<cuda::BatchStructure> batch;
+    for (std::size_t k = 0; k < structures; k++)
+      batch.push_back({request.atoms[k], request.charge, request.multiplicity, {boxes[k], request.periodic}});
+    dynamics_->set_batch(species, batch);
+  }
+  copy(dynamics_->device_positions(), request.positions, 3 * atoms);
   const bool virial = result.virial != nullptr, virials = result.virials != nullptr;
   const cuda::Evaluation &found = dynamics_->evaluate_on_device(
       {result.forces != nullptr || virial || virials, virial, result.energies != nullptr, false, virials});
   if (!std::isfinite(found.energy)) {
-    std::vector<double> energies(request.atoms);
+    std::vector<double> energies(atoms);
     fetch(energies, dynamics_->device_energies());
     const auto bad = std::ranges::find_if_not(energies, [](double value) { return std::isfinite(value); });
     throw NotFinite("The model gave an energy that is not finite (NaN or infinity)",
                     static_cast<std::size_t>(bad - energies.begin()));
   }
-  copy(result.energy, dynamics_->device_energy(), 1);
-  copy(result.energies, dynamics_->device_energies(), request.atoms);
-  copy(result.forces, dynamics_->device_forces(), 3 * request.atoms);
-  copy(result.virial, dynamics_->device_virial(), 9);
-  copy(result.virials, dynamics_->device_virials(), 9 * request.atoms);
+  copy(result.energy, structures == 1 ? dynamics_->device_energy() : dynamics_->device_structure_energies(), structures);
+  copy(result.virial, structures == 1 ? dynamics_->device_virial() : dynamics_->device_structure_virials(),
+       9 * structures);
+  copy(result.energies, dynamics_->device_energies(), atoms);
+  copy(result.forces, dynamics_->device_forces(), 3 * atoms);
+  copy(result.virials, dynamics_->device_virials(), 9 * atoms);
   // Another stream may read the results, and the next evaluation may be in another.
   device_->wait();
 }

@@ -29,6 +29,7 @@ class CudaEvaluator : public Evaluator {
   bool exchanges_halo() const override { return metadata_.cutoff.has_value(); }
   bool evaluates_structures() const override { return true; }
   void evaluate_structure(const StructureRequest &request, StructureResult &result) override;
+  void evaluate_structures(std::span<const StructureRequest> requests, std::span<StructureResult> results) override;
   void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result) override;
   bool share_neighbours(Evaluator &first) override;
   void *allocate_on_device(std::size_t bytes) override;

@@ -34,6 +34,11 @@ void Evaluator::evaluate_structure(const StructureRequest &, StructureResult &)
   throw Error(name() + " wants the neighbours of a structure.");
 }
 
+void Evaluator::evaluate_structures(std::span<const StructureRequest>, std::span<StructureResult>)
+{
+  throw Error(name() + " wants the neighbours of structures.");
+}
+
 void Evaluator::evaluate_many(std::span<const Request> requests, std::span<Result> results, bool forces)
 {
   std::size_t before = 0;

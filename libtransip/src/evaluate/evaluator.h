@@ -34,6 +34,9 @@ class Evaluator {
   /// A whole structure; see Model::evaluate_structure.
   virtual void evaluate_structure(const StructureRequest &request, StructureResult &result);
 
+  /// Several whole structures; see Model::evaluate_structures. The row of NotFinite counts the atoms of all of them.
+  virtual void evaluate_structures(std::span<const StructureRequest> requests, std::span<StructureResult> results);
+
   /// With arrays on the device, and memory there; see Model.
   virtual void evaluate_on_device(const DeviceRequest &request, const DeviceResult &result);
   virtual void *allocate_on_device(std::size_t bytes);

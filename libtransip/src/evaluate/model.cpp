@@ -131,6 +131,38 @@ void require_finite(std::span<const double> values, std::size_t stride, const ch
                   static_cast<std::size_t>(bad - values.begin()) / stride);
 }
 
+/// Throw NotFinite unless all numbers of a structure's result are.
+void require_finite(const StructureResult &result)
+{
+  require_finite({&result.energy, 1}, 1, "an energy");
+  require_finite(result.energies, 1, "an energy");
+  require_finite(result.forces, 3, "a force");
+  require_finite(result.virial, 9, "a virial");
+  require_finite(result.virials, 9, "a virial");
+}
+
+/// What is not finite in one of several structures.
+NotFinite in_structure(const NotFinite &problem, std::size_t structure, std::size_t row)
+{
+  return NotFinite(std::string(problem.what()) + ", in structure " + std::to_string(structure) + " (counted from 0)", row);
+}
+
+/// Likewise, of a problem whose row counts the atoms of several structures, so many of each.
+NotFinite in_structure_of(const NotFinite &problem, std::span<const std::size_t> atoms)
+{
+  std::size_t structure = 0, row = problem.row();
+  while (structure + 1 < atoms.size() && row >= atoms[structure]) row -= atoms[structure++];
+  return in_structure(problem, structure, row);
+}
+
+/// Atoms of each structure.
+template <typename Requests> std::vector<std::size_t> atoms_of(const Requests &requests)
+{
+  std::vector<std::size_t> atoms;
+  for (const auto &request : requests) atoms.push_back(request.species.size());
+  return atoms;
+}
+
 void require_shape(bool fits, const char *name, std::size_t size)
 {
   if (!fits) throw Error(std::string("A request to the model has ") + name + " of size " + std::to_string(size) + ".");
@@ -464,18 +496,43 @@ void Model::evaluate_structure(const StructureRequest &request, StructureResult 
   } catch (const std::exception &problem) {
     throw Error(runs_by() + " could not evaluate the model: " + problem.what());
   }
-  require_finite({&result.energy, 1}, 1, "an energy");
-  require_finite(result.energies, 1, "an energy");
-  require_finite(result.forces, 3, "a force");
-  require_finite(result.virial, 9, "a virial");
-  require_finite(result.virials, 9, "a virial");
+  require_finite(result);
+}
+
+void Model::evaluate_structures(std::span<const StructureRequest> requests, std::vector<StructureResult> &results)
+{
+  if (!evaluates_structures()) throw Error(runs_by() + " does not find the neighbours of structures.");
+  for (const StructureRequest &request : requests)
+    require_shape(request.positions.size() == 3 * request.species.size(), "positions", request.positions.size());
+  results.resize(requests.size());
+  try {
+    impl_->evaluator->evaluate_structures(requests, results);
+  } catch (const NotFinite &problem) {
+    throw in_structure_of(problem, atoms_of(requests));
+  } catch (const Error &) {
+    throw;
+  } catch (const std::exception &problem) {
+    throw Error(runs_by() + " could not evaluate the model: " + problem.what());
+  }
+  for (std::size_t k = 0; k < results.size(); k++) {
+    try {
+      require_finite(results[k]);
+    } catch (const NotFinite &problem) {
+      throw in_structure(problem, k, problem.row());
+    }
+  }
 }
 
 void Model::evaluate_on_device(const DeviceRequest &request, const DeviceResult &result)
 {
   if (impl_->evaluator->evaluates_structures() && !evaluates_structures())
     throw Error("Arrays on a device are evaluated without a symmetry; the model has symmetry " + symmetry().text() + ".");
-  impl_->evaluator->evaluate_on_device(request, result);
+  try {
+    impl_->evaluator->evaluate_on_device(request, result);
+  } catch (const NotFinite &problem) {
+    if (request.atoms.size() == 1) throw;
+    throw in_structure_of(problem, request.atoms);
+  }
 }
 
 bool Model::share_neighbours(Model &first)
@@ -521,9 +578,6 @@ void Model::Impl::finish(Result &result)
 void Model::evaluate_many(std::span<const Request> requests, std::vector<Result> &results, bool forces)
 {
   results.resize(requests.size());
-  const auto in_structure = [](const NotFinite &problem, std::size_t structure, std::size_t row) {
-    return NotFinite(std::string(problem.what()) + ", in structure " + std::to_string(structure) + " (counted from 0)", row);
-  };
   const bool as_it_is = symmetry().mode == Symmetry::Mode::none;
   if (as_it_is) {
     for (std::size_t k = 0; k < requests.size(); k++) {
@@ -534,10 +588,7 @@ void Model::evaluate_many(std::span<const Request> requests, std::vector<Result>
     try {
       impl_->evaluator->evaluate_many(requests, results, forces);
     } catch (const NotFinite &problem) {
-      std::size_t structure = 0, row = problem.row();
-      while (structure + 1 < requests.size() && row >= requests[structure].species.size())
-        row -= requests[structure++].species.size();
-      throw in_structure(problem, structure, row);
+      throw in_structure_of(problem, atoms_of(requests));
     } catch (const Error &) {
       throw;
     } catch (const std::exception &problem) {

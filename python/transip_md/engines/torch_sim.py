@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch_sim.models.interface import ModelInterface
 
-from transip_md.common.errors import TransIPError, UsageError
+from transip_md.common.errors import UsageError
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Evaluation
 from transip_md.evaluators.library_model import LibraryModel
@@ -62,9 +62,9 @@ class _Results(NamedTuple):
 class TransIPModel(ModelInterface):
     """Energies (eV), forces (eV/Angstrom) and stresses (eV/Angstrom^3) of a batch of systems.
 
-    Native CUDA kernels take tensors that are on the model's CUDA device as they are, by DLPack: each system of a model
-    with a cutoff, or one molecule of a model without. Several molecules of a model without a cutoff are one step of the
-    device, and go there by way of the host; so do tensors that are elsewhere, all of a model under a symmetry, and
+    Native CUDA kernels evaluate a batch in one step of the device. Tensors that are on it they take as they are, by
+    DLPack: of all systems of a model with a cutoff, or of one molecule of a model without. Several molecules of a model
+    without a cutoff go there by way of the host; so do tensors that are elsewhere, all of a model under a symmetry, and
     what torch evaluates.
 
     Stress is -virial / volume, as in ase; models with a cutoff have it. A model without takes isolated molecules only.
@@ -149,22 +149,25 @@ class TransIPModel(ModelInterface):
         )
 
     def _on_device(self, batch: _Batch) -> _Results:
-        """Evaluate tensors on the model's CUDA device, one system after another."""
+        """Evaluate tensors on the model's CUDA device, in one step."""
         stream = torch.cuda.current_stream(batch.positions.device).cuda_stream
-        energies = batch.positions.new_zeros(len(batch.cells))
-        found = _Results(energies, torch.zeros_like(batch.positions), torch.zeros_like(batch.cells))
-        for index, (atoms, cell) in enumerate(zip(batch.members, batch.cells, strict=True)):
-            try:
-                one = self.model.evaluate_on_device(
-                    batch.numbers[atoms], batch.positions[atoms], self.charge, self.multiplicity,
-                    cell=cell, periodic=batch.periodic, stream=stream,
-                )  # fmt: skip
-            except TransIPError as problem:
-                raise type(problem)(f"System {index} (counted from 0): {problem}") from problem
-            found.energies[index] = torch.from_dlpack(one.energies).sum()
-            found.forces[atoms] = torch.from_dlpack(one.forces)
-            found.virials[index] = torch.from_dlpack(one.virial)
-        return found
+        state = {"periodic": batch.periodic, "stream": stream}
+        if len(batch.members) == 1:
+            found = self.model.evaluate_on_device(
+                batch.numbers, batch.positions, self.charge, self.multiplicity, cell=batch.cells[0], **state
+            )
+            energies = torch.from_dlpack(found.energies).sum(dim=0, keepdim=True)
+            virials = torch.from_dlpack(found.virial)[None]
+            return _Results(energies, torch.from_dlpack(found.forces), virials)
+        # The atoms of a system need not follow one another in a state.
+        order = torch.cat(batch.members)
+        found = self.model.evaluate_many_on_device(
+            [len(atoms) for atoms in batch.members], batch.numbers[order], batch.positions[order], self.charge,
+            self.multiplicity, cells=batch.cells, **state,
+        )  # fmt: skip
+        forces = torch.zeros_like(batch.positions)
+        forces[order] = torch.from_dlpack(found.forces)
+        return _Results(torch.from_dlpack(found.structure_energies), forces, torch.from_dlpack(found.virial))
 
     def _on_host(self, batch: _Batch) -> _Results:
         """Evaluate copies on the host."""

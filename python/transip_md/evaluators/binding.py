@@ -98,9 +98,16 @@ def library() -> ctypes.CDLL:
             ctypes.c_int,
             (handle, ctypes.c_int64, ctypes.POINTER(Atoms), ctypes.POINTER(Result)),
         ),
-        "transip_evaluate_on_device": (
+        "transip_evaluate_batch_on_device": (
             ctypes.c_int,
-            (handle, ctypes.POINTER(Atoms), ctypes.POINTER(Result), ctypes.c_void_p),
+            (
+                handle,
+                ctypes.c_int64,
+                ctypes.c_void_p,
+                ctypes.POINTER(Atoms),
+                ctypes.POINTER(Result),
+                ctypes.c_void_p,
+            ),
         ),
         "transip_device_allocate": (ctypes.c_int, (handle, ctypes.c_int64, ctypes.POINTER(ctypes.c_void_p))),
         "transip_device_free": (None, (handle, ctypes.c_void_p)),

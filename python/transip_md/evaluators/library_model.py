@@ -85,19 +85,21 @@ def _result_in(found: Evaluation) -> binding.Result:
 
 
 class DeviceEvaluation(NamedTuple):
-    """What a model gives for a structure on a CUDA device: arrays that DLPack hands on, `DeviceArray`.
+    """What a model gives for a structure, or S of them, on a CUDA device: arrays that DLPack hands on, `DeviceArray`.
 
     Attributes:
         energies: of each atom, float64 [N], eV.
         forces: float64 [N, 3], eV/Angstrom.
-        virial: float64 [3, 3], eV, signs as in `Evaluation`.
+        virial: float64 [3, 3], of several structures [S, 3, 3], eV, signs as in `Evaluation`.
         virials: of each atom, float64 [N, 3, 3], eV, as in `Evaluation`; None unless they were asked for.
+        structure_energies: of each of several structures, float64 [S], eV; None of a single one.
     """
 
     energies: DeviceArray
     forces: DeviceArray
     virial: DeviceArray
     virials: DeviceArray | None = None
+    structure_energies: DeviceArray | None = None
 
 
 class LibraryModel:
@@ -284,8 +286,8 @@ class LibraryModel:
     ) -> list[Evaluation]:
         """Energies, forces and virials of several structures.
 
-        On a CUDA device the molecules of a model without a cutoff are one step of the device; else structures are
-        evaluated one after another.
+        On a CUDA device, by native kernels, they are one step of the device, and each has the numbers that `evaluate`
+        gives; else structures are evaluated one after another.
 
         Args:
             numbers: atomic numbers of each structure, [N].
@@ -357,6 +359,66 @@ class LibraryModel:
                 model or without a cell; atoms at one position; an energy that is not finite.
             EnvironmentFaultError: the device fails or has not enough memory.
         """
+        return self._on_device(
+            None, numbers, positions, charge, multiplicity, cells=cell, periodic=periodic, virials=virials,
+            stream=stream,
+        )  # fmt: skip
+
+    def evaluate_many_on_device(
+        self,
+        counts: Sequence[int],
+        numbers: Any,
+        positions: Any,
+        charge: int = 0,
+        multiplicity: int = 1,
+        *,
+        cells: Any = None,
+        periodic: Sequence[bool] | None = None,
+        virials: bool = False,
+        stream: int = DEFAULT_STREAM,
+    ) -> DeviceEvaluation:
+        """Energies, forces and virials of several structures, as `evaluate_on_device`, in one step of the device.
+
+        Of models with a cutoff; each structure has the numbers that it has alone.
+
+        Args:
+            counts: atoms of each structure, [S]; N in all.
+            numbers: atomic numbers, int64 [N], one structure after the other, on the device.
+            positions: Angstrom, float64 [N, 3], on the device.
+            charge: total charge of each structure, e.
+            multiplicity: spin multiplicity of each.
+            cells: rows are cell vectors, float64 [S, 3, 3], Angstrom, on the device; needed along periodic axes.
+            periodic: of each cell vector of all; None: they are isolated.
+            virials: ask for virials of the atoms, which costs more.
+            stream: as of `evaluate_on_device`.
+
+        Returns:
+            As `evaluate_on_device`, with a virial and an energy of each structure.
+
+        Raises:
+            UsageError: what `evaluate_on_device` refuses, the message counts structures from 0; a model without a
+                cutoff; counts whose sum is not N.
+            EnvironmentFaultError: the device fails or has not enough memory.
+        """
+        return self._on_device(
+            [int(count) for count in counts], numbers, positions, charge, multiplicity, cells=cells, periodic=periodic,
+            virials=virials, stream=stream,
+        )  # fmt: skip
+
+    def _on_device(
+        self,
+        counts: list[int] | None,
+        numbers: Any,
+        positions: Any,
+        charge: int,
+        multiplicity: int,
+        *,
+        cells: Any,
+        periodic: Sequence[bool] | None,
+        virials: bool,
+        stream: int,
+    ) -> DeviceEvaluation:
+        """Evaluate arrays on the device: of one structure if there are no counts, else of several."""
         _, _, index = self.device.partition(":")
         if not index:
             raise UsageError(
@@ -367,26 +429,33 @@ class LibraryModel:
         places = borrow(positions, "positions", "float64", (None, 3), device, stream)
         count = places.shape[0]
         species = borrow(numbers, "numbers", "int64", (count,), device, stream)
-        box = None if cell is None else borrow(cell, "cell", "float64", (3, 3), device, stream)
+        structures = 1 if counts is None else len(counts)
+        of_structures = () if counts is None else (structures,)
+        name = "cell" if counts is None else "cells"
+        boxes = None if cells is None else borrow(cells, name, "float64", (*of_structures, 3, 3), device, stream)
         flags = (ctypes.c_int * 3)(*(bool(one) for one in (periodic if periodic is not None else 3 * (False,))))
-        structure = binding.Atoms(
-            count, species.pointer, places.pointer, box.pointer if box else None, flags, charge, multiplicity, self.step
-        )
-        memory = _DeviceMemory(self._handle, 8 * (9 + (13 if virials else 4) * count))
-        virial = DeviceArray(memory, 0, (3, 3), device)
-        energies = DeviceArray(memory, 8 * 9, (count,), device)
-        forces = DeviceArray(memory, 8 * (9 + count), (count, 3), device)
-        of_atoms = DeviceArray(memory, 8 * (9 + 4 * count), (count, 3, 3), device) if virials else None
+        all_atoms = binding.Atoms(
+            count, species.pointer, places.pointer, boxes.pointer if boxes else None, flags, charge, multiplicity,
+            self.step,
+        )  # fmt: skip
+        memory = _DeviceMemory(self._handle, 8 * (10 * structures + (13 if virials else 4) * count))
+        energy = DeviceArray(memory, 0, (structures,), device)
+        virial = DeviceArray(memory, 8 * structures, (*of_structures, 3, 3), device)
+        start = 10 * structures
+        energies = DeviceArray(memory, 8 * start, (count,), device)
+        forces = DeviceArray(memory, 8 * (start + count), (count, 3), device)
+        of_atoms = DeviceArray(memory, 8 * (start + 4 * count), (count, 3, 3), device) if virials else None
         result = binding.Result(
-            None, energies.pointer, forces.pointer, virial.pointer, of_atoms.pointer if of_atoms else None
+            energy.pointer, energies.pointer, forces.pointer, virial.pointer, of_atoms.pointer if of_atoms else None
         )
+        atoms_of = (ctypes.c_int64 * structures)(*([count] if counts is None else counts))
         with self._handle.lock:
-            status = binding.library().transip_evaluate_on_device(
-                self._handle.pointer, ctypes.byref(structure), ctypes.byref(result), stream
+            status = binding.library().transip_evaluate_batch_on_device(
+                self._handle.pointer, structures, atoms_of, ctypes.byref(all_atoms), ctypes.byref(result), stream
             )
-            self.step += 1
+            self.step += structures
         binding.check(status)
-        return DeviceEvaluation(energies, forces, virial, of_atoms)
+        return DeviceEvaluation(energies, forces, virial, of_atoms, None if counts is None else energy)
 
     def distances(
         self,

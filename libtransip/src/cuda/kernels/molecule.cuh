@@ -111,7 +111,7 @@ template <int warps> __device__ __forceinline__ void total(const Totals &totals,
   // Its rows are one chunk: adding up the chunks would change nothing.
   static_assert(most_molecule_tokens <= sum_threads);
   double numbers[summed_numbers];
-  sum_rows(totals, 0, numbers);
+  sum_rows(totals, static_cast<int>(threadIdx.x) < tokens ? static_cast<int>(threadIdx.x) : -1, numbers);
   if (threadIdx.x == 0) report_sums(totals, numbers);
   if (nearest) take_nearest(totals, 0);
 }

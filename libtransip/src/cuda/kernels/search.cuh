@@ -14,9 +14,18 @@ __device__ __forceinline__ int thread_here()
 /// Part of what is allowed at which neighbours are sought before the next step, so that few steps have to be repeated.
 constexpr double early = 0.9;
 
-__device__ __forceinline__ int cells_of(const SearchGrid &grid)
+/// The cells of all structures; some may belong to none.
+__device__ __forceinline__ int all_cells(const Search &search)
 {
-  return grid.cells[0] * grid.cells[1] * grid.cells[2];
+  const int last = search.structures - 1;
+  const SearchGrid &grid = search.grid[last];
+  return search.box[last].first_cell + grid.cells[0] * grid.cells[1] * grid.cells[2];
+}
+
+/// The structure of an atom, and of the token of this number: the tokens of a structure have the numbers of its atoms.
+__device__ __forceinline__ int structure_of(const Search &search, int i)
+{
+  return search.structures == 1 ? 0 : search.structure[i];
 }
 
 /// Whether the lists have room; where they have not, the host makes more and begins anew.
@@ -36,20 +45,20 @@ __device__ __forceinline__ void clear_search(const Search &search, int)
   if (i == 0) *search.moved = *search.moved_far = 0;
 }
 
-/// Place of an atom along vector a; see SearchBox.
-__device__ __forceinline__ double along_vector(const Search &search, int i, int a)
+/// Place of an atom along vector a of its box; see SearchBox.
+__device__ __forceinline__ double along_vector(const Search &search, const SearchBox &box, int i, int a)
 {
   double along = 0.0;
-  for (int x = 0; x < 3; x++) along += search.atom[3 * i + x] * search.box->inverse[3 * x + a];
+  for (int x = 0; x < 3; x++) along += search.atom[3 * i + x] * box.inverse[3 * x + a];
   return along;
 }
 
-/// Cells along vectors that are not periodic, which reach from the first atom to the last. One block.
+/// Cells along vectors that are not periodic, which reach from the first atom to the last. A block takes a structure.
 __device__ __forceinline__ void measure_box(const Search &search, int)
 {
   TRANSIP_SHARED(double, ends, 2 * sum_threads / warp_size);
   SearchGrid grid;
-  const SearchBox &box = *search.box;
+  const SearchBox &box = search.box[blockIdx.x];
   grid.shifts = 1;
   for (int a = 0; a < 3; a++) {
     grid.periodic[a] = box.periodic[a];
@@ -61,8 +70,8 @@ __device__ __forceinline__ void measure_box(const Search &search, int)
     grid.extent[a] = 1.0;
     if (box.periodic[a]) continue;
     double low = 1e300, high = -1e300;
-    for (int i = threadIdx.x; i < search.atoms; i += sum_threads) {
-      const double along = along_vector(search, i, a);
+    for (int i = threadIdx.x; i < box.atoms; i += sum_threads) {
+      const double along = along_vector(search, box, box.first_atom + i, a);
       low = along < low ? along : low;
       high = along > high ? along : high;
     }
@@ -88,13 +97,13 @@ __device__ __forceinline__ void measure_box(const Search &search, int)
     grid.cells[a] = length < 1e6 * search.reach ? static_cast<int>(grid.extent[a] / search.reach) : 1;
   }
   // Fewer and wider cells where there are more than there is room for.
-  while (static_cast<long long>(grid.cells[0]) * grid.cells[1] * grid.cells[2] > search.most_cells) {
+  while (static_cast<long long>(grid.cells[0]) * grid.cells[1] * grid.cells[2] > box.most_cells) {
     int widest = -1;
     for (int a = 0; a < 3; a++)
       if (!grid.periodic[a] && (widest < 0 || grid.cells[a] > grid.cells[widest])) widest = a;
     grid.cells[widest] = (grid.cells[widest] + 1) / 2;
   }
-  if (threadIdx.x == 0) *search.grid = grid;
+  if (threadIdx.x == 0) search.grid[blockIdx.x] = grid;
 }
 
 /// Atoms into the box, and their cells. A thread takes an atom.
@@ -102,10 +111,12 @@ __device__ __forceinline__ void wrap_atoms(const Search &search, int)
 {
   const int i = thread_here();
   if (i >= search.atoms) return;
-  const SearchGrid &grid = *search.grid;
+  const int structure = structure_of(search, i);
+  const SearchBox &box = search.box[structure];
+  const SearchGrid &grid = search.grid[structure];
   int cell = 0;
   for (int a = 0; a < 3; a++) {
-    double along = along_vector(search, i, a), boxes = 0.0;
+    double along = along_vector(search, box, i, a), boxes = 0.0;
     if (grid.periodic[a]) {
       boxes = floor(along);
       along -= boxes;
@@ -118,7 +129,7 @@ __device__ __forceinline__ void wrap_atoms(const Search &search, int)
     const int here = of_cells > 0.0 ? of_cells < grid.cells[a] ? static_cast<int>(of_cells) : grid.cells[a] - 1 : 0;
     cell = cell * grid.cells[a] + here;
   }
-  search.cell_of[i] = cell;
+  search.cell_of[i] = box.first_cell + cell;
 }
 
 __device__ __forceinline__ void count_cells(const Search &search, int)
@@ -137,7 +148,7 @@ __device__ __forceinline__ void add_up(const Search &search, int part)
       : part == of_edges              ? search.lists.first
       : part == of_images             ? search.lists.image_first
                                       : search.lists.back_first;
-  const int count = part == of_cells ? cells_of(*search.grid) : part == of_back ? search.needed->rows : search.atoms;
+  const int count = part == of_cells ? all_cells(search) : part == of_back ? search.needed->rows : search.atoms;
   const int me = threadIdx.x, warp = me / warp_size, lane = lane_here();
   int before = 0;
   for (int start = 0; start < count; start += sum_threads) {
@@ -184,7 +195,7 @@ __device__ __forceinline__ void sort_few(int *numbers, int count)
 __device__ __forceinline__ void sort_cells(const Search &search, int)
 {
   const int cell = thread_here();
-  if (cell < cells_of(*search.grid))
+  if (cell < all_cells(search))
     sort_few(search.order + search.cell_first[cell], search.cell_first[cell + 1] - search.cell_first[cell]);
 }
 
@@ -192,9 +203,10 @@ __device__ __forceinline__ void sort_cells(const Search &search, int)
 __device__ __forceinline__ void place_token(const Search &search, int t, double (&place)[3])
 {
   const int i = search.order[t];
+  const double *vectors = search.box[structure_of(search, t)].vectors;
   for (int x = 0; x < 3; x++) {
     place[x] = search.atom[3 * i + x];
-    for (int a = 0; a < 3; a++) place[x] += search.boxes[3 * i + a] * search.box->vectors[3 * a + x];
+    for (int a = 0; a < 3; a++) place[x] += search.boxes[3 * i + a] * vectors[3 * a + x];
   }
 }
 
@@ -227,9 +239,10 @@ __device__ __forceinline__ bool within_box(const SearchGrid &grid, int a, int &c
 /// `own` whether it is no image.
 template <class Visit> __device__ __forceinline__ void for_neighbours(const Search &search, int t, const Visit &visit)
 {
-  const SearchGrid &grid = *search.grid;
-  const double *v = search.box->vectors;
-  const int cell = search.token_cell[t], here[3] = {cell / (grid.cells[1] * grid.cells[2]),
+  const int structure = structure_of(search, t), first_cell = search.box[structure].first_cell;
+  const SearchGrid &grid = search.grid[structure];
+  const double *v = search.box[structure].vectors;
+  const int cell = search.token_cell[t] - first_cell, here[3] = {cell / (grid.cells[1] * grid.cells[2]),
                                                     cell / grid.cells[2] % grid.cells[1], cell % grid.cells[2]};
   const double reach = search.reach * search.reach, x = search.place_then[3 * t], y = search.place_then[3 * t + 1],
                z = search.place_then[3 * t + 2];
@@ -246,6 +259,7 @@ template <class Visit> __device__ __forceinline__ void for_neighbours(const Sear
           number = number * (2 * grid.images[a] + 1) + box[a] + grid.images[a];
         }
         if (!there) continue;
+        other += first_cell;
         const bool own = box[0] == 0 && box[1] == 0 && box[2] == 0;
         const double shift_x = box[0] * v[0] + box[1] * v[3] + box[2] * v[6],
                      shift_y = box[0] * v[1] + box[1] * v[4] + box[2] * v[7],
@@ -267,7 +281,7 @@ __device__ __forceinline__ void count_edges(const Search &search, int)
   int count = 0;
   for_neighbours(search, t, [&](int j, int number, bool own) {
     count++;
-    if (!own) atomicExch(&search.seen[static_cast<long long>(j) * search.grid->shifts + number], 1);
+    if (!own) atomicExch(&search.seen[static_cast<long long>(j) * search.most_shifts + number], 1);
   });
   search.lists.first[t] = count;
 }
@@ -275,10 +289,12 @@ __device__ __forceinline__ void count_edges(const Search &search, int)
 /// How many images of each token are seen. A thread takes a token.
 __device__ __forceinline__ void count_images(const Search &search, int)
 {
-  const int t = thread_here(), shifts = search.grid->shifts;
+  const int t = thread_here();
   if (t >= search.atoms) return;
+  const int *seen = search.seen + static_cast<long long>(t) * search.most_shifts;
+  const int shifts = search.grid[structure_of(search, t)].shifts;
   int count = 0;
-  for (int number = 0; number < shifts; number++) count += search.seen[static_cast<long long>(t) * shifts + number];
+  for (int number = 0; number < shifts; number++) count += seen[number];
   search.lists.image_first[t] = count;
 }
 
@@ -294,12 +310,13 @@ __device__ __forceinline__ void take_counts(const Search &search, int)
 /// Owners of all rows, and boxes of the images. A thread takes a token.
 __device__ __forceinline__ void fill_images(const Search &search, int)
 {
-  const int t = thread_here(), shifts = search.grid->shifts;
+  const int t = thread_here();
   if (t >= search.atoms || !has_room(search)) return;
+  const int shifts = search.grid[structure_of(search, t)].shifts;
   search.lists.owner[t] = t;
   int image = search.lists.image_first[t];
   for (int number = 0; number < shifts; number++) {
-    int &seen = search.seen[static_cast<long long>(t) * shifts + number];
+    int &seen = search.seen[static_cast<long long>(t) * search.most_shifts + number];
     if (!seen) continue;
     seen = image;
     search.lists.owner[search.atoms + image] = t;
@@ -316,7 +333,7 @@ __device__ __forceinline__ void fill_edges(const Search &search, int)
   if (t >= search.atoms || !has_room(search)) return;
   int e = search.lists.first[t];
   for_neighbours(search, t, [&](int j, int number, bool own) {
-    const int row = own ? j : search.atoms + search.seen[static_cast<long long>(j) * search.grid->shifts + number];
+    const int row = own ? j : search.atoms + search.seen[static_cast<long long>(j) * search.most_shifts + number];
     search.lists.row[e] = row;
     search.edge_token[e] = t;
     atomicAdd(&search.lists.back_first[row], 1);
@@ -376,13 +393,16 @@ __device__ __forceinline__ void place_rows(const Search &search, int)
   const int row = thread_here();
   if (row >= search.lists.counts->rows) return;
   double place[3];
-  place_token(search, search.lists.owner[row], place);
+  const int owner = search.lists.owner[row];
+  place_token(search, owner, place);
   if (row >= search.atoms) {
+    const int structure = structure_of(search, owner);
+    const double *vectors = search.box[structure].vectors;
     int number = search.image_shift[row - search.atoms];
     for (int a = 2; a >= 0; a--) {
-      const int range = 2 * search.grid->images[a] + 1, box = number % range - search.grid->images[a];
+      const int images = search.grid[structure].images[a], range = 2 * images + 1, box = number % range - images;
       number /= range;
-      for (int x = 0; x < 3; x++) place[x] += box * search.box->vectors[3 * a + x];
+      for (int x = 0; x < 3; x++) place[x] += box * vectors[3 * a + x];
     }
   }
   for (int x = 0; x < 3; x++) search.lists.positions[3 * static_cast<long long>(row) + x] = place[x];
@@ -399,7 +419,7 @@ __device__ __forceinline__ void watch_tokens(const Search &search, int)
     const double by = place[x] - search.place_then[3 * t + x];
     square += by * by;
   }
-  const double allowed = search.box->allowed * search.box->allowed;
+  const double most = search.box[structure_of(search, t)].allowed, allowed = most * most;
   // Not a number counts as moved.
   if (!(square < early * early * allowed)) atomicExch(search.moved, 1);
   if (!(square < allowed)) atomicExch(search.moved_far, 1);

@@ -22,32 +22,36 @@ struct SearchBox {
   int spread[3];       ///< how many cells away neighbours may be
   int images[3];       ///< how many boxes away images may be
   double allowed;      ///< Angstrom by which a token may move before neighbours have to be sought anew
+  int first_atom, atoms;       ///< those in it, among the atoms of all structures
+  int first_cell, most_cells;  ///< its cells among those of all, and how many there may be
 };
 
-/// Cells and images of the last search.
+/// Cells and images of the last search, of one structure.
 struct SearchGrid {
   int periodic[3], cells[3], spread[3], images[3];
   int shifts;                  ///< boxes in which images may lie, the own one among them
   double start[3], extent[3];  ///< of the cells, in the places along each vector
 };
 
-/// A kept search; sizes in brackets.
+/// A kept search, of one structure or of several that do not see one another; sizes in brackets.
 struct Search {
+  int structures;
   int atoms, most_rows, most_edges;
   int most_cells, most_shifts;     ///< the most cells and boxes that there is room for
   double reach;                    ///< Angstrom: cutoff + skin
 
-  const SearchBox *box;            ///< [1]
+  const SearchBox *box;            ///< [structures]
   const double *atom;              ///< [atoms, 3] Angstrom, anywhere
   const int *atom_species;         ///< [atoms] places in the embedding
-  SearchGrid *grid;                ///< [1]
+  const int *structure;            ///< [atoms] the structure of an atom, ascending; unused where there is one
+  SearchGrid *grid;                ///< [structures]
   int *boxes;                      ///< [atoms, 3] vectors by which an atom is moved into the box
   int *cell_of;                    ///< [atoms]
   int *cell_first, *cell_next;     ///< [cells + 1]
   int *order;                      ///< [atoms] the atom of a token
   double *place_then;              ///< [atoms, 3] where tokens were when neighbours were sought
   int *token_cell;                 ///< [atoms] their cells
-  int *seen;                       ///< [atoms, shifts] 1 if some token sees the image; then the running number among all
+  int *seen;                       ///< [atoms, most_shifts] 1 if some token sees the image; then the running number among all
   int *image_shift;                ///< [most_rows] box of an image
   int *edge_token;                 ///< [most_edges]
   int *back_next;                  ///< [most_rows + 1]

@@ -122,12 +122,11 @@ __device__ __forceinline__ void sum_block(double (&numbers)[summed_numbers])
     for (int i = 0; i < summed_numbers; i++) numbers[i] += sums[warp * summed_numbers + i];
 }
 
-/// Energy and virial of `sum_threads` rows from `first` on; the sums are in the first thread.
-__device__ __forceinline__ void sum_rows(const Totals &totals, int first, double (&numbers)[summed_numbers])
+/// Energy and virial of rows, one of each of a block's threads, or -1; the sums are in the first thread.
+__device__ __forceinline__ void sum_rows(const Totals &totals, int row, double (&numbers)[summed_numbers])
 {
-  const int row = first + threadIdx.x;
   for (int i = 0; i < summed_numbers; i++) numbers[i] = 0.0;
-  if (threadIdx.x < sum_threads && row < totals.lists.counts->rows) {
+  if (row >= 0) {
     const bool token = row < totals.lists.counts->tokens;
     const double *repelled = totals.repelled + repelled_numbers * static_cast<long long>(row);
     if (token) numbers[0] = totals.rows.energies[row] + (totals.repels ? repelled[0] : 0.0);
@@ -147,8 +146,9 @@ __device__ __forceinline__ void sum_chunks(const Totals &totals, int)
 {
   const int first = blockIdx.x * sum_threads;
   if (first >= totals.lists.counts->rows) return;
+  const int row = first + threadIdx.x;
   double numbers[summed_numbers];
-  sum_rows(totals, first, numbers);
+  sum_rows(totals, row < totals.lists.counts->rows ? row : -1, numbers);
   if (threadIdx.x != 0) return;
   for (int i = 0; i < summed_numbers; i++) totals.sums[summed_numbers * static_cast<long long>(blockIdx.x) + i] = numbers[i];
 }
@@ -175,6 +175,33 @@ __device__ __forceinline__ void sum_all(const Totals &totals, int)
     for (int i = 0; i < summed_numbers; i++) numbers[i] += totals.sums[summed_numbers * static_cast<long long>(chunk) + i];
   sum_block(numbers);
   if (threadIdx.x == 0) report_sums(totals, numbers);
+}
+
+/// Energy and virial of one of several structures, in the chunks and the order that its rows would have alone. A block takes
+/// a structure.
+__device__ __forceinline__ void sum_structures(const Totals &totals, int)
+{
+  const int structure = blockIdx.x, tokens = totals.box[structure].atoms, first = totals.box[structure].first_atom;
+  const int first_image = totals.lists.image_first[first], images = totals.lists.image_first[first + tokens] - first_image;
+  // Lists that have no room are empty, and the step is done again.
+  const int rows = totals.lists.counts->tokens > 0 ? tokens + images : 0, chunks = (rows + sum_threads - 1) / sum_threads;
+  // Behind the chunks of the structures before it, each of which may have begun one more.
+  double *sums = totals.sums + summed_numbers * static_cast<long long>((first + first_image) / sum_threads + structure);
+  double numbers[summed_numbers];
+  for (int chunk = 0; chunk < chunks; chunk++) {
+    const int place = chunk * sum_threads + threadIdx.x;
+    const int row = place < tokens ? first + place : totals.lists.counts->tokens + first_image + place - tokens;
+    sum_rows(totals, place < rows ? row : -1, numbers);
+    for (int i = 0; threadIdx.x == 0 && i < summed_numbers; i++) sums[summed_numbers * chunk + i] = numbers[i];
+    __syncthreads();
+  }
+  for (int i = 0; i < summed_numbers; i++) numbers[i] = 0.0;
+  for (int chunk = threadIdx.x; chunk < chunks; chunk += sum_threads)
+    for (int i = 0; i < summed_numbers; i++) numbers[i] += sums[summed_numbers * chunk + i];
+  sum_block(numbers);
+  if (threadIdx.x != 0) return;
+  totals.structure_energies[structure] = numbers[0];
+  for (int i = 0; i < 9; i++) totals.structure_virials[9 * structure + i] = numbers[1 + i];
 }
 
 /// The nearer of two, and of those that are as near the one with the smaller number.

@@ -1,7 +1,7 @@
 // What a whole structure's step comes to: its arrays and its kernels by name. Sizes in brackets, row-major.
 #pragma once
 
-#include "step.h"
+#include "search.h"
 
 namespace transip::cuda {
 
@@ -33,14 +33,17 @@ struct Totals {
   Inputs lists;
   Results rows;           ///< of the network
   const int *order;       ///< [tokens] the atom of a token
+  const SearchBox *box;   ///< [structures] which atoms are in it
   const Counts *needed;
   const int *moved, *moved_far;
   double *repelled;       ///< [tokens, 13] energy, force and virial of the repulsion, in eV and Angstrom
-  double *sums;           ///< [chunks of rows, 10] energy and virial, eV
+  double *sums;           ///< [chunks of rows + structures, 10] energy and virial, eV
   double *nearest;        ///< [tokens] Angstrom to the nearest row
   int *nearest_row;       ///< [tokens]
 
   StepReport *report;     ///< [1]
+  double *structure_energies;      ///< [structures] eV, where there are several
+  double *structure_virials;       ///< [structures, 9] eV, as in the report
   double *of_forces;      ///< [atoms, 3] eV/Angstrom, those of images added
   double *of_energies;    ///< [atoms] eV
   double *of_virials;     ///< [atoms, 9] eV
@@ -52,6 +55,7 @@ struct Totals {
   X(fold_atoms) \
   X(sum_chunks) \
   X(sum_all) \
+  X(sum_structures) \
   X(find_nearest) \
   X(take_nearest) \
   X(fold_virials)
