@@ -157,7 +157,6 @@ def test_what_a_first_step_wants_is_compiled_side_by_side(programs, tmp_path, ki
     assert said.returncode == 0, said.stderr
     assert f"{kind}: {files} files" in said.stdout
     assert len(list((tmp_path / "cache").iterdir())) == files
-    print(said.stdout)
 
 
 def test_a_cache_that_others_may_write_is_refused(programs, tmp_path):

@@ -186,7 +186,7 @@ def test_fuzzed_files_are_refused_or_read(cpp_build, model, local_file, seconds)
     result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + HANG)
     assert result.returncode == 0, result.stdout + result.stderr
     tried = int(result.stdout.split()[0])
-    assert tried > 100
+    assert tried > 100 * seconds
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.long)])

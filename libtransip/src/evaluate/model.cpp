@@ -155,12 +155,41 @@ NotFinite in_structure_of(const NotFinite &problem, std::span<const std::size_t>
   return in_structure(problem, structure, row);
 }
 
-/// Atoms of each structure.
-template <typename Requests> std::vector<std::size_t> atoms_of(const Requests &requests)
+/// Call an evaluator; what is thrown and is none of the library's own errors becomes one that names the evaluator.
+template <typename Call> void by_evaluator(const Evaluator &evaluator, Call &&call)
 {
-  std::vector<std::size_t> atoms;
-  for (const auto &request : requests) atoms.push_back(request.species.size());
-  return atoms;
+  try {
+    call();
+  } catch (const Error &) {
+    throw;
+  } catch (const std::exception &problem) {
+    throw Error(evaluator.name() + " could not evaluate the model: " + problem.what());
+  }
+}
+
+/// Call an evaluator for several structures together; what is not finite names its structure.
+template <typename Requests, typename Call>
+void by_evaluator_together(const Evaluator &evaluator, const Requests &requests, Call &&call)
+{
+  try {
+    by_evaluator(evaluator, call);
+  } catch (const NotFinite &problem) {
+    std::vector<std::size_t> atoms;
+    for (const auto &request : requests) atoms.push_back(request.species.size());
+    throw in_structure_of(problem, atoms);
+  }
+}
+
+/// Call for each of several structures by its number; what is not finite names its structure.
+template <typename Call> void for_structures(std::size_t count, Call &&call)
+{
+  for (std::size_t k = 0; k < count; k++) {
+    try {
+      call(k);
+    } catch (const NotFinite &problem) {
+      throw in_structure(problem, k, problem.row());
+    }
+  }
 }
 
 void require_shape(bool fits, const char *name, std::size_t size)
@@ -489,13 +518,7 @@ void Model::evaluate_structure(const StructureRequest &request, StructureResult 
 {
   if (!evaluates_structures()) throw Error(runs_by() + " does not find the neighbours of a structure.");
   require_shape(request.positions.size() == 3 * request.species.size(), "positions", request.positions.size());
-  try {
-    impl_->evaluator->evaluate_structure(request, result);
-  } catch (const Error &) {
-    throw;
-  } catch (const std::exception &problem) {
-    throw Error(runs_by() + " could not evaluate the model: " + problem.what());
-  }
+  by_evaluator(*impl_->evaluator, [&] { impl_->evaluator->evaluate_structure(request, result); });
   require_finite(result);
 }
 
@@ -505,22 +528,8 @@ void Model::evaluate_structures(std::span<const StructureRequest> requests, std:
   for (const StructureRequest &request : requests)
     require_shape(request.positions.size() == 3 * request.species.size(), "positions", request.positions.size());
   results.resize(requests.size());
-  try {
-    impl_->evaluator->evaluate_structures(requests, results);
-  } catch (const NotFinite &problem) {
-    throw in_structure_of(problem, atoms_of(requests));
-  } catch (const Error &) {
-    throw;
-  } catch (const std::exception &problem) {
-    throw Error(runs_by() + " could not evaluate the model: " + problem.what());
-  }
-  for (std::size_t k = 0; k < results.size(); k++) {
-    try {
-      require_finite(results[k]);
-    } catch (const NotFinite &problem) {
-      throw in_structure(problem, k, problem.row());
-    }
-  }
+  by_evaluator_together(*impl_->evaluator, requests, [&] { impl_->evaluator->evaluate_structures(requests, results); });
+  for_structures(results.size(), [&](std::size_t k) { require_finite(results[k]); });
 }
 
 void Model::evaluate_on_device(const DeviceRequest &request, const DeviceResult &result)
@@ -552,16 +561,12 @@ void Model::free_on_device(void *memory)
 
 void Model::Impl::evaluate(Symmetrised &by, const Request &request, Result &result, bool forces)
 {
-  try {
+  by_evaluator(*evaluator, [&] {
     check_shapes(request);
     result.virials.clear();
     result.distances.clear();
     by.evaluate(request, result, forces);
-  } catch (const Error &) {
-    throw;
-  } catch (const std::exception &problem) {
-    throw Error(evaluator->name() + " could not evaluate the model: " + problem.what());
-  }
+  });
   finish(result);
 }
 
@@ -585,26 +590,15 @@ void Model::evaluate_many(std::span<const Request> requests, std::vector<Result>
       results[k].virials.clear();
       results[k].distances.clear();
     }
-    try {
-      impl_->evaluator->evaluate_many(requests, results, forces);
-    } catch (const NotFinite &problem) {
-      throw in_structure_of(problem, atoms_of(requests));
-    } catch (const Error &) {
-      throw;
-    } catch (const std::exception &problem) {
-      throw Error(runs_by() + " could not evaluate the model: " + problem.what());
-    }
+    by_evaluator_together(*impl_->evaluator, requests,
+                          [&] { impl_->evaluator->evaluate_many(requests, results, forces); });
   }
-  for (std::size_t k = 0; k < requests.size(); k++) {
-    try {
-      if (as_it_is)
-        impl_->finish(results[k]);
-      else
-        evaluate(requests[k], results[k], forces);
-    } catch (const NotFinite &problem) {
-      throw in_structure(problem, k, problem.row());
-    }
-  }
+  for_structures(requests.size(), [&](std::size_t k) {
+    if (as_it_is)
+      impl_->finish(results[k]);
+    else
+      evaluate(requests[k], results[k], forces);
+  });
 }
 
 }  // namespace transip
