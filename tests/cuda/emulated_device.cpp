@@ -107,11 +107,13 @@ std::unique_ptr<Kernels> Device::compile(const NetworkShape &shape, NetworkFile 
   padded.feedforward = padded_feedforward(shape.feedforward);
   const Thread thread = find_kernels(padded.type(), file);
   if (!thread) throw transip::Error("The emulated device has no kernels for " + padded.type() + ".");
+  compiled.push_back(file == NetworkFile::step ? "step" : "molecule");
   return std::make_unique<EmulatedKernels>(thread);
 }
 
 std::unique_ptr<Kernels> Device::compile(KernelFile file)
 {
+  compiled.push_back(file == KernelFile::search ? "search" : "totals");
   return std::make_unique<EmulatedKernels>(find_kernels(file));
 }
 

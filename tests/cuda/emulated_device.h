@@ -3,6 +3,9 @@
 
 #include "cuda/device.h"
 
+#include <string>
+#include <vector>
+
 namespace emulated {
 
 /// Seed of the order of threads and blocks in all launches from now on.
@@ -26,6 +29,9 @@ class Device final : public transip::cuda::Device {
                                                   transip::cuda::NetworkFile file) override;
   std::unique_ptr<transip::cuda::Kernels> compile(transip::cuda::KernelFile file) override;
   std::unique_ptr<transip::cuda::Program> program(std::span<const transip::cuda::Stage> stages) override;
+
+  /// Files of kernels that were asked for, one after another.
+  std::vector<std::string> compiled;
 };
 
 }  // namespace emulated

@@ -550,6 +550,22 @@ void test_batch_errors()
   check_error([&] { molecules->set_batch(batch.species, batch.parts); }, "attends all-to-all");
 }
 
+/// NVRTC takes seconds for a file: a first step has those compiled that it needs and no others.
+void test_files_of_a_first_step()
+{
+  const auto files = [](const TestNetwork &network, const TestStructure &structure) {
+    emulated::Device device;
+    const auto dynamics = Dynamics::make(network.weights, network.metadata, device);
+    dynamics->set_atoms(structure.species, 0, 1);
+    if (network.metadata.cutoff) dynamics->set_box(periodicity(structure));
+    dynamics->evaluate(structure.positions, {});
+    return device.compiled;
+  };
+  using Files = std::vector<std::string>;
+  check(files(seeing_network("float64"), molecule(2)) == Files{"search", "molecule"}, "files of a molecule's first step");
+  check(files(local_network("float64"), crystal(2)) == Files{"search", "step", "totals"}, "files of a box's first step");
+}
+
 void test_errors()
 {
   const TestNetwork network = local_network("float64");
@@ -614,6 +630,7 @@ int main(int count, char **arguments)
       test_members();
       test_rest();
       test_changes();
+      test_files_of_a_first_step();
       test_errors();
     }
   });

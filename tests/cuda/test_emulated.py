@@ -149,7 +149,7 @@ def test_compiled_kernels_are_kept(programs, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "files"), [("molecule", 2), ("box", 3)])
-def test_what_a_first_step_wants_is_compiled_side_by_side(programs, tmp_path, kind, files):
+def test_files_are_compiled_side_by_side(programs, tmp_path, kind, files):
     if nvrtc.library() is None:
         pytest.skip("NVRTC is not installed (pip install nvidia-cuda-nvrtc)")
     environment = {"TRANSIP_MD_CACHE": str(tmp_path / "cache"), "TRANSIP_NVRTC": str(nvrtc.path())}
