@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What tests compile is kept here.
 export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 
-.PHONY: help install build demo test coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
+.PHONY: help install build demo test pytest coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -68,10 +68,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two processes; one that has nothing left takes tests from the other. The slowest tests are printed.
 # Warnings of the compiler are errors, unless a demo compiled before.
 test: export CXXFLAGS ?= -Werror
-test: lint build
+test: build
+	+@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+# Two processes; one that has nothing left takes tests from the other. The slowest tests are printed.
+pytest:
 	$(BIN)/pytest -m "not long" -n $(JOBS) --dist worksteal --durations 25
 
 # Counting lines costs Python code almost half as much again before Python 3.12, whose sys.monitoring is cheap: so not in

@@ -111,7 +111,7 @@ Thread find_kernels(const std::string &type, transip::cuda::NetworkFile file)
     std::map<std::string, Files> all;
     // dim, heads, feed-forward; local, radial, rotary values, coordinates
     add<Shape<float, 32, 2, 48, true, true, true, false>>(all);
-    add<Shape<double, 128, 2, 112, false, false, false, true>>(all);
+    add<Shape<double, 64, 2, 112, false, false, false, true>>(all);
 #ifndef FEW_SHAPES
     add<Shape<double, 32, 2, 48, true, true, true, false>>(all);
     add<Shape<double, 40, 5, 64, true, false, false, false>>(all);
@@ -121,7 +121,7 @@ Thread find_kernels(const std::string &type, transip::cuda::NetworkFile file)
     add<Shape<float, 64, 4, 160, false, true, true, false>>(all);
     add<Shape<double, 64, 4, 160, true, true, true, false>>(all);  // water
     add<Shape<float, 64, 4, 160, true, true, true, false>>(all);
-    add<Shape<double, 64, 2, 112, false, false, false, true>>(all);
+    add<Shape<double, 128, 2, 112, false, false, false, true>>(all);
     add<Shape<float, 64, 2, 112, false, false, false, true>>(all);
     add<Shape<double, 96, 4, 64, true, true, false, false>>(all);
     add<Shape<float, 96, 4, 64, true, true, false, false>>(all);

@@ -56,8 +56,15 @@ needs_nvrtc = pytest.mark.skipif(
 )
 
 
+#: What takes seconds to compile and differs little from others, for the long tests.
+LONG = {(shape, architecture) for shape, architecture in CASES if architecture == "sm_100" or "no bias" in shape}
+
+
 @needs_nvrtc
-@pytest.mark.parametrize(("shape", "architecture"), CASES)
+@pytest.mark.parametrize(
+    ("shape", "architecture"),
+    [pytest.param(*case, marks=pytest.mark.long if case in LONG else ()) for case in CASES],
+)
 def test_kernels_compile_without_spills_and_do_not_grow(shape, architecture):
     usage = _compile(shape, architecture)
     content = json.loads(TABLE.read_text())

@@ -1,6 +1,7 @@
 """Evaluates damaged copies of a model file in ASE, LAMMPS and OpenMM, all in one process that none of them may end.
 
-Usage: damaged_in_engines.py MODEL FOLDER. Exits with 1 if a copy gives another number than the model itself.
+Usage: damaged_in_engines.py FOLDER... with the copies of FOLDER.pt. Exits with 1 if one gives another number than the
+model itself.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def by_lammps(atoms: ase.Atoms, folder: Path) -> Evaluate:
     return evaluate
 
 
-def main(model: Path, folder: Path) -> int:
-    """Try every copy in every engine."""
+def number_of_wrong(model: Path, folder: Path) -> int:
+    """How often a copy gave another number, every copy tried in every engine."""
     atoms = structure_for(model)
     wrong = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -102,8 +103,8 @@ def main(model: Path, folder: Path) -> int:
                     print(f"{name}: {file} gives {found}, the model itself {wanted}")
                     wrong += 1
             print(f"{name}: {len(files)} copies, {refused} refused, {wrong} wrong so far", flush=True)
-    return 1 if wrong else 0
+    return wrong
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(any([number_of_wrong(Path(f"{folder}.pt"), Path(folder)) for folder in sys.argv[1:]]))

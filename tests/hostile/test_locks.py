@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
@@ -70,15 +71,17 @@ def sampling(output: Path, repository: Path, frames: int = 12) -> list[object]:
             "--temperature", 300, "--seed", 1]  # fmt: skip
 
 
-def check_sampled(output: Path, repository: Path, frames: int = 12) -> None:
-    """The file holds the frames that one undisturbed run gives."""
-    assert len(ase.io.read(output, index=":")) == frames
-    undisturbed = output.with_name("undisturbed.extxyz")
-    if not undisturbed.exists():
-        subprocess.run(
-            [*TRANSIP, *map(str, sampling(undisturbed, repository, frames))], check=True, capture_output=True
-        )
-    assert output.read_bytes() == undisturbed.read_bytes()
+@pytest.fixture
+def check_sampled(tmp_path, repository, transip_md) -> Callable[[Path], None]:
+    """Asserts that a file holds the frames that one undisturbed run gives."""
+    undisturbed = tmp_path / "undisturbed.extxyz"
+    assert transip_md(*sampling(undisturbed, repository)).returncode == 0
+
+    def check(output: Path) -> None:
+        assert len(ase.io.read(output, index=":")) == 12
+        assert output.read_bytes() == undisturbed.read_bytes()
+
+    return check
 
 
 def pairs(test):
@@ -87,14 +90,14 @@ def pairs(test):
 
 
 @pairs
-def test_sample_twice_at_once(tmp_path, repository, count):
+def test_sample_twice_at_once(tmp_path, repository, check_sampled, count):
     for number in range(count):
         output = tmp_path / f"{number}.extxyz"
         check_pair(*sampling(output, repository))
-        check_sampled(output, repository)
+        check_sampled(output)
 
 
-@pairs
+@pytest.mark.parametrize("count", [pytest.param(20, marks=pytest.mark.long)])
 def test_nve_twice_at_once(tmp_path, toy_file, ethanol, count):
     shutil.copy(toy_file, tmp_path / "m.pt")
     ethanol.write(tmp_path / "e.xyz", format="extxyz")
@@ -124,8 +127,8 @@ accelerator: cpu
 
 
 @pairs
-def test_train_twice_at_once(tmp_path, repository, count):
-    subprocess.run([*TRANSIP, *map(str, sampling(tmp_path / "train.extxyz", repository, 40))], check=True)
+def test_train_twice_at_once(tmp_path, repository, transip_md, count):
+    assert transip_md(*sampling(tmp_path / "train.extxyz", repository, 40)).returncode == 0
     shutil.copy(tmp_path / "train.extxyz", tmp_path / "test.extxyz")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     for number in range(count):
@@ -145,7 +148,7 @@ def test_nve_of_other_settings_in_one_folder(tmp_path, toy_file, ethanol):
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.long)])
-def test_sample_killed_in_between(tmp_path, repository, count):
+def test_sample_killed_in_between(tmp_path, repository, check_sampled, count):
     for number in range(count):
         output = tmp_path / f"{number}.extxyz"
         process = start(*sampling(output, repository))
@@ -158,4 +161,4 @@ def test_sample_killed_in_between(tmp_path, repository, count):
         process.wait()
         again = subprocess.run([*TRANSIP, *map(str, sampling(output, repository))], capture_output=True, text=True)
         assert again.returncode == 0, again.stderr
-        check_sampled(output, repository)
+        check_sampled(output)

@@ -202,9 +202,8 @@ def test_no_engine_takes_a_damaged_copy(tmp_path, count, lammps_plugin, openmm_p
         folder = tmp_path / name
         folder.mkdir()
         damaged_copies(source, folder, -(-count // len(names)), seed=3)
-        result = subprocess.run(
-            [sys.executable, Path(__file__).with_name("damaged_in_engines.py"), source, folder],
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    program = Path(__file__).with_name("damaged_in_engines.py")
+    result = subprocess.run(
+        [sys.executable, program, *(tmp_path / name for name in names)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]

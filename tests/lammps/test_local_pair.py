@@ -134,17 +134,17 @@ def test_forces_against_fix_numdiff(local_file, tmp_path, ranks):
     assert np.abs(forces - differences).max() <= 1e-5 * np.abs(forces).max()
 
 
-MOTION = """velocity all create 900 7 mom yes loop geom
+MOTION = """velocity all create 3600 7 mom yes loop geom
 fix 1 all nve
 timestep 0.001
 thermo 20
-run 200
+run 100
 """
 
 
 @pytest.fixture(scope="module")
 def moving(local_file, tmp_path_factory):
-    """200 steps of an orthogonal periodic box on one rank: the start, and its trajectory."""
+    """100 steps of an orthogonal periodic box on one rank: the start, and its trajectory."""
     folder = tmp_path_factory.mktemp("moving")
     rng = np.random.default_rng(3)
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) * 2.6 + 1.0
@@ -206,7 +206,7 @@ def test_molecule_on_several_ranks(toy_file, ethanol, tmp_path):
     write_data(tmp_path / "m.data", ethanol)
     trajectories = []
     for ranks in (1, 2, 4):
-        result = run(tmp_path, section(toy_file, ethanol, "m", end=MOTION.replace("run 200", "run 100")), ranks)
+        result = run(tmp_path, section(toy_file, ethanol, "m", end=MOTION.replace("run 100", "run 40")), ranks)
         assert result.returncode == 0, result.stdout
         trajectories.append((frames(tmp_path / "m.dump"), read_thermo(tmp_path / "test.log")))
     for dump, thermo in trajectories[1:]:
@@ -298,7 +298,7 @@ def test_respa_has_the_pressure_of_verlet(local_file, tmp_path, overlay):
     write_data(tmp_path / "p.data", atoms)
     rows = []
     for style in ("verlet", "respa 2 1 pair 2"):
-        deck = section(local_file, atoms, "p", after=f"run_style {style}", end=MOTION.replace("run 200", "run 20"))
+        deck = section(local_file, atoms, "p", after=f"run_style {style}", end=MOTION.replace("run 100", "run 20"))
         if overlay:
             styles = f"pair_style hybrid/overlay transip {local_file} lj/cut 3.0\npair_coeff * * transip H C O\n"
             deck = deck.replace(

@@ -178,7 +178,7 @@ def test_variables_of_this_environment_stay_here(monkeypatch):
     assert "PYTHONPATH" not in variables and variables["KEPT"] == "yes" and variables["OMP_NUM_THREADS"] == "3"
 
 
-def test_command_goes_on_without_a_baseline_and_says_so(toy_file, repository, tmp_path, monkeypatch):
+def test_command_goes_on_without_a_baseline_and_says_so(ethanol_file, repository, tmp_path, monkeypatch):
     from transip_md.cli.main import app
 
     def make_ready(baseline, say):
@@ -188,12 +188,12 @@ def test_command_goes_on_without_a_baseline_and_says_so(toy_file, repository, tm
     out = tmp_path / "r.json"
     structure = str(repository / "examples/ethanol.xyz")
     options = ["--engine", "model", "--seconds", "0.01", "--rounds", "1", "--json", str(out)]
-    result = CliRunner().invoke(app, ["bench", str(toy_file), structure, *options, "--vs", "mace"])
+    result = CliRunner().invoke(app, ["bench", str(ethanol_file), structure, *options, "--vs", "mace"])
     assert "Not measured: mace: no network" in result.output and "ns/day" in result.output
     assert isinstance(result.exception, EnvironmentFaultError) and result.exception.exit_code == 3
     gaps = json.loads(out.read_text())["gaps"]
     assert gaps == [{"baseline": "mace", "structure": None, "reason": "no network", "failed": True}]
-    result = CliRunner().invoke(app, ["bench", str(toy_file), structure, *options, "--vs", "deepmd"])
+    result = CliRunner().invoke(app, ["bench", str(ethanol_file), structure, *options, "--vs", "deepmd"])
     assert isinstance(result.exception, UsageError)
 
 

@@ -97,6 +97,6 @@ def test_eval(told, labelled, monkeypatch):
     assert {line[1:] for line in lines} == {(60, "structures")}
 
 
-def test_bench(told, toy_file, ethanol_xyz):
-    lines = told("bench", toy_file, ethanol_xyz, "--engine", "model", "--seconds", 0.01, "--rounds", 2, starts="")
+def test_bench(told, ethanol_file, ethanol_xyz):
+    lines = told("bench", ethanol_file, ethanol_xyz, "--engine", "model", "--seconds", 0.01, "--rounds", 2, starts="")
     assert {unit for _, _, unit in lines} == {"runs"}

@@ -71,7 +71,12 @@ def compile_model(
             package = torch._inductor.aoti_compile_and_package(
                 program,
                 package_path=str(Path(folder) / "model.pt2"),
-                inductor_configs={"cpp.threads": 1, "aot_inductor.custom_op_libs": libraries},
+                inductor_configs={
+                    "cpp.threads": 1,
+                    "aot_inductor.custom_op_libs": libraries,
+                    # Precompiled for one source each, headers take longer than the sources.
+                    "aot_inductor.precompile_headers": False,
+                },
             )
             symmetry = io.BytesIO()
             torch.jit.save(torch.jit.script(Symmetry()), symmetry)

@@ -229,8 +229,9 @@ def _train(tasks: list[tuple[TrainConfig, Path]], jobs: int, say: Callable[[str]
     with contextlib.ExitStack() as stack:
         found: Iterable[float] = itertools.starmap(_train_one, tasks)
         if jobs > 1:
-            # Threads of torch do not survive a fork.
-            context = multiprocessing.get_context("spawn")
+            # Threads of torch do not survive a fork: forks are those of a server without any, which imports once.
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["transip_md.exporting.export", "transip_md.training.run"])
             pool = stack.enter_context(ProcessPoolExecutor(min(jobs, len(tasks)), context))
             found = pool.map(_train_one, *zip(*tasks, strict=True))
         for error in found:
