@@ -1,10 +1,9 @@
 """What OpenMM's step costs beyond the model call: `python benchmarks/openmm_overhead.py`.
 
 Each backend that works here makes steps of velocity Verlet (Reference platform, 0.5 fs) on ethanol and on 192 atoms of
-water; after each step the bare model call of libtransip (benchmarks/bare_model, compiled first) evaluates the same
-places, by the same kernels: the project's own, which only the native backend has, or torch's. CPU time is counted, one
-thread, so that other programs take nothing away, and steps are summed over blocks long enough to have searches for
-neighbours in them; the table has medians over blocks. Results of other versions of torch and OpenMM stay in
+water; after each step a call of libtransip evaluates the same positions, by the same kernels: the project's own or
+torch's, neighbours included. CPU time is counted, one thread, so that other programs take nothing away, and steps are
+summed over blocks; the table has medians over blocks. Results of other versions of torch and OpenMM stay in
 benchmarks/openmm_overhead.json, from which the table is made: run the command again with the Python of `make
 test-torchforce` for TorchForce.
 """
@@ -15,8 +14,6 @@ import argparse
 import ctypes
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -39,15 +36,14 @@ from transip_md.common.thermal import thermal_velocities
 from transip_md.common.tolerances import PARITY
 from transip_md.engines.openmm import BACKENDS, create_force
 from transip_md.engines.openmm.engine import velocity_verlet
+from transip_md.evaluators import binding
 from transip_md.exporting.export import export
 from transip_md.model.checkpoint import load_shipped
-from transip_md.plugins.build import find_tool
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "openmm_overhead.json"
 TIMESTEP = 0.5  # fs
-SKIN = 0.5  # Angstrom, of the plugin's list of pairs
 #: Most that native may cost beside the model: a part of the call, and seconds.
 ALLOWED = (0.10, 1e-4)
 STRUCTURES = {"ethanol": ROOT / "examples/ethanol.xyz", "water": ROOT / "examples/openmm/water.pdb"}
@@ -83,38 +79,33 @@ class Cell:
         return self.overhead_ms <= ALLOWED[0] * self.model_ms + 1e3 * ALLOWED[1]
 
 
-class BareModel:
-    """The model call of libtransip."""
+class ModelCall:
+    """The call of libtransip by its C API, its search for neighbours included."""
 
-    def __init__(self, library: ctypes.CDLL, file: Path, atoms: ase.Atoms) -> None:
-        numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
-        library.bare_open.restype, library.bare_call.restype = ctypes.c_void_p, ctypes.c_double
-        library.bare_open.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_double]
-        library.bare_call.argtypes = [ctypes.c_void_p] * 4
-        self._library, self._box = library, np.ascontiguousarray(atoms.cell.array)
-        self._handle = library.bare_open(os.fsencode(file), numbers.ctypes.data, len(numbers), SKIN)
-        if not self._handle:
-            raise SystemExit(3)
+    def __init__(self, file: Path, kernels: str, atoms: ase.Atoms) -> None:
+        self._library, self._handle = binding.library(), ctypes.c_void_p()
+        options = binding.Options(b"cpu", kernels.encode(), 1, 1)
+        binding.check(self._library.transip_load(os.fsencode(file), ctypes.byref(options), ctypes.byref(self._handle)))
+        self._numbers = np.ascontiguousarray(atoms.numbers, dtype=np.int64)
+        self._cell = np.ascontiguousarray(atoms.cell.array)
+        self._energy, self._forces, self._virial = np.empty(1), np.empty((len(atoms), 3)), np.empty((3, 3))
+        self._periodic = (ctypes.c_int * 3)(*map(int, atoms.pbc))
+        arrays = (self._energy, None, self._forces, self._virial, None)
+        self._result = binding.Result(*(None if array is None else array.ctypes.data for array in arrays))
 
     def __call__(self, positions: np.ndarray) -> tuple[float, float]:
         """Seconds of CPU time and energy in eV; positions in Angstrom."""
-        positions, energy = np.ascontiguousarray(positions), ctypes.c_double()
-        seconds = self._library.bare_call(
-            self._handle, positions.ctypes.data, self._box.ctypes.data, ctypes.addressof(energy)
-        )
-        if seconds < 0:
-            raise SystemExit(3)
-        return seconds, energy.value
-
-
-def build_bare_model(folder: Path) -> ctypes.CDLL:
-    """Compile benchmarks/bare_model with the installed torch and load it."""
-    tool = [str(find_tool("cmake"))]
-    configure = ["-S", str(HERE / "bare_model"), "-B", str(folder), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]
-    configure += [f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}"]
-    for command in ([*tool, *configure], [*tool, "--build", str(folder)]):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return ctypes.CDLL(str(folder / "bare_model.so"))
+        positions = np.ascontiguousarray(positions)
+        structure = binding.Atoms(
+            len(self._numbers), self._numbers.ctypes.data, positions.ctypes.data, self._cell.ctypes.data,
+            self._periodic, 0, 1, 0,
+        )  # fmt: skip
+        given = self._handle, ctypes.byref(structure), ctypes.byref(self._result), None
+        start = time.process_time()
+        status = self._library.transip_evaluate_with_distances(*given)
+        seconds = time.process_time() - start
+        binding.check(status)
+        return seconds, float(self._energy[0])
 
 
 def context_of(force: openmm.Force, atoms: ase.Atoms) -> openmm.Context:
@@ -135,7 +126,7 @@ def context_of(force: openmm.Force, atoms: ase.Atoms) -> openmm.Context:
 def contexts_of(file: Path, atoms: ase.Atoms, kernels: str) -> dict[str, openmm.Context]:
     """One for each backend that has these kernels and works here; why the others do not is printed."""
     found = {}
-    for backend in BACKENDS if kernels == "torch" else ("native",):
+    for backend in BACKENDS if kernels == "torch" else ("native", "python"):
         device = "auto" if backend == "torchforce" else "cpu"
         try:
             force = create_force(file, atoms.numbers, backend=backend, device=device, periodic=bool(atoms.pbc.all()))
@@ -154,19 +145,17 @@ def timed_step(context: openmm.Context) -> float:
 
 
 def check_energy(context: openmm.Context, energy: float, dtype: str, atoms: int) -> None:
-    """The bare call evaluates what the backend does."""
+    """Exits unless the call evaluates what the backend does."""
     state = context.getState(energy=True).getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole)
     apart = abs(state / units.KJ_PER_MOL_PER_EV - energy)
     if apart > PARITY[dtype].energy_of(atoms):
-        raise SystemExit(f"The bare model call gives another energy than OpenMM, by {apart:.1e} eV.")
+        raise SystemExit(f"The call of libtransip gives another energy than OpenMM, by {apart:.1e} eV.")
 
 
-def measure(
-    library: ctypes.CDLL, file: Path, structure: str, atoms: ase.Atoms, key: tuple[str, str], blocks: int, length: int
-) -> list[Cell]:
+def measure(file: Path, structure: str, atoms: ase.Atoms, key: tuple[str, str], blocks: int, length: int) -> list[Cell]:
     """Blocks of steps, backends in turn."""
     os.environ["TRANSIP_KERNELS"] = key[0]
-    bare, contexts = BareModel(library, file, atoms), contexts_of(file, atoms, key[0])
+    call, contexts = ModelCall(file, key[0], atoms), contexts_of(file, atoms, key[0])
     times = {backend: np.zeros((blocks, 2)) for backend in contexts}
     with LongTask(f"{structure} {key[0]} {key[1]}", (blocks + 1) * length) as progress:
         # One block more, for warming up, is not counted.
@@ -176,7 +165,7 @@ def measure(
                 seconds = timed_step(context)
                 state = context.getState(positions=True)
                 positions = state.getPositions(asNumpy=True).value_in_unit(openmm.unit.angstrom)
-                alone, energy = bare(positions)
+                alone, energy = call(positions)
                 if step >= 0:
                     times[backend][step // length] += (seconds, alone)
                 elif step == -length:
@@ -257,12 +246,11 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        library = build_bare_model(folder / "build")
         for structure, kernels, dtype in options.case or CASES:
             file = folder / f"{structure}.pt"
             export(load_shipped(structure), file, dtype)
             atoms = ase.io.read(STRUCTURES[structure])
-            cells = merge(measure(library, file, structure, atoms, (kernels, dtype), options.blocks, options.length))
+            cells = merge(measure(file, structure, atoms, (kernels, dtype), options.blocks, options.length))
             # After every case: what is done stays if the rest is interrupted.
             write(cells)
     table = Table(*HEADINGS, title=TITLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -26,6 +27,22 @@ def test_every_program_is_registered(cpp_build, repository):
         name for name in programs if name.startswith("test_") or (repository / f"tests/cpp/{name}.cpp").exists()
     } <= listed
     assert {"test_native_threads", "test_kernels_undefined", "test_kernels--missing-row"} <= listed
+
+
+@pytest.mark.long
+def test_a_folder_with_tests_takes_a_build_of_one_plugin(tmp_path, repository):
+    """As after `make test`, by `transip-md build lammps --folder`."""
+    parts = {"TESTS": "ON", "LAMMPS": "ON", "LIBRARY": "OFF", "OPENMM": "OFF", "TORCH": "OFF"}
+    result = subprocess.run(
+        [
+            str(find_tool("cmake")), "-S", str(repository), "-B", str(tmp_path), "-G", "Ninja",
+            f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}", f"-DPython3_EXECUTABLE={sys.executable}",
+            *(f"-DTRANSIP_{part}={value}" for part, value in parts.items()),
+        ],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.long
