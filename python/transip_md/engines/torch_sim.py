@@ -28,6 +28,8 @@ class _Batch(NamedTuple):
         members: atoms of each system.
         cells: rows are cell vectors, Angstrom, float64 [systems, 3, 3].
         periodic: along each cell vector of all systems.
+        charges: total charge that the state gives each system, e; 0: or none.
+        multiplicities: spin multiplicity that it gives each; 0: none.
     """
 
     numbers: torch.Tensor
@@ -35,6 +37,8 @@ class _Batch(NamedTuple):
     members: list[torch.Tensor]
     cells: torch.Tensor
     periodic: tuple[bool, bool, bool]
+    charges: list[int]
+    multiplicities: list[int]
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> _Batch:
@@ -48,7 +52,39 @@ class _Batch(NamedTuple):
         else:
             members = [torch.nonzero(system == index).squeeze(1) for index in range(len(cells))]
         x, y, z = torch.as_tensor(values["pbc"]).expand(3).tolist()
-        return cls(numbers, positions, members, cells, (bool(x), bool(y), bool(z)))
+        stated = [_stated(values, name, len(members)) for name in ("charge", "spin")]
+        return cls(numbers, positions, members, cells, (bool(x), bool(y), bool(z)), *stated)
+
+
+def _stated(values: dict[str, Any], name: str, systems: int) -> list[int]:
+    """Whole numbers that a state has for its systems, as attribute or extra, by torch-sim's version; else zeros.
+
+    Raises:
+        UsageError: a number that is not whole.
+    """
+    found = values.get(name)
+    if found is None:
+        found = (values.get("_system_extras") or {}).get(name)
+    numbers = [0.0] * systems if found is None else torch.as_tensor(found).double().reshape(-1).expand(systems).tolist()
+    for number, value in enumerate(numbers):
+        if value != round(value):
+            raise UsageError(f"System {number} (counted from 0) has {name} {value}, expected an integer.")
+    return [round(value) for value in numbers]
+
+
+def _agreed(name: str, asked: int | None, stated: list[int], default: int) -> list[int]:
+    """One number for each system: what the caller asks for, else what the state has, else a default.
+
+    Raises:
+        UsageError: the caller asks for another than the state has.
+    """
+    for number, value in enumerate(stated):
+        if asked is not None and value not in (0, asked):
+            raise UsageError(
+                f"System {number} (counted from 0) has {name} {value}, and {name} {asked} is asked for. Leave out one "
+                "of the two, or correct the state."
+            )
+    return [asked if asked is not None else value or default for value in stated]
 
 
 class _Results(NamedTuple):
@@ -68,6 +104,8 @@ class TransIPModel(ModelInterface):
     what torch evaluates.
 
     Stress is -virial / volume, as in ase; models with a cutoff have it. A model without takes isolated molecules only.
+
+    A state's own `charge` and `spin` (2S + 1, as fairchem has it; 0: not given) are those of its systems.
     """
 
     def __init__(
@@ -78,8 +116,8 @@ class TransIPModel(ModelInterface):
         kernels: str = "auto",
         threads: int = 0,
         symmetry: str = "none",
-        charge: int = 0,
-        multiplicity: int = 1,
+        charge: int | None = None,
+        multiplicity: int | None = None,
         dtype: torch.dtype = torch.float64,
     ) -> None:
         """Load the model.
@@ -90,8 +128,8 @@ class TransIPModel(ModelInterface):
             kernels: "auto", "native" or "torch".
             threads: CPU threads of one evaluation; 0: OMP_NUM_THREADS, or all cores.
             symmetry: "none" or "average N"; see docs/symmetry.md.
-            charge: total charge of every system, e.
-            multiplicity: spin multiplicity of every system.
+            charge: total charge of every system, e; None: what the state has, else 0.
+            multiplicity: spin multiplicity of every system; None: what the state has, else 1.
             dtype: of the states and results; the model itself takes float64 positions.
 
         Raises:
@@ -100,7 +138,7 @@ class TransIPModel(ModelInterface):
         super().__init__()
         loaded = load_evaluator(model, device=device, kernels=kernels, threads=threads)
         loaded.check_reference()
-        loaded.metadata.check_charge(charge, multiplicity)
+        loaded.metadata.check_charge(charge or 0, multiplicity or 1)
         request = SymmetryRequest.parse(symmetry)
         if request.mode not in ("none", "average"):
             raise UsageError(f"torch-sim's systems take symmetry none or average N; got {symmetry!r}.")
@@ -126,12 +164,16 @@ class TransIPModel(ModelInterface):
             systems without a box.
 
         Raises:
-            UsageError: elements that the model does not know, a periodic state for an all-to-all model, values that are
-                not finite.
+            UsageError: elements, charges or multiplicities that the model does not know or that the caller asked for
+                otherwise, a periodic state for an all-to-all model, values that are not finite.
         """
         values = state if isinstance(state, dict) else state.__dict__
         device, dtype = values["positions"].device, values["positions"].dtype
         batch = _Batch.of(values)
+        batch = batch._replace(
+            charges=_agreed("charge", self.charge, batch.charges, 0),
+            multiplicities=_agreed("multiplicity", self.multiplicity, batch.multiplicities, 1),
+        )
         found = self._on_device(batch) if self._takes_tensors(batch) else self._on_host(batch)
         results = {"energy": found.energies, "forces": found.forces}
         if self.compute_stress:
@@ -144,6 +186,8 @@ class TransIPModel(ModelInterface):
         """Whether the model evaluates the batch's tensors where they are, on its CUDA device."""
         if self._symmetric or not isinstance(self.model, LibraryModel) or not batch.positions.is_cuda:
             return False
+        if len(set(zip(batch.charges, batch.multiplicities, strict=True))) > 1:
+            return False
         return self.model.device == f"cuda:{batch.positions.device.index}" and (
             self.metadata.cutoff is not None or len(batch.members) == 1
         )
@@ -152,9 +196,10 @@ class TransIPModel(ModelInterface):
         """Evaluate tensors on the model's CUDA device, in one step."""
         stream = torch.cuda.current_stream(batch.positions.device).cuda_stream
         state = {"periodic": batch.periodic, "stream": stream}
+        charge, multiplicity = batch.charges[0], batch.multiplicities[0]
         if len(batch.members) == 1:
             found = self.model.evaluate_on_device(
-                batch.numbers, batch.positions, self.charge, self.multiplicity, cell=batch.cells[0], **state
+                batch.numbers, batch.positions, charge, multiplicity, cell=batch.cells[0], **state
             )
             energies = torch.from_dlpack(found.energies).sum(dim=0, keepdim=True)
             virials = torch.from_dlpack(found.virial)[None]
@@ -162,8 +207,8 @@ class TransIPModel(ModelInterface):
         # The atoms of a system need not follow one another in a state.
         order = torch.cat(batch.members)
         found = self.model.evaluate_many_on_device(
-            [len(atoms) for atoms in batch.members], batch.numbers[order], batch.positions[order], self.charge,
-            self.multiplicity, cells=batch.cells, **state,
+            [len(atoms) for atoms in batch.members], batch.numbers[order], batch.positions[order], charge,
+            multiplicity, cells=batch.cells, **state,
         )  # fmt: skip
         forces = torch.zeros_like(batch.positions)
         forces[order] = torch.from_dlpack(found.forces)
@@ -175,21 +220,27 @@ class TransIPModel(ModelInterface):
         members, periodic = [atoms.cpu().numpy() for atoms in batch.members], np.array(batch.periodic)
         energies, forces, virials = np.zeros(len(cells)), np.zeros_like(positions), np.zeros_like(cells)
         evaluations = self._evaluate(
-            [numbers[atoms] for atoms in members], [positions[atoms] for atoms in members], cells, periodic
-        )
+            [numbers[atoms] for atoms in members], [positions[atoms] for atoms in members], cells, periodic,
+            batch.charges, batch.multiplicities,
+        )  # fmt: skip
         for index, (atoms, found) in enumerate(zip(members, evaluations, strict=True)):
             energies[index], forces[atoms] = found.energies.sum(), found.forces
             virials[index] = 0.0 if found.virial is None else found.virial
         return _Results(*map(torch.from_numpy, (energies, forces, virials)))
 
     def _evaluate(
-        self, numbers: list[np.ndarray], positions: list[np.ndarray], cells: np.ndarray, periodic: np.ndarray
+        self,
+        numbers: list[np.ndarray],
+        positions: list[np.ndarray],
+        cells: np.ndarray,
+        periodic: np.ndarray,
+        charges: list[int],
+        multiplicities: list[int],
     ) -> list[Evaluation]:
         """What the model gives for each system; cells [systems, 3, 3] have vectors as rows."""
-        state = (self.charge, self.multiplicity)
         if isinstance(self.model, LibraryModel):
-            return self.model.evaluate_many(numbers, positions, *state, cells=cells, periodic=periodic)
+            return self.model.evaluate_many(numbers, positions, charges, multiplicities, cells=cells, periodic=periodic)
         return [
-            self.model.evaluate(*one, *state, cell=cell, periodic=periodic)
-            for *one, cell in zip(numbers, positions, cells, strict=True)
+            self.model.evaluate(*one, cell=cell, periodic=periodic)
+            for *one, cell in zip(numbers, positions, charges, multiplicities, cells, strict=True)
         ]

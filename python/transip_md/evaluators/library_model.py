@@ -78,6 +78,14 @@ def _room_for(atoms: int, virials: bool = False, distances: bool = False) -> Eva
     return Evaluation(np.empty(atoms), np.empty((atoms, 3)), np.empty((3, 3)), of_atoms, away)
 
 
+def _of_each(name: str, given: int | Sequence[int], structures: int) -> list[int]:
+    """One number for each structure, of one for all or a sequence. Raises UsageError: another number of them."""
+    each = [given] * structures if isinstance(given, int) else list(map(int, given))
+    if len(each) != structures:
+        raise UsageError(f"{name} must be one number or one for each of {structures} structures; got {len(each)}.")
+    return each
+
+
 def _result_in(found: Evaluation) -> binding.Result:
     """The struct that has an evaluation's numbers put into its arrays."""
     arrays = (None, found.energies, found.forces, found.virial, found.virials)
@@ -278,8 +286,8 @@ class LibraryModel:
         self,
         numbers: Sequence[np.ndarray],
         positions: Sequence[np.ndarray],
-        charge: int = 0,
-        multiplicity: int = 1,
+        charge: int | Sequence[int] = 0,
+        multiplicity: int | Sequence[int] = 1,
         *,
         cells: Sequence[np.ndarray] | None = None,
         periodic: np.ndarray | None = None,
@@ -292,8 +300,8 @@ class LibraryModel:
         Args:
             numbers: atomic numbers of each structure, [N].
             positions: of each, Angstrom, [N, 3].
-            charge: total charge of each, e.
-            multiplicity: spin multiplicity of each.
+            charge: total charge of all, or of each, e.
+            multiplicity: spin multiplicity of all, or of each.
             cells: of each, rows are cell vectors, [3, 3], Angstrom; None: there are none.
             periodic: bool [3] of all; None: they are isolated.
 
@@ -308,12 +316,12 @@ class LibraryModel:
             raise UsageError(
                 f"numbers, positions and cells must be as many; got {len(numbers)}, {len(positions)} and {len(boxes)}."
             )
-        atoms = [
-            checked(self.metadata, species, coordinates, charge, multiplicity, cell, periodic)
-            for species, coordinates, cell in zip(numbers, positions, boxes, strict=True)
-        ]
+        charges = _of_each("charge", charge, len(numbers))
+        multiplicities = _of_each("multiplicity", multiplicity, len(numbers))
+        given = zip(numbers, positions, charges, multiplicities, boxes, strict=True)
+        atoms = [checked(self.metadata, *one, periodic) for one in given]
         found = [_room_for(len(one.numbers)) for one in atoms]
-        structures = (binding.Atoms * len(atoms))(*(self._structure(one, charge, multiplicity) for one in atoms))
+        structures = (binding.Atoms * len(atoms))(*map(self._structure, atoms, charges, multiplicities))
         results = (binding.Result * len(atoms))(*map(_result_in, found))
         with self._handle.lock:
             status = binding.library().transip_evaluate_many(self._handle.pointer, len(atoms), structures, results)
