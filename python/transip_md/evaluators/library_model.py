@@ -80,10 +80,11 @@ def _room_for(atoms: int, virials: bool = False, distances: bool = False) -> Eva
 
 def _of_each(name: str, given: int | Sequence[int], structures: int) -> list[int]:
     """One number for each structure, of one for all or a sequence. Raises UsageError: another number of them."""
-    each = [given] * structures if isinstance(given, int) else list(map(int, given))
-    if len(each) != structures:
-        raise UsageError(f"{name} must be one number or one for each of {structures} structures; got {len(each)}.")
-    return each
+    each = np.asarray(given)
+    if each.ndim and each.shape != (structures,):
+        raise UsageError(f"{name} must be one number or one for each of {structures} structures; got {each.size}.")
+    found: list[int] = np.broadcast_to(each, structures).tolist()
+    return found
 
 
 def _result_in(found: Evaluation) -> binding.Result:
