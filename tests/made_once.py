@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -88,7 +89,12 @@ def built_by_cmake(tmp_path_factory, target: str = "all") -> Path:
     Returns:
         The folder of the build.
     """
-    place = _shared_folder(tmp_path_factory)
+    return _built_in(_shared_folder(tmp_path_factory), target)
+
+
+@cache
+def _built_in(place: Path, target: str) -> Path:
+    """The same in a folder for builds, once in a process."""
     folder = place / "cmake"
     parts = [f"-DTRANSIP_{part}={value}" for part, value in (
         ("LAMMPS", "AUTO"), ("OPENMM", "AUTO"), ("TORCH", "AUTO"), ("LIBRARY", "ON"), ("TESTS", "ON")
