@@ -119,11 +119,14 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
     V sum_[sets][some] = {};
 
    public:
-    /// Four edges; coefficient: [batch, lanes]; rows: of the first vector; stride: from one row to the next.
-    inline void add(const Real *coefficient, const Real *rows, const std::int32_t *row, std::int64_t stride)
+    /// The first `count` of four edges; coefficient: [batch, lanes]; rows: of the first vector; stride: from one row to the
+    /// next.
+    inline void add(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, std::int64_t stride)
     {
 #pragma GCC unroll 4
       for (int e = 0; e < batch; e++) {
+        // Where an edge is little work, padded ones cost less than to ask for them.
+        if (sets == 1 && e >= count) break;
         const PerHead times = H::load(coefficient + e * lanes);
         const Real *from = rows + row[e] * stride;
 #pragma GCC unroll 8
@@ -139,7 +142,7 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
   {
     Mixture<some> mixture;
     for (std::int64_t e = 0; e < count; e += batch)
-      mixture.add(coefficient + e * lanes, rows + m * size, row + e, row_stride());
+      mixture.add(count - e, coefficient + e * lanes, rows + m * size, row + e, row_stride());
     for (int i = 0; i < some; i++) L::store(to + (m + i) * size, mixture.sum(i));
   }
   /// The same for all vectors.
@@ -170,7 +173,7 @@ template <typename Real, int lanes>
 template <int fixed>
 void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token) const
 {
-  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
+  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first, real = edges_.real(token);
   const std::int32_t *row = edges_.row(first);
   const Real *weight = edges_.weight(first), *query = state_.query(l, token), *keys = state_.keys(l);
   Real *share = edges_.share(l, first);
@@ -202,7 +205,7 @@ void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token) const
       total.value[i % H::vectors] += part;
       L::store(here + i * size, part);
     }
-    if constexpr (fixed > 0) mixture.add(here, state_.values(l), row + e, row_stride());
+    if constexpr (fixed > 0) mixture.add(real - e, here, state_.values(l), row + e, row_stride());
   }
   total = H::sum(total);
   PerHead inverse;
@@ -213,7 +216,7 @@ void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token) const
   if constexpr (fixed > 0) {
     for (int m = 0; m < fixed; m++) L::store(mixed + m * size, mixture.sum(m) * inverse.value[m % H::vectors]);
   } else {
-    mix(count, share, state_.values(l), row, mixed);
+    mix(real, share, state_.values(l), row, mixed);
     scale(mixed, inverse);
   }
   // Rotated back by the receiver's phase, so that values too depend on r_j - r_i only.
@@ -225,7 +228,7 @@ template <int fixed>
 void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rotated) const
 {
   const int vectors = fixed ? fixed : shape_.vectors;
-  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
+  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first, real = edges_.real(token);
   const std::int32_t *row = edges_.row(first);
   const Real *keys = state_.keys(l);
   const Real *share = edges_.share(l, first);
@@ -253,12 +256,12 @@ void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Rea
       L::store(radial + place, L::load(radial + place) + change * L::load(slope + place));
       L::store(slope + place, change);
     }
-    if constexpr (fixed > 0) mixture.add(slope + e * lanes, keys, row + e, row_stride());
+    if constexpr (fixed > 0) mixture.add(real - e, slope + e * lanes, keys, row + e, row_stride());
   }
   if constexpr (fixed > 0)
     for (int m = 0; m < fixed; m++) L::store(rotated + m * size, mixture.sum(m));
   else
-    mix(count, slope, keys, row, rotated);
+    mix(real, slope, keys, row, rotated);
   rotary_.add_to_row(token, rotary_.along(l, state_.query(l, token), rotated));
   rotary_.template rotate<true>(l, token, rotated, state_.three(token));
 }

@@ -131,7 +131,7 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
   const Shape &shape = weights_.shape;
   const std::int64_t given_atoms = input.exchange ? input.exchange->given_atoms() : 0;
   // Before the first layer tokens of a kind are alike.
-  const std::int64_t kinds = !output_.embedding && input.kinds < input.tokens ? input.kinds : 0;
+  const std::int64_t kinds = !output_.embedding && 2 * input.kinds <= input.tokens ? input.kinds : 0;
   state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds, input.kind);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const int threads = workers_ ? workers_->count() : 1;
@@ -244,11 +244,14 @@ template <typename Real> void Engine<Real>::enter_kinds()
 {
   if (!state_.by_kind()) return;
   const Shape &shape = weights_.shape;
-  for (std::int64_t kind = 0; kind < input_.kinds; kind++) {
-    Real *token = one_scratch_.one, *normal = one_scratch_.two;
-    embed(kind, token);
-    norm_.forward(token, normal);
-    apply(weights_.layer[0].query_key_value.forward, 1, normal, shape.wide, state_.of_kind(kind), 3 * shape.features);
+  Real *token = one_scratch_.one, *normal = one_scratch_.two;
+  for (std::int64_t start = 0; start < input_.kinds; start += tokens_of_part_) {
+    const std::int64_t left = input_.kinds - start, count = left < tokens_of_part_ ? left : tokens_of_part_;
+    for (std::int64_t kind = 0; kind < count; kind++) {
+      embed(start + kind, token);
+      norm_.forward(token, normal + kind * shape.wide);
+    }
+    apply(weights_.layer[0].query_key_value.forward, count, normal, shape.wide, state_.of_kind(start), 3 * shape.features);
   }
 }
 
