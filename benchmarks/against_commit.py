@@ -2,8 +2,10 @@
 
     python benchmarks/against_commit.py COMMIT [--rounds 7] [--seconds 3] [-o against.json]
 
-The other commit is checked out and built beside (two minutes). Each round runs both, one after the other, and gives one
-ratio; what is printed is the median of the ratios, which a machine that others use too disturbs little.
+Both are compiled (two minutes each), and decks load each plugin by its path, so that any commit since libtransip can be
+compared. Each round runs both, one after the other, and gives one ratio; what is printed is the median of the ratios.
+Times are processor times, on one thread of an idle machine those of the clock: others who use the machine disturb them
+little.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from transip_md.plugins.build import find_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REPLICAS = {192: "1 1 1", 1536: "2 2 2", 12288: "4 4 4"}
-DECK = """units metal
+DECK = """plugin load {plugin}
+units metal
 atom_style atomic
 boundary p p p
 read_data water.data
@@ -40,24 +43,28 @@ run {steps}
 """
 
 
-def step(folder: Path, environment: dict[str, str], atoms: int, steps: int) -> float:
-    """Seconds of a step of LAMMPS."""
-    (folder / "in.water").write_text(DECK.format(replicas=REPLICAS[atoms], warmup=max(2, steps // 5), steps=steps))
+def step(folder: Path, plugin: Path, atoms: int, steps: int) -> float:
+    """Processor seconds of a step of LAMMPS."""
+    deck = DECK.format(plugin=plugin, replicas=REPLICAS[atoms], warmup=max(2, steps // 5), steps=steps)
+    (folder / "in.water").write_text(deck)
     command = [str(find_tool("lmp")), "-in", "in.water", "-log", "none"]
+    # An empty cache: the plugin that LAMMPS would load by itself must not be there beside the one of the deck.
+    cache = {"LAMMPS_PLUGIN_PATH": "", "TRANSIP_MD_CACHE": str(folder / "empty")}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | cache
     said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    loops = re.findall(r"Loop time of (\S+) on", said.stdout)
+    loops, shares = (re.findall(what, said.stdout) for what in (r"Loop time of (\S+) on", r"([\d.]+)% CPU use"))
     if said.returncode or len(loops) != 2:
         raise SystemExit(said.stdout[-2000:] + said.stderr)
-    return float(loops[-1]) / steps
+    return float(loops[-1]) * float(shares[-1]) / 100 / steps
 
 
-def prepare(commit: str, folder: Path) -> dict[str, str]:
-    """Check out and build another commit; the environment in which LAMMPS has its plugin."""
-    tree = folder / "tree"
-    subprocess.run(["git", "-C", REPOSITORY, "worktree", "add", "--detach", tree, commit], check=True)
-    environment = {**os.environ, "PYTHONPATH": str(tree / "python"), "TRANSIP_MD_CACHE": str(folder / "cache")}
-    subprocess.run([sys.executable, "-m", "transip_md", "build", "lammps"], env=environment, check=True)
-    return environment
+def build(tree: Path, folder: Path) -> Path:
+    """The LAMMPS plugin of a source tree, compiled in a folder."""
+    options = [f"-DPython3_EXECUTABLE={sys.executable}", "-DTRANSIP_OPENMM=OFF"]
+    cmake = str(find_tool("cmake"))
+    subprocess.run([cmake, "-S", tree, "-B", folder, "-G", "Ninja", *options], check=True)
+    subprocess.run([cmake, "--build", folder, "--target", "transip_lammps"], check=True)
+    return folder / "lammps" / "transipplugin.so"
 
 
 def main() -> None:
@@ -70,9 +77,11 @@ def main() -> None:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        tree = folder / "tree"
+        git = ["git", "-C", str(REPOSITORY), "worktree"]
+        subprocess.run([*git, "add", "--detach", tree, chosen.commit], check=True)
         try:
-            there = prepare(chosen.commit, folder) | {"OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": ""}
-            here = {**os.environ, "OMP_NUM_THREADS": "1", "LAMMPS_PLUGIN_PATH": ""}
+            there, here = build(tree, folder / "there"), build(REPOSITORY, folder / "here")
             data = REPOSITORY / "examples" / "lammps" / "water.data"
             (folder / "water.data").write_text(data.read_text())
             export(transip_md.pretrained("water"), folder / "water.pt", "float32")
@@ -90,8 +99,7 @@ def main() -> None:
                 print(f"{atoms:6} atoms: {rows[atoms]['there_ms']:8.3f} -> {rows[atoms]['here_ms']:8.3f} ms, "
                       f"ratio {rows[atoms]['ratio']:.3f}", flush=True)  # fmt: skip
         finally:
-            tree = str(folder / "tree")
-            subprocess.run(["git", "-C", REPOSITORY, "worktree", "remove", "--force", tree], check=False)
+            subprocess.run([*git, "remove", "--force", tree], check=False)
     if chosen.out:
         chosen.out.write_text(json.dumps({"commit": chosen.commit, "water": rows}, indent=1) + "\n")
 

@@ -1,12 +1,12 @@
 // Attention of each token to the rows of its edges, head by head.
 //
-//   logit_ij = q_i . k_j + b(r_ij)            share_ij = exp(logit_ij) / Z_i,    Z_i = sum_j w(r_ij) exp(logit_ij)
-//   mixed_i  = sum_j w(r_ij) share_ij v_j     with queries, keys and values rotated by their rows' phases
+//   logit_ij = q_i . k_j + b(r_ij)        share_ij = w(r_ij) exp(logit_ij - max_j logit_ij),    Z_i = sum_j share_ij
+//   mixed_i  = sum_j share_ij v_j / Z_i   with queries, keys and values rotated by their rows' phases
 //
-// With g_i = dE/d(mixed_i), rotated by i's phases, and change_ij = share_ij (g_i . v_j - g_i . mixed_i):
+// With g_i = dE/d(mixed_i) / Z_i, rotated by i's phases:
 //
-//   dE/d(logit_ij) = w change_ij              dE/dr_ij += change_ij (w b' + w')
-//   dE/dq_i = sum_j dE/d(logit_ij) k_j        dE/dk_j = sum_i dE/d(logit_ij) q_i       dE/dv_j = sum_i w share_ij g_i
+//   dE/d(logit_ij) = share_ij (g_i . v_j - g_i . mixed_i)     dE/dr_ij += dE/d(logit_ij) (b' + w' / w)
+//   dE/dq_i = sum_j dE/d(logit_ij) k_j        dE/dk_j = sum_i dE/d(logit_ij) q_i       dE/dv_j = sum_i share_ij g_i
 //
 // Sums over j are made token by token, sums over i row by row, each in the order of its list.
 #pragma once
@@ -24,11 +24,11 @@ template <typename Real> class Attention {
  public:
   virtual ~Attention() = default;
   /// mixed() of a token.
-  virtual void forward(int l, std::int64_t token, Real *logits) const = 0;
+  virtual void forward(int l, std::int64_t token) const = 0;
   /// Backward of a token, from mixed_gradient() not yet rotated: this rotated, gradients by logits and distances, and by
   /// the query, rotated back, in three().
   virtual void back_to_token(int l, std::int64_t token, Real *rotated) const = 0;
-  /// Gradient by key and value of an owner, rotated back, over all of its rows, to key_of_owner() if `wanted`, and by the
+  /// Gradient by key and value of an owner, rotated back, over all of its rows, to own_key_gradient() if `wanted`, and by the
   /// rows' places. work: [2 features].
   virtual void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const = 0;
   /// W_t -= r_ij (x) dE/dr_ij over a token's edges: by way of the phases of a layer, and in the last by the distances.
@@ -42,6 +42,8 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
   using H = Heads<Real, lanes>;
   using PerHead = typename H::PerHead;
   static constexpr int size = L::size, batch = H::batch;
+  /// Vectors of features of which there are registers for those of a key and a value.
+  static constexpr int few = 4;
 
  public:
   AttentionOfLanes(const EngineWeights<Real> &weights, const State<Real> &state, const Edges<Real> &edges,
@@ -50,12 +52,12 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
   {
   }
 
-  void forward(int l, std::int64_t token, Real *logits) const override
+  void forward(int l, std::int64_t token) const override
   {
     switch (shape_.vectors) {
-      case 4: return forward<4>(l, token, logits);
-      case 8: return forward<8>(l, token, logits);
-      default: return forward<0>(l, token, logits);
+      case 4: return forward<4>(l, token);
+      case 8: return forward<8>(l, token);
+      default: return forward<0>(l, token);
     }
   }
 
@@ -70,17 +72,23 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
 
   void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const override
   {
-    Real *to = wanted ? state_.key_of_owner(owner) : nullptr;
+    Real *to = wanted ? state_.own_key_gradient(owner) : nullptr;
     if (to) std::memset(to, 0, sizeof(Real) * 2 * static_cast<std::size_t>(shape_.features));
-    edges_.for_rows(owner, [&](std::int64_t row) { back_to_row(l, row, to, work); });
+    const Real *own = state_.own_key(l, owner);
+    if (shape_.vectors == few)
+      edges_.for_rows(owner, [&](std::int64_t row) { back_to_row<few>(l, row, own, to, work); });
+    else
+      edges_.for_rows(owner, [&](std::int64_t row) { back_to_row<0>(l, row, own, to, work); });
   }
 
   void add_virial(int l, std::int64_t token, const double *positions, double *virial) const override;
 
  private:
-  template <int fixed> void forward(int l, std::int64_t token, Real *logits) const;
+  template <int fixed> void forward(int l, std::int64_t token) const;
   template <int fixed> void back_to_token(int l, std::int64_t token, Real *rotated) const;
-  void back_to_row(int l, std::int64_t row, Real *to, Real *work) const;
+  template <typename Gradient>
+  void give_to_owner(int l, std::int64_t row, int vectors, const Real *own, Real *to, Gradient gradient) const;
+  template <int fixed> void back_to_row(int l, std::int64_t row, const Real *own, Real *to, Real *work) const;
 
   /// Scalar products of x [features] with the rows of four edges, head by head, [batch, lanes].
   template <int fixed>
@@ -104,35 +112,56 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
     H::gather(partial, to);
   }
 
-  /// to [features] = sum over edges of their coefficients [edges, lanes], times their rows.
-  template <int fixed>
+  /// Sums over edges of their coefficients, one for each head, times `some` vectors of their rows.
+  template <int some> class Mixture {
+    // Twice as many as are wanted where they are few: an addition waits for the one before.
+    static constexpr int sets = some <= 4 ? 2 : 1;
+    V sum_[sets][some] = {};
+
+   public:
+    /// The first `count` of four edges; coefficient: [batch, lanes]; rows: of the first vector; stride: from one row to the
+    /// next.
+    inline void add(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, std::int64_t stride)
+    {
+#pragma GCC unroll 4
+      for (int e = 0; e < batch; e++) {
+        // Where an edge is little work, padded ones cost less than to ask for them.
+        if (sets == 1 && e >= count) break;
+        const PerHead times = H::load(coefficient + e * lanes);
+        const Real *from = rows + row[e] * stride;
+#pragma GCC unroll 8
+        for (int i = 0; i < some; i++) sum_[e % sets][i] += times.value[i % H::vectors] * L::load(from + i * size);
+      }
+    }
+    inline V sum(int i) const { return sets == 2 ? sum_[0][i] + sum_[1][i] : sum_[0][i]; }
+  };
+
+  /// to = sum over edges of their coefficients [edges, lanes], times their rows, for `some` vectors from number m on.
+  template <int some>
+  inline void mix(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, int m, Real *to) const
+  {
+    Mixture<some> mixture;
+    for (std::int64_t e = 0; e < count; e += batch)
+      mixture.add(count - e, coefficient + e * lanes, rows + m * size, row + e, row_stride());
+    for (int i = 0; i < some; i++) L::store(to + (m + i) * size, mixture.sum(i));
+  }
+  /// The same for all vectors.
   inline void mix(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, Real *to) const
   {
-    const int vectors = fixed ? fixed : shape_.vectors;
-    if constexpr (fixed > 0) {
-      mix_some<fixed>(count, coefficient, rows, row, vectors, 0, to);
-    } else {
-      constexpr int many = 8;
-      int m = 0;
-      for (; m + many <= vectors; m += many) mix_some<many>(count, coefficient, rows, row, vectors, m, to);
-      for (; m < vectors; m += H::vectors) mix_some<H::vectors>(count, coefficient, rows, row, vectors, m, to);
-    }
+    constexpr int many = 8;
+    int m = 0;
+    for (; m + many <= shape_.vectors; m += many) mix<many>(count, coefficient, rows, row, m, to);
+    for (; m < shape_.vectors; m += H::vectors) mix<H::vectors>(count, coefficient, rows, row, m, to);
   }
-  template <int some>
-  static inline void mix_some(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row,
-                              int vectors, int m, Real *to)
+
+  /// x [features] *= one number for each head.
+  inline void scale(Real *x, const PerHead &by) const
   {
-    const std::int64_t stride = 2 * std::int64_t(vectors) * size;
-    rows += m * size;
-    V sum[some] = {};
-    for (std::int64_t e = 0; e < count; e++) {
-      const PerHead times = H::load(coefficient + e * lanes);
-      const Real *from = rows + row[e] * stride;
-#pragma GCC unroll 8
-      for (int i = 0; i < some; i++) sum[i] += times.value[i % H::vectors] * L::load(from + i * size);
-    }
-    for (int i = 0; i < some; i++) L::store(to + (m + i) * size, sum[i]);
+    for (int m = 0; m < shape_.vectors; m++) L::store(x + m * size, L::load(x + m * size) * by.value[m % H::vectors]);
   }
+
+  /// From one row's key to the next's.
+  std::int64_t row_stride() const { return 2 * std::int64_t(shape_.vectors) * size; }
 
   const Shape &shape_;
   const State<Real> &state_;
@@ -142,9 +171,9 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
 
 template <typename Real, int lanes>
 template <int fixed>
-void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token, Real *logits) const
+void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token) const
 {
-  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
+  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first, real = edges_.real(token);
   const std::int32_t *row = edges_.row(first);
   const Real *weight = edges_.weight(first), *query = state_.query(l, token), *keys = state_.keys(l);
   Real *share = edges_.share(l, first);
@@ -156,37 +185,40 @@ void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token, Real *log
     dots<fixed>(query, keys, row + e, logit);
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
-      logit[i] += L::load(share + e * lanes + i * size);
+      Real *place = share + e * lanes + i * size;
+      logit[i] += L::load(place);
       V &most = largest.value[i % H::vectors];
       most = logit[i] > most ? logit[i] : most;
-      L::store(logits + e * lanes + i * size, logit[i]);
+      L::store(place, logit[i]);
     }
   }
   largest = H::largest(largest);
 
   PerHead total = H::zero();
-  for (std::int64_t e = 0; e < count; e += batch)
+  Mixture<fixed ? fixed : H::vectors> mixture;
+  for (std::int64_t e = 0; e < count; e += batch) {
+    Real *here = share + e * lanes;
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
-      Real *place = logits + e * lanes + i * size;
-      const V power = exponential<Real>(L::load(place) - largest.value[i % H::vectors]);
-      total.value[i % H::vectors] += power * H::of_edges(weight + e, i);
-      L::store(place, power);
+      const V power = exponential<Real>(L::load(here + i * size) - largest.value[i % H::vectors]);
+      const V part = power * H::of_edges(weight + e, i);
+      total.value[i % H::vectors] += part;
+      L::store(here + i * size, part);
     }
+    if constexpr (fixed > 0) mixture.add(real - e, here, state_.values(l), row + e, row_stride());
+  }
   total = H::sum(total);
   PerHead inverse;
   for (int a = 0; a < H::vectors; a++) inverse.value[a] = Real(1) / total.value[a];
-  for (std::int64_t e = 0; e < count; e += batch)
-#pragma GCC unroll 32
-    for (int i = 0; i < H::batch_vectors; i++) {
-      const std::int64_t place = e * lanes + i * size;
-      const V part = L::load(logits + place) * inverse.value[i % H::vectors];
-      L::store(share + place, part);
-      L::store(logits + place, part * H::of_edges(weight + e, i));
-    }
+  H::store(state_.inverse(l, token), inverse);
 
   Real *mixed = state_.mixed(l, token);
-  mix<fixed>(edges_.real(token), logits, state_.values(l), row, mixed);
+  if constexpr (fixed > 0) {
+    for (int m = 0; m < fixed; m++) L::store(mixed + m * size, mixture.sum(m) * inverse.value[m % H::vectors]);
+  } else {
+    mix(real, share, state_.values(l), row, mixed);
+    scale(mixed, inverse);
+  }
   // Rotated back by the receiver's phase, so that values too depend on r_j - r_i only.
   if (shape_.rotary_values) rotary_.template rotate<true>(l, token, mixed, mixed);
 }
@@ -196,80 +228,120 @@ template <int fixed>
 void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Real *rotated) const
 {
   const int vectors = fixed ? fixed : shape_.vectors;
-  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first;
+  const std::int64_t first = edges_.first(token), count = edges_.end(token) - first, real = edges_.real(token);
   const std::int32_t *row = edges_.row(first);
-  const Real *weight = edges_.weight(first), *keys = state_.keys(l);
-  Real *share = edges_.share(l, first), *slope = edges_.slope(l, first);
+  const Real *keys = state_.keys(l);
+  const Real *share = edges_.share(l, first);
+  Real *slope = edges_.slope(l, first);
   Real *g = state_.mixed_gradient(l, token), *mixed = state_.mixed(l, token), *radial = edges_.radial(first);
 
-  PerHead along = H::zero();
-  for (int m = 0; m < vectors; m++) along.value[m % H::vectors] += L::load(g + m * size) * L::load(mixed + m * size);
-  along = H::sum(along);
   if (shape_.rotary_values) {
     const auto place = rotary_.along(l, mixed, g);
     rotary_.add_to_row(token, {-place.x, -place.y, -place.z});
-    rotary_.template rotate<false>(l, token, g, g);
   }
+  scale(g, H::load(state_.inverse(l, token)));
+  PerHead along = H::zero();
+  for (int m = 0; m < vectors; m++) along.value[m % H::vectors] += L::load(g + m * size) * L::load(mixed + m * size);
+  along = H::sum(along);
+  if (shape_.rotary_values) rotary_.template rotate<false>(l, token, g, g);
 
+  Mixture<fixed ? fixed : H::vectors> mixture;
   for (std::int64_t e = 0; e < count; e += batch) {
     V gain[H::batch_vectors];
     dots<fixed>(g, state_.values(l), row + e, gain);
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
       const std::int64_t place = e * lanes + i * size;
-      const V part = L::load(share + place), w = H::of_edges(weight + e, i);
-      const V change = part * (gain[i] - along.value[i % H::vectors]);
+      const V change = L::load(share + place) * (gain[i] - along.value[i % H::vectors]);
       L::store(radial + place, L::load(radial + place) + change * L::load(slope + place));
-      L::store(slope + place, change * w);
-      L::store(share + place, part * w);
+      L::store(slope + place, change);
     }
+    if constexpr (fixed > 0) mixture.add(real - e, slope + e * lanes, keys, row + e, row_stride());
   }
-
-  mix<fixed>(edges_.real(token), slope, keys, row, rotated);
+  if constexpr (fixed > 0)
+    for (int m = 0; m < fixed; m++) L::store(rotated + m * size, mixture.sum(m));
+  else
+    mix(real, slope, keys, row, rotated);
   rotary_.add_to_row(token, rotary_.along(l, state_.query(l, token), rotated));
   rotary_.template rotate<true>(l, token, rotated, state_.three(token));
 }
 
+/// own: key and value of the row's owner; to: their gradients, may be null; work: [2 features].
 template <typename Real, int lanes>
-void AttentionOfLanes<Real, lanes>::back_to_row(int l, std::int64_t row, Real *to, Real *work) const
+template <int fixed>
+void AttentionOfLanes<Real, lanes>::back_to_row(int l, std::int64_t row, const Real *own, Real *to, Real *work) const
 {
-  constexpr int some = H::vectors > 4 ? H::vectors : 4;
-  const int features = shape_.features, vectors = shape_.vectors;
+  constexpr int some = fixed ? fixed : H::vectors > 4 ? H::vectors : 4;
+  const int features = shape_.features, vectors = fixed ? fixed : shape_.vectors;
   const auto *incoming = edges_.incoming(row);
   const std::int64_t count = edges_.incoming_count(row);
-  const Real *to_logits = edges_.slope(l, 0), *shares = edges_.share(l, 0), *queries = state_.queries(l),
-             *gradients = state_.mixed_gradient(l, 0);
-  const auto both = [&](int m, auto width) {
+  const Real *to_logits = edges_.slope(l, 0), *shares = edges_.share(l, 0), *queries = state_.queries(l);
+  // `now` vectors from number m on.
+  const auto collect = [&](int m, auto width, V *to_key, V *to_value) {
     constexpr int now = decltype(width)::value;
-    V to_key[now] = {}, to_value[now] = {};
     for (std::int64_t i = 0; i < count; i++) {
       const std::int64_t edge = incoming[i].edge;
       const PerHead to_logit = H::load(to_logits + edge * lanes), weighted = H::load(shares + edge * lanes);
-      const std::int64_t from = std::int64_t(incoming[i].token) * features + m * size;
+      const Real *query = queries + std::int64_t(incoming[i].token) * row_stride() + m * size, *gradient = query + features;
 #pragma GCC unroll 8
       for (int k = 0; k < now; k++) {
-        to_key[k] += to_logit.value[k % H::vectors] * L::load(queries + from + k * size);
-        to_value[k] += weighted.value[k % H::vectors] * L::load(gradients + from + k * size);
+        to_key[k] += to_logit.value[k % H::vectors] * L::load(query + k * size);
+        to_value[k] += weighted.value[k % H::vectors] * L::load(gradient + k * size);
       }
     }
-    for (int k = 0; k < now; k++) {
-      L::store(work + (m + k) * size, to_key[k]);
-      L::store(work + features + (m + k) * size, to_value[k]);
-    }
   };
-  int m = 0;
-  for (; m + some <= vectors; m += some) both(m, Width<some>{});
-  for (; m < vectors; m += H::vectors) both(m, Width<H::vectors>{});
+  if constexpr (fixed > 0) {
+    V sums[2 * fixed] = {};
+    collect(0, Width<fixed>{}, sums, sums + fixed);
+    give_to_owner(l, row, vectors, own, to, [&](int i) { return sums[i]; });
+  } else {
+    const auto part = [&](int m, auto width) {
+      constexpr int now = decltype(width)::value;
+      V to_key[now] = {}, to_value[now] = {};
+      collect(m, width, to_key, to_value);
+      for (int k = 0; k < now; k++) {
+        L::store(work + (m + k) * size, to_key[k]);
+        L::store(work + features + (m + k) * size, to_value[k]);
+      }
+    };
+    int m = 0;
+    for (; m + some <= vectors; m += some) part(m, Width<some>{});
+    for (; m < vectors; m += H::vectors) part(m, Width<H::vectors>{});
+    give_to_owner(l, row, vectors, own, to, [&](int i) { return L::load(work + i * size); });
+  }
+}
 
-  const Real *key = state_.key(l, row);
-  if (shape_.rotary_values)
-    rotary_.add_to_row(row, rotary_.along_both(l, key, work));
-  else
-    rotary_.add_to_row(row, rotary_.along(l, key, work));
-  if (!to) return;
-  rotary_.template rotate<true>(l, row, work, work);
-  if (shape_.rotary_values) rotary_.template rotate<true>(l, row, work + features, work + features);
-  for (int i = 0; i < 2 * features; i += size) L::store(to + i, L::load(to + i) + L::load(work + i));
+/// Gradients by key and value of a row, gradient(i) vector i of them, to the row's place and to its owner.
+template <typename Real, int lanes>
+template <typename Gradient>
+inline void AttentionOfLanes<Real, lanes>::give_to_owner(int l, std::int64_t row, int vectors, const Real *own, Real *to,
+                                                         Gradient gradient) const
+{
+  const int half = vectors / 2;
+  const Real *cosine = state_.phase(l, row), *sine = cosine + half * size;
+  const auto add = [&](int i, V value) { L::store(to + i * size, L::load(to + i * size) + value); };
+  typename Rotary<Real>::Position place;
+#pragma GCC unroll 4
+  for (int m = 0; m < half; m++) {
+    const V c = L::load(cosine + m * size), s = L::load(sine + m * size);
+    V angle{};
+#pragma GCC unroll 2
+    for (int i = m; i < 2 * vectors; i += vectors) {
+      V a = gradient(i), b = gradient(i + half);
+      if (i < vectors || shape_.rotary_values) {
+        const V turned = a * c + b * s;
+        b = b * c - a * s;
+        a = turned;
+        angle += b * L::load(own + i * size) - a * L::load(own + (i + half) * size);
+      }
+      if (to) {
+        add(i, a);
+        add(i + half, b);
+      }
+    }
+    rotary_.add(l, m * size, angle, place);
+  }
+  rotary_.add_to_row(row, place);
 }
 
 template <typename Real, int lanes>

@@ -44,8 +44,7 @@ template <typename Real> class Edges {
     return {Fault::Kind::none, 0};
   }
 
-  /// Largest number of edges of a token, and number of all, padded ones included.
-  std::int64_t slots() const { return slots_; }
+  /// Number of all edges, padded ones included.
   std::int64_t count() const { return first_[input_.tokens]; }
 
   std::int64_t first(std::int64_t token) const { return first_[token]; }
@@ -55,11 +54,10 @@ template <typename Real> class Edges {
   const std::int32_t *row(std::int64_t edge) const { return row_ + edge; }
   /// Weight in the sums of the softmax, one for each edge.
   const Real *weight(std::int64_t edge) const { return weight_ + edge; }
-  /// Radial bias; from the forward on the share in the softmax before the weight; from the backward of its token on that
-  /// times the weight [edges, lanes].
+  /// Radial bias; from the forward on the weight times the exponential of the softmax [edges, lanes].
   Real *share(int l, std::int64_t edge) const { return share_ + (l * count() + edge) * lanes_; }
-  /// Derivative of ln(weight) + bias by the distance, times the weight; from the backward of its token on the gradient by
-  /// the logit [edges, lanes].
+  /// Derivative of ln(weight) + bias by the distance; from the backward of its token on the gradient by the logit
+  /// [edges, lanes].
   Real *slope(int l, std::int64_t edge) const { return slope_ + (l * count() + edge) * lanes_; }
   /// Gradient by the distance, head by head [edges, lanes].
   Real *radial(std::int64_t edge) const { return radial_ + edge * lanes_; }
@@ -111,16 +109,16 @@ template <typename Real> class Edges {
   /// Piece of the table that a distance lies in; its coefficients are null without a radial bias.
   struct Piece {
     const Real *coefficients;
-    Real t, stretch;  // place in the piece, 0 to 1; its derivative by the distance, times the weight
+    Real t, stretch;  // place in the piece, 0 to 1; its derivative by the distance
   };
-  Piece find_piece(double distance, Real weight) const;
+  Piece find_piece(double distance) const;
   void fill_biases(std::int64_t edge, const Piece &piece, Real fall);
   void set_biases(std::int64_t edge, Real bias);
 
   const EngineWeights<Real> &weights_;
   const int lanes_;
   Input input_{};
-  std::int64_t halo_atoms_ = 0, parts_ = 0, slots_ = 0;
+  std::int64_t halo_atoms_ = 0, parts_ = 0;
   bool all_seen_ = true;
   Fault *faults_;
   std::int64_t *first_, *image_first_, *incoming_first_;
@@ -202,14 +200,12 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
   const std::int64_t tokens = input_.tokens;
   const bool local = input_.candidates.first != nullptr;
   std::int64_t sum = 0, real = 0;
-  slots_ = 0;
   for (std::int64_t token = 0; token < tokens; token++) {
     if (!local) found_[token] = static_cast<std::int32_t>(tokens - 1);
     first_[token] = sum;
     const std::int64_t here = (found_[token] + std::int64_t{batch}) / batch * batch;
     real += found_[token] + 1;
     sum += here;
-    if (here > slots_) slots_ = here;
   }
   first_[tokens] = sum;
   if (sum > most_edges) return {Fault::Kind::too_many_edges, sum};
@@ -258,6 +254,8 @@ template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault 
   const double inverse_cutoff = weights_.shape.cutoff > 0.0 ? 1.0 / weights_.shape.cutoff : 0.0;
   const double x0 = positions[3 * token], y0 = positions[3 * token + 1], z0 = positions[3 * token + 2];
   constexpr int some = 32;
+  // What is left of the cutoff at the cutoff: so little that the weight is zero, and enough to divide by.
+  constexpr double least = 1.0e-16;
   for (std::int64_t start = 1; start <= count; start += some) {
     const int now = static_cast<int>(count + 1 - start < some ? count + 1 - start : some);
     double square[some], distance[some], weight[some], fall[some];
@@ -271,17 +269,19 @@ template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault 
     if (fault.kind != Fault::Kind::none) return;
     for (int i = 0; i < now; i += D::size) {
       const typename D::V r = square_roots(D::load(square + i));
-      // The polynomial of python/transip_md/model/radial.py and its derivative, 1 and 0 without a cutoff.
-      const typename D::V x = r * inverse_cutoff, left = x < 1.0 ? 1.0 - x : D::V{}, two = left * left, x2 = x * x;
+      // The polynomial of python/transip_md/model/radial.py and the derivative of its logarithm, 1 and 0 without a cutoff.
+      const typename D::V x = r * inverse_cutoff, left = x < 1.0 ? 1.0 - x : D::all(least), x2 = x * x;
+      const typename D::V rest = left * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0)))));
+      const typename D::V inverse = 1.0 / (r * rest);
       D::store(distance + i, r);
-      D::store(weight + i, two * left * (1.0 + x * (3.0 + x * (6.0 + x * (10.0 + x * (15.0 + x * 21.0))))));
-      D::store(fall + i, -168.0 * x2 * x2 * x * two * inverse_cutoff);
-      D::store(square + i, 1.0 / r);
+      D::store(weight + i, left * left * rest);
+      D::store(fall + i, -168.0 * inverse_cutoff * x2 * x2 * x * (inverse * r));
+      D::store(square + i, inverse * rest);
     }
     // The pieces of all are asked for from memory before the first is used.
     Piece piece[some];
     for (int i = 0; i < now; i++)
-      piece[i] = weights_.bias.pieces ? find_piece(distance[i], Real(weight[i])) : Piece{nullptr, Real(0), Real(0)};
+      piece[i] = weights_.bias.pieces ? find_piece(distance[i]) : Piece{nullptr, Real(0), Real(0)};
     for (int i = 0; i < now; i++) {
       const std::int64_t e = begin + start + i;
       stretch_[e] = square[i];
@@ -306,7 +306,7 @@ template <typename Real> void Edges<Real>::set_biases(std::int64_t edge, Real bi
 }
 
 template <typename Real>
-auto Edges<Real>::find_piece(double distance, Real weight) const -> Piece
+auto Edges<Real>::find_piece(double distance) const -> Piece
 {
   const BiasTable<Real> &table = weights_.bias;
   const std::int64_t length = 6 * std::int64_t(weights_.shape.bias_stride);
@@ -317,7 +317,7 @@ auto Edges<Real>::find_piece(double distance, Real weight) const -> Piece
   const Real *coefficients = table.coefficients + piece * length;
   for (std::int64_t i = 0; i < length; i += 64 / std::int64_t(sizeof(Real))) __builtin_prefetch(coefficients + i);
   return {coefficients, within ? Real(place - piece) : Real(1),
-          within ? Real(table.inverse_spacing) * weight : Real(0)};
+          within ? Real(table.inverse_spacing) : Real(0)};
 }
 
 template <typename Real>

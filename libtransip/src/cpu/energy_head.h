@@ -29,7 +29,7 @@ template <typename Real> class EnergyHead {
            double *normalised, const Scratch<Real> &scratch) const
   {
     const int dim = weights_.shape.dim, wide = weights_.shape.wide;
-    Real *normal = scratch.one, *hidden = scratch.two, *deviation = scratch.logits;
+    Real *normal = scratch.one, *hidden = scratch.two, *deviation = scratch.deviation;
     for (std::int64_t t = 0; t < count; t++)
       deviation[t] = norm_.forward(state_.token(start + t), normal + t * wide);
     if (normalised)

@@ -1,9 +1,10 @@
 // Energies and their gradient for one instruction set; included by a file for each, which sets how long vectors are.
 //
 // The forward is that of python/transip_md/model, the backward written out by hand: each header has the equations of its
-// part. Work is cut into parts, some tokens each, with a barrier where tokens need what others have: once a layer on the
-// way up, once on the way down. What a part writes belongs to its tokens and their images, and every sum has an order of
-// its own, so that results do not depend on how many threads share the parts, nor on where they are cut.
+// part. Work is cut into parts, some tokens each, and goes through all parts of a phase before the next: attention, which
+// reads what lies far apart, apart from the linear layers, whose weights then stay near. What a part writes belongs to its
+// tokens and their images, and every sum has an order of its own, so that results do not depend on how many threads share
+// the parts, nor on where they are cut.
 #pragma once
 
 #include "attention.h"
@@ -64,17 +65,22 @@ template <typename Real> class Engine final : public Kernel {
   template <typename Work> void each_halo_atom(Work work);
 
   // Stages are compiled once, and not into all that call them.
+  void embed(std::int64_t kind, Real *to) const;
   void begin_rows(std::int64_t owner) const;
   [[gnu::noinline]] void begin_tokens(const Input &input, const Output &output, std::int64_t start, std::int64_t count) const;
+  void enter_kinds();
   void spread(int l, std::int64_t owner) const;
-  [[gnu::noinline]] void enter(int l, std::int64_t start, std::int64_t count) const;
+  [[gnu::noinline]] void enter(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   [[gnu::noinline]] void share_halo(int l);
   [[gnu::noinline]] void return_halo();
-  [[gnu::noinline]] void attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
-  [[gnu::noinline]] void back_to_attention(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  [[gnu::noinline]] void attend(int l, std::int64_t start, std::int64_t count) const;
+  [[gnu::noinline]] void leave(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  [[gnu::noinline]] void back_to_mixed(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
+  [[gnu::noinline]] void back_to_queries(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   [[gnu::noinline]] void back_to_keys(int l, std::int64_t start, std::int64_t count, bool wanted, const Scratch<Real> &scratch) const;
   [[gnu::noinline]] void back_to_input(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   [[gnu::noinline]] void give_gradient(std::int64_t row) const;
+  void give_gradients(std::int64_t owner, std::int64_t count) const;
 
   EngineWeights<Real> weights_;
   LayerNorm<Real> norm_;
@@ -124,23 +130,24 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
 {
   const Shape &shape = weights_.shape;
   const std::int64_t given_atoms = input.exchange ? input.exchange->given_atoms() : 0;
-  state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient);
+  // Before the first layer tokens of a kind are alike.
+  const std::int64_t kinds = !output_.embedding && 2 * input.kinds <= input.tokens ? input.kinds : 0;
+  state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds, input.kind);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
-  const std::int64_t logits = larger(edges_.slots() * shape.lanes, tokens_of_part_);
   const int threads = workers_ ? workers_->count() : 1;
   Real *start;
   place_in(input.memory->scratch, [&](Parts &parts) {
     for (int thread = 0; thread < threads; thread++) {
       Scratch<Real> here;
-      parts.place(here.logits, logits);
+      parts.place(here.deviation, tokens_of_part_);
       parts.place(here.one, tokens_of_part_ * larger(shape.feedforward, shape.wide));
-      parts.place(here.two, tokens_of_part_ * 2 * larger(shape.feedforward, shape.wide));
+      parts.place(here.two, tokens_of_part_ * larger(3 * shape.features, 2 * larger(shape.feedforward, shape.wide)));
       parts.place(here.work, 2 * shape.features);
       if (thread == 0) one_scratch_ = here;
-      if (thread == 1) start = here.logits;
+      if (thread == 1) start = here.deviation;
     }
   });
-  if (threads > 1) scratch_distance_ = start - one_scratch_.logits;
+  if (threads > 1) scratch_distance_ = start - one_scratch_.deviation;
 }
 
 template <typename Real>
@@ -171,11 +178,19 @@ void Engine<Real>::each_halo_atom(Work work)
 
 // ---- forward -------------------------------------------------------------------------------------------------------
 
+/// What tokens of a kind are before the first block.
+template <typename Real> void Engine<Real>::embed(std::int64_t kind, Real *to) const
+{
+  const int dim = weights_.shape.dim, wide = weights_.shape.wide;
+  const double *from = input_.embedding + kind * dim;
+  for (int i = 0; i < wide; i++) to[i] = i < dim ? Real(from[i]) : Real(0);
+}
+
 template <typename Real> void Engine<Real>::begin_rows(std::int64_t owner) const
 {
   edges_.for_rows(owner, [&](std::int64_t row) {
     rotary_.fill(row, input_.positions + 3 * row);
-    if (output_.gradient) std::memset(state_.place_gradient(row), 0, sizeof(Real) * 3 * size);
+    if (output_.gradient) std::memset(state_.place_gradient(row), 0, sizeof(Real) * 4);
   });
 }
 
@@ -183,11 +198,8 @@ template <typename Real>
 void Engine<Real>::begin_tokens(const Input &input, const Output &output, std::int64_t start,
                                        std::int64_t count) const
 {
-  const int dim = weights_.shape.dim, wide = weights_.shape.wide;
   for (std::int64_t t = start; t < start + count; t++) {
-    Real *to = state_.token(t);
-    const double *from = input.embedding + std::int64_t(input.kind[t]) * dim;
-    for (int i = 0; i < wide; i++) to[i] = i < dim ? Real(from[i]) : Real(0);
+    embed(input.kind[t], state_.token(t));
     if (output.virials) std::memset(output.virials + 9 * t, 0, 9 * sizeof(double));
     begin_rows(t);
   }
@@ -196,7 +208,7 @@ void Engine<Real>::begin_tokens(const Input &input, const Output &output, std::i
 template <typename Real> void Engine<Real>::spread(int l, std::int64_t owner) const
 {
   const int features = weights_.shape.features;
-  const Real *from = state_.key_of_owner(owner);
+  const Real *from = state_.own_key(l, owner);
   edges_.for_rows(owner, [&](std::int64_t row) {
     Real *to = state_.key(l, row);
     rotary_.template rotate<false>(l, row, from, to);
@@ -209,16 +221,37 @@ template <typename Real> void Engine<Real>::spread(int l, std::int64_t owner) co
 
 /// Queries, keys and values of a layer from the tokens' features.
 template <typename Real>
-void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count) const
+void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
 {
   const Shape &shape = weights_.shape;
-  for (std::int64_t t = start; t < start + count; t++)
-    state_.deviation_one(l, t) = norm_.forward(state_.token(t), state_.normal_one(l, t));
-  apply(weights_.layer[l].query_key_value.forward, count, state_.normal_one(l, start), shape.wide, state_.three(start),
-                                                  3 * shape.features);
+  const int features = shape.features;
+  const bool by_kind = l == 0 && state_.by_kind();
+  if (!by_kind) {
+    for (std::int64_t t = start; t < start + count; t++)
+      state_.deviation_one(l, t) = norm_.forward(state_.token(t), state_.normal_one(l, t));
+    apply(weights_.layer[l].query_key_value.forward, count, state_.normal_one(l, start), shape.wide, scratch.two, 3 * features);
+  }
   for (std::int64_t t = start; t < start + count; t++) {
-    rotary_.template rotate<false>(l, t, state_.three(t), state_.query(l, t));
+    const Real *three = by_kind ? state_.of_kind(input_.kind[t]) : scratch.two + (t - start) * 3 * features;
+    rotary_.template rotate<false>(l, t, three, state_.query(l, t));
+    if (!by_kind) std::memcpy(state_.own_key(l, t), three + features, sizeof(Real) * 2 * static_cast<std::size_t>(features));
     spread(l, t);
+  }
+}
+
+/// Queries, keys and values of the first layer, of which there are as many as kinds of tokens.
+template <typename Real> void Engine<Real>::enter_kinds()
+{
+  if (!state_.by_kind()) return;
+  const Shape &shape = weights_.shape;
+  Real *token = one_scratch_.one, *normal = one_scratch_.two;
+  for (std::int64_t start = 0; start < input_.kinds; start += tokens_of_part_) {
+    const std::int64_t left = input_.kinds - start, count = left < tokens_of_part_ ? left : tokens_of_part_;
+    for (std::int64_t kind = 0; kind < count; kind++) {
+      embed(start + kind, token);
+      norm_.forward(token, normal + kind * shape.wide);
+    }
+    apply(weights_.layer[0].query_key_value.forward, count, normal, shape.wide, state_.of_kind(start), 3 * shape.features);
   }
 }
 
@@ -231,8 +264,8 @@ template <typename Real> void Engine<Real>::share_halo(int l)
   const int *given = exchange.given();
   const std::int64_t count = exchange.given_atoms();
   const auto bytes = sizeof(Real) * 2 * static_cast<std::size_t>(features);
-  for (std::int64_t i = 0; i < count; i++) std::memcpy(state_.given(i), state_.three(given[i]) + features, bytes);
-  exchange.forward(state_.given(0), state_.halo(0), 2 * features);
+  for (std::int64_t i = 0; i < count; i++) std::memcpy(state_.given(i), state_.own_key(l, given[i]), bytes);
+  exchange.forward(state_.given(0), state_.halo(l, 0), 2 * features);
   each_halo_atom([&](std::int64_t halo_atom) { spread(l, halo_atom); });
 }
 
@@ -241,7 +274,7 @@ template <typename Real> void Engine<Real>::return_halo()
 {
   HaloExchange &exchange = *input_.exchange;
   const int features = weights_.shape.features;
-  exchange.reverse(state_.halo(0), state_.given(0), 2 * features);
+  exchange.reverse(state_.halo_gradient(0), state_.given(0), 2 * features);
   const int *given = exchange.given();
   const std::int64_t count = exchange.given_atoms();
   for (std::int64_t i = 0; i < count; i++) {
@@ -251,11 +284,15 @@ template <typename Real> void Engine<Real>::return_halo()
   }
 }
 
-/// The rest of a layer: attention, its output and the feed-forward.
-template <typename Real>
-void Engine<Real>::attend(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
+template <typename Real> void Engine<Real>::attend(int l, std::int64_t start, std::int64_t count) const
 {
-  for (std::int64_t t = start; t < start + count; t++) attention_->forward(l, t, scratch.logits);
+  for (std::int64_t t = start; t < start + count; t++) attention_->forward(l, t);
+}
+
+/// The rest of a layer: attention's output and the feed-forward.
+template <typename Real>
+void Engine<Real>::leave(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
+{
   add(weights_.layer[l].attention_output.forward, count, state_.mixed(l, start), weights_.shape.features,
                                                  state_.token(start), weights_.shape.wide);
   feedforward_.forward(l, start, count, scratch);
@@ -263,14 +300,19 @@ void Engine<Real>::attend(int l, std::int64_t start, std::int64_t count, const S
 
 // ---- backward ------------------------------------------------------------------------------------------------------
 
-/// From the gradient behind a layer to those by its queries, logits and distances.
+/// From the gradient behind a layer to that by what attention mixed.
 template <typename Real>
-void Engine<Real>::back_to_attention(int l, std::int64_t start, std::int64_t count,
-                                            const Scratch<Real> &scratch) const
+void Engine<Real>::back_to_mixed(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
 {
   feedforward_.back(l, start, count, scratch);
   apply(weights_.layer[l].attention_output.back, count, state_.gradient(start), weights_.shape.wide,
-                                                state_.mixed_gradient(l, start), weights_.shape.features);
+                                                state_.mixed_gradient(l, start), 2 * weights_.shape.features);
+}
+
+/// Gradients by the tokens' queries, logits and distances.
+template <typename Real>
+void Engine<Real>::back_to_queries(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const
+{
   for (std::int64_t t = start; t < start + count; t++) {
     attention_->back_to_token(l, t, scratch.work);
     if (l == 0) edges_.stretch_all(t);
@@ -304,7 +346,7 @@ template <typename Real> void Engine<Real>::give_gradient(std::int64_t row) cons
   const double *positions = input_.positions, *here = positions + 3 * row;
   double sum[3];
   for (int x = 0; x < 3; x++)
-    sum[x] = Lanes<Real>::sum(Lanes<Real>::load(state_.place_gradient(row) + x * size));
+    sum[x] = double(state_.place_gradient(row)[x]);
   const auto *incoming = edges_.incoming(row);
   for (std::int64_t i = 0; i < edges_.incoming_count(row); i++) {
     const double *there = positions + 3 * std::int64_t(incoming[i].token), stretch = edges_.stretch(incoming[i].edge);
@@ -316,6 +358,13 @@ template <typename Real> void Engine<Real>::give_gradient(std::int64_t row) cons
       for (int x = 0; x < 3; x++) sum[x] -= stretch * (there[x] - here[x]);
     }
   for (int x = 0; x < 3; x++) output_.gradient[3 * row + x] = sum[x];
+}
+
+/// Gradients by the positions of the rows of `count` owners.
+template <typename Real> void Engine<Real>::give_gradients(std::int64_t owner, std::int64_t count) const
+{
+  for (std::int64_t i = owner; i < owner + count; i++)
+    edges_.for_rows(i, [&](std::int64_t row) { give_gradient(row); });
 }
 
 // ---- one evaluation ------------------------------------------------------------------------------------------------
@@ -348,63 +397,54 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
   lay_out(input, gradient);
   if (gradient) std::memset(output.gradient, 0, sizeof(double) * 3 * static_cast<std::size_t>(input.rows));
 
+  enter_kinds();
   each(gradient && !made ? 1 : 0, [&](std::int64_t) { edges_.transpose(); },
-       [&](std::int64_t start, std::int64_t count, const Scratch<Real> &) {
+       [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
          edges_.fill(start / tokens_of_part_, start, start + count);
          begin_tokens(input, output, start, count);
-         enter(0, start, count);
+         enter(0, start, count, scratch);
        });
   if (const Fault fault = edges_.fault(); fault.kind != Fault::Kind::none) return fault;
   memory.found = lists;
   each_halo_atom([&](std::int64_t halo_atom) { begin_rows(halo_atom); });
   share_halo(0);
 
-  for (int l = 1; l <= last; l++) {
+  for (int l = 0; l <= last; l++) {
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &) { attend(l, start, count); });
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-      attend(l - 1, start, count, scratch);
-      enter(l, start, count);
+      leave(l, start, count, scratch);
+      if (l < last) return enter(l + 1, start, count, scratch);
+      head_.run(start, count, input.owned, output.energies, gradient, output.normalised, scratch);
+      if (gradient) back_to_mixed(last, start, count, scratch);
     });
-    share_halo(l);
+    if (l < last) share_halo(l + 1);
   }
-  each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-    attend(last, start, count, scratch);
-    head_.run(start, count, input.owned, output.energies, gradient, output.normalised, scratch);
-    if (gradient) back_to_attention(last, start, count, scratch);
-  });
   if (!gradient) return {Fault::Kind::none, 0};
 
-  for (int l = last; l >= 1; l--) {
-    const auto below = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-      back_to_input(l, start, count, scratch);
-      back_to_attention(l - 1, start, count, scratch);
-    };
-    if (!input.exchange) {
-      each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-        back_to_keys(l, start, count, true, scratch);
-        below(start, count, scratch);
-      });
-      continue;
-    }
+  for (int l = last; l >= 0; l--) {
+    const bool wanted = l > 0 || output.embedding;
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-      back_to_keys(l, start, count, true, scratch);
+      back_to_queries(l, start, count, scratch);
     });
-    each_halo_atom([&](std::int64_t halo_atom) { attention_->back_to_owner(l, halo_atom, true, one_scratch_.work); });
-    return_halo();
-    each(below);
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      back_to_keys(l, start, count, wanted, scratch);
+      if (l == 0) give_gradients(start, count);
+    });
+    each_halo_atom([&](std::int64_t halo_atom) { attention_->back_to_owner(l, halo_atom, wanted, one_scratch_.work); });
+    if (l == 0) break;
+    if (input.exchange) return_halo();
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      back_to_input(l, start, count, scratch);
+      back_to_mixed(l - 1, start, count, scratch);
+    });
   }
-  each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-    back_to_keys(0, start, count, output.embedding != nullptr, scratch);
-    for (std::int64_t t = start; t < start + count; t++)
-      edges_.for_rows(t, [&](std::int64_t row) { give_gradient(row); });
-    if (!output.embedding) return;
-    back_to_input(0, start, count, scratch);
-    for (std::int64_t t = start; t < start + count; t++)
-      for (int i = 0; i < shape.dim; i++) output.embedding[t * shape.dim + i] = state_.gradient(t)[i];
-  });
-  each_halo_atom([&](std::int64_t halo_atom) {
-    attention_->back_to_owner(0, halo_atom, false, one_scratch_.work);
-    edges_.for_rows(halo_atom, [&](std::int64_t row) { give_gradient(row); });
-  });
+  each_halo_atom([&](std::int64_t halo_atom) { give_gradients(halo_atom, 1); });
+  if (output.embedding)
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      back_to_input(0, start, count, scratch);
+      for (std::int64_t t = start; t < start + count; t++)
+        for (int i = 0; i < shape.dim; i++) output.embedding[t * shape.dim + i] = state_.gradient(t)[i];
+    });
   return {Fault::Kind::none, 0};
 }
 

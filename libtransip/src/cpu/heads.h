@@ -59,6 +59,12 @@ template <typename Real, int lanes> struct Heads {
     return heads;
   }
 
+  /// The other way.
+  static inline void store(Real *to, const PerHead &heads)
+  {
+    std::memcpy(to, heads.value, sizeof(Real) * lanes);
+  }
+
   /// The vector of one number for each edge, number `vector` of [edges, lanes]; reads a whole vector.
   static inline V of_edges(const Real *numbers, int vector)
   {

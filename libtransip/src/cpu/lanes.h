@@ -60,6 +60,34 @@ template <typename Real> struct Lanes {
   {
     return fold<1, size>(value, [](V one, V other) { return one + other; })[0];
   }
+  /// to [3] += the sums of three vectors; reads and writes a fourth number.
+  static inline void add_sums(V x, V y, V z, Real *to)
+  {
+    if constexpr (size < 4) {
+      to[0] += sum(x);
+      to[1] += sum(y);
+      to[2] += sum(z);
+    } else {
+      constexpr int quarter = size / 4;
+      const V xy = halves<2 * quarter>(x, y), zz = halves<2 * quarter>(z, z);
+      const V all = fold<1, quarter>(halves<quarter>(xy, zz), [](V one, V other) { return one + other; });
+      // x, z, y and z again lie a quarter apart.
+      const V first = __builtin_shuffle(all, places([](int i) { return (i % 4 == 1 ? 2 : i % 4 == 2 ? 1 : i % 4) * quarter; }));
+      typedef Real Four __attribute__((vector_size(4 * sizeof(Real))));
+      Four there, here;
+      std::memcpy(&there, to, sizeof there);
+      std::memcpy(&here, &first, sizeof here);
+      there += here;
+      std::memcpy(to, &there, sizeof there);
+    }
+  }
+  /// Sums of numbers `distance` apart, of one vector and of another in turn.
+  template <int distance> static inline V halves(V one, V other)
+  {
+    const auto low = [](int i) { return i / distance % 2 ? size + i - distance : i; };
+    return __builtin_shuffle(one, other, places(low)) +
+        __builtin_shuffle(one, other, places([=](int i) { return low(i) + distance; }));
+  }
 };
 
 inline double square_root(double x)

@@ -253,6 +253,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   native::Input input{};
   input.tokens = static_cast<std::int64_t>(tokens);
   input.rows = static_cast<std::int64_t>(rows);
+  input.kinds = static_cast<std::int64_t>(impl.embedding.size() / impl.dim);
   input.embedding = impl.embedding.data();
   input.kind = impl.coordinates ? impl.embedding_line.data() : impl.species.data();
   input.positions = positions.data();

@@ -65,20 +65,6 @@ template <typename Real> class Rotary {
     return sum;
   }
 
-  /// The same of two features, [2 features] each.
-  Position along_both(int l, const Real *rotated, const Real *g) const
-  {
-    const int half = weights_.shape.half;
-    Position sum;
-    for (int i = 0; i < half; i += size)
-      add(l, i,
-          L::load(g + half + i) * L::load(rotated + i) - L::load(g + i) * L::load(rotated + half + i) +
-              (L::load(g + 3 * half + i) * L::load(rotated + 2 * half + i) -
-               L::load(g + 2 * half + i) * L::load(rotated + 3 * half + i)),
-          sum);
-    return sum;
-  }
-
   /// sum += angle's gradient for the pairs i to i + size, times their frequencies.
   void add(int l, int i, V gradient, Position &sum) const
   {
@@ -91,10 +77,7 @@ template <typename Real> class Rotary {
 
   void add_to_row(std::int64_t row, const Position &sum) const
   {
-    Real *to = state_.place_gradient(row);
-    L::store(to, L::load(to) + sum.x);
-    L::store(to + size, L::load(to + size) + sum.y);
-    L::store(to + 2 * size, L::load(to + 2 * size) + sum.z);
+    L::add_sums(sum.x, sum.y, sum.z, state_.place_gradient(row));
   }
 
  private:
