@@ -114,12 +114,30 @@ lock: $(INSTALLED)
 	   $(BIN)/pip list --format=freeze | grep -v -E '^(transip-md|pip|setuptools)=' | sed 's/+cpu//'; } > requirements.new
 	mv requirements.new requirements.lock
 
+ETHANOL := recipes/ethanol
 train-ethanol: $(INSTALLED)
-	$(BIN)/transip-md sample examples/ethanol.xyz -o recipes/ethanol/data/ethanol_600K.extxyz \
+	$(BIN)/transip-md sample examples/ethanol.xyz -o $(ETHANOL)/data/ethanol_600K.extxyz \
 	  --teacher gfn2-xtb --temperature 600 --frames 16000 --seed 1
-	$(BIN)/transip-md sample examples/ethanol.xyz -o recipes/ethanol/data/ethanol_300K.extxyz \
+	$(BIN)/transip-md sample examples/ethanol.xyz -o $(ETHANOL)/data/ethanol_300K.extxyz \
 	  --teacher gfn2-xtb --temperature 300 --frames 1000 --seed 2
-	$(BIN)/transip-md train recipes/ethanol/train.yaml -o python/transip_md/shipped/ethanol.ckpt
+	$(BIN)/transip-md sample examples/ethanol.xyz -o $(ETHANOL)/data/ethanol_low_300K.extxyz \
+	  --teacher gfn2-xtb --temperature 300 --frames 4000 --seed 3
+	$(BIN)/transip-md sample examples/ethanol.xyz -o $(ETHANOL)/data/far --teacher gfn2-xtb \
+	  --temperature 1200 --stop-at-dissociation --frames 3000 --seed 1
+	$(BIN)/transip-md sample examples/ethanol.xyz -o $(ETHANOL)/data/far --teacher gfn2-xtb \
+	  --scan bonds --scan torsions --frames 2400 --seed 1
+	$(BIN)/transip-md sample examples/ethanol.xyz -o $(ETHANOL)/data/far --teacher gfn2-xtb \
+	  --compress --frames 1000 --seed 1
+	$(BIN)/python recipes/organic_broad/pairs.py $(ETHANOL)/data/pairs/structures H C O
+	$(BIN)/transip-md sample $(ETHANOL)/data/pairs/structures -o $(ETHANOL)/data/pairs --teacher gfn2-xtb --dimers atoms \
+	  --frames 150 --seed 1
+	$(BIN)/python $(ETHANOL)/far_pairs.py $(ETHANOL)/data/pairs
+	cat $(ETHANOL)/data/pairs/*_pair.extxyz $(ETHANOL)/data/pairs/*_far.extxyz > $(ETHANOL)/data/pairs.extxyz
+	$(BIN)/python recipes/organic_broad/select_frames.py $(ETHANOL)/data/pairs.extxyz $(ETHANOL)/data/selected_pairs.extxyz \
+	  --largest-force 60 --no-spin
+	$(BIN)/transip-md train $(ETHANOL)/train.yaml -o $(ETHANOL)/data/first.ckpt
+	$(BIN)/transip-md train $(ETHANOL)/second.yaml -o $(ETHANOL)/data/second.ckpt
+	$(BIN)/transip-md train $(ETHANOL)/third.yaml -o python/transip_md/shipped/ethanol.ckpt
 
 train-organic: $(INSTALLED)
 	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/train --teacher gfn2-xtb \

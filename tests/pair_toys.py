@@ -27,7 +27,7 @@ class LennardJones(nn.Module):
     coordinates rounded; "folded": forces of images on their owners; "misplaced": on other atoms; "lopsided": energy
     depends on orientation; "crowd": energy of an atom depends on how many there are; "order": the first atom has its
     own depth; "step": a pair's energy falls by 50 meV at 2.2 Angstrom; "hole": the wall falls in below 1.1 Angstrom;
-    "far": all atoms see each other.
+    "dent": the wall is 1 eV lower around 1.3 Angstrom; "far": all atoms see each other.
     """
 
     def __init__(self, fault: str = "") -> None:
@@ -70,6 +70,8 @@ class LennardJones(nn.Module):
             pairs = pairs - 0.05 * (distance < 2.2).to(pairs.dtype)
         if self.fault == "hole":
             pairs = pairs - 2.5 * pairs.abs() * torch.sigmoid((1.1 - distance) / 0.02)
+        if self.fault == "dent":
+            pairs = pairs - torch.exp(-(((distance - 1.3) / 0.05) ** 2))
         pairs = 0.5 * torch.where(filled, pairs * envelope, torch.zeros_like(pairs))
         if self.fault == "order":
             factor = torch.ones_like(pairs)

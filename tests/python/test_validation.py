@@ -388,14 +388,16 @@ def test_teacher_of_the_shipped_molecules_passes_the_bond_scans(ethanol_file, re
     assert result.value("bonds.roughness") < 0.01 and result.value("bonds.wall") > 20
 
 
-def test_models_say_how_hot_their_bonds_may_get(ethanol_file, repository):
-    result = validate(ethanol_file, [repository / "examples/ethanol.xyz"], only=["bonds"])
+def test_models_say_how_hot_their_bonds_may_get(tmp_path, structures):
+    result = validate(write_pairs(tmp_path / "dented.pt", "dent"), [structures["cluster"]], only=["bonds"])
     (reach,) = (finding for finding in result.findings if finding.key == "bonds.reach")
     assert 0.5 < reach.value < result.value("bonds.wall") and reach.verdict == "WARN"
     # E = kT ln(nu t): at a nanosecond ln(1e5) = 11.5, and a microsecond 18.4.
     hot, warm = (int(kelvin) for kelvin in re.findall(r"at (\d+) K", reach.note))
     assert hot == pytest.approx(reach.value / 8.617e-5 / 11.51, rel=0.01)
     assert warm == pytest.approx(reach.value / 8.617e-5 / 18.42, rel=0.01)
+    (said,) = sentences(result)
+    assert f"smooth wells up to {reach.value:.2g} eV" in said and reach.note in said
 
 
 @pytest.mark.parametrize(("symmetry", "exact"), [("none", False), ("average 4", False), ("average 12", True)])
@@ -445,9 +447,9 @@ def test_words_say_what_the_numbers_say(ethanol_file, repository):
     structure = repository / "examples/ethanol.xyz"
     plain = validate(ethanol_file, [structure], only=["rotation", "net_torque", "bonds", "dimers"])
     said = " ".join(sentences(plain))
-    for key in ("rotation.force", "rotation.force_worst", "rotation.spread", "net_torque.torque", "bonds.reach"):
+    for key in ("rotation.force", "rotation.force_worst", "rotation.spread", "net_torque.torque"):
         assert f"{plain.value(key):.2g}" in said, key
-    assert "has learned its symmetry" in said and "smooth wells up to" in said and "Two atoms alone" in said
+    assert "has learned its symmetry" in said and "smooth wells, walls that hold" in said and "Two atoms alone" in said
     exact = validate(ethanol_file, [structure], only=["rotation", "net_torque", "conservation"], symmetry="frame")
     said = " ".join(sentences(exact))
     assert "rotation is exact" in said and "angular momentum is conserved" in said and "learned" not in said
