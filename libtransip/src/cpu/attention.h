@@ -253,9 +253,10 @@ void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Rea
     for (int i = 0; i < H::batch_vectors; i++) {
       const std::int64_t place = e * lanes + i * size;
       const V change = L::load(share + place) * (gain[i] - along.value[i % H::vectors]);
-      L::store(radial + place, L::load(radial + place) + change * L::load(slope + place));
+      gain[i] = change * L::load(slope + place);
       L::store(slope + place, change);
     }
+    H::add_heads(gain, radial + e);
     if constexpr (fixed > 0) mixture.add(real - e, slope + e * lanes, keys, row + e, row_stride());
   }
   if constexpr (fixed > 0)
