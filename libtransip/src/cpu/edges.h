@@ -63,10 +63,10 @@ template <typename Real> class Edges {
   Real *radial(std::int64_t edge) const { return radial_ + edge; }
 
   /// Gradient by the distance over the distance, once `stretch_all` had it: by r_ij it is that times r_ij.
-  double stretch(std::int64_t edge) const { return stretch_[edge]; }
+  double stretch(std::int64_t edge) const { return double(stretch_[edge]); }
   void stretch_all(std::int64_t token) const
   {
-    for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) stretch_[edge] *= double(radial_[edge]);
+    for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) stretch_[edge] *= radial_[edge];
   }
 
   bool seen(std::int64_t row) const { return all_seen_ || seen_[row] != 0; }
@@ -118,7 +118,7 @@ template <typename Real> class Edges {
   std::int32_t *found_, *kept_, *image_;
   std::uint8_t *seen_;
   std::int32_t *row_;
-  double *stretch_;  // before `stretch_all` 1 / distance
+  Real *stretch_;  // before `stretch_all` 1 / distance
   Real *weight_, *share_, *slope_, *radial_;
   Incoming *incoming_;
 };
@@ -233,11 +233,11 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
   for (std::int64_t e = 0; e < first_[token + 1] - begin; e++) row[e] = static_cast<std::int32_t>(token);
   for_others(token, [&](std::int64_t other, std::int32_t e) { row[e] = static_cast<std::int32_t>(other); });
   if (slope_) std::memset(radial(begin), 0, sizeof(Real) * static_cast<std::size_t>(first_[token + 1] - begin));
-  stretch_[begin] = 0.0;
+  stretch_[begin] = Real(0);
   weight_[begin] = Real(1);
   set_biases<lanes>(begin, Real(0));
   for (std::int64_t e = begin + 1 + count; e < first_[token + 1]; e++) {
-    stretch_[e] = 0.0;
+    stretch_[e] = Real(0);
     weight_[e] = Real(0);
     // Nothing is left of it in the softmax.
     set_biases<lanes>(e, Real(-1.0e30));
@@ -245,7 +245,7 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
 
   const double inverse_cutoff = weights_.shape.cutoff > 0.0 ? 1.0 / weights_.shape.cutoff : 0.0;
   const double x0 = positions[3 * token], y0 = positions[3 * token + 1], z0 = positions[3 * token + 2];
-  constexpr int some = 32;
+  constexpr int some = 64;
   // What is left of the cutoff at the cutoff: so little that the weight is zero, and enough to divide by.
   constexpr double least = 1.0e-16;
   for (std::int64_t start = 1; start <= count; start += some) {
@@ -276,7 +276,7 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
       piece[i] = weights_.bias.pieces ? find_piece(distance[i]) : Piece{nullptr, Real(0), Real(0)};
     for (int i = 0; i < now; i++) {
       const std::int64_t e = begin + start + i;
-      stretch_[e] = square[i];
+      stretch_[e] = Real(square[i]);
       weight_[e] = Real(weight[i]);
       fill_biases<lanes>(e, piece[i], Real(fall[i]));
     }
@@ -285,11 +285,12 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
 
 template <typename Real> template <int lanes> void Edges<Real>::set_biases(std::int64_t edge, Real bias)
 {
-  for (int l = 0; l < weights_.shape.layers; l++)
-    for (int h = 0; h < lanes; h++) {
-      share(l, edge)[h] = bias;
-      if (slope_) slope(l, edge)[h] = Real(0);
-    }
+  Real all[lanes], none[lanes] = {};
+  for (int h = 0; h < lanes; h++) all[h] = bias;
+  for (int l = 0; l < weights_.shape.layers; l++) {
+    std::memcpy(share(l, edge), all, sizeof all);
+    if (slope_) std::memcpy(slope(l, edge), none, sizeof none);
+  }
 }
 
 template <typename Real>
