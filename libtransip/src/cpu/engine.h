@@ -143,6 +143,9 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
       parts.place(here.one, tokens_of_part_ * larger(shape.feedforward, shape.wide));
       parts.place(here.two, tokens_of_part_ * larger(3 * shape.features, 2 * larger(shape.feedforward, shape.wide)));
       parts.place(here.work, 2 * shape.features);
+      parts.place(here.feedforward.normal, tokens_of_part_ * shape.wide);
+      parts.place(here.feedforward.deviation, tokens_of_part_);
+      parts.place(here.feedforward.gates, tokens_of_part_ * 2 * shape.feedforward);
       if (thread == 0) one_scratch_ = here;
       if (thread == 1) start = here.deviation;
     }
@@ -188,10 +191,8 @@ template <typename Real> void Engine<Real>::embed(std::int64_t kind, Real *to) c
 
 template <typename Real> void Engine<Real>::begin_rows(std::int64_t owner) const
 {
-  edges_.for_rows(owner, [&](std::int64_t row) {
-    rotary_.fill(row, input_.positions + 3 * row);
-    if (output_.gradient) std::memset(state_.place_gradient(row), 0, sizeof(Real) * 4);
-  });
+  if (output_.gradient)
+    edges_.for_rows(owner, [&](std::int64_t row) { std::memset(state_.place_gradient(row), 0, sizeof(Real) * 4); });
 }
 
 template <typename Real>
@@ -205,12 +206,14 @@ void Engine<Real>::begin_tokens(const Input &input, const Output &output, std::i
   }
 }
 
+/// Phases, keys and values of an owner's rows.
 template <typename Real> void Engine<Real>::spread(int l, std::int64_t owner) const
 {
   const int features = weights_.shape.features;
   const Real *from = state_.own_key(l, owner);
   edges_.for_rows(owner, [&](std::int64_t row) {
     Real *to = state_.key(l, row);
+    rotary_.fill(l, row, input_.positions + 3 * row);
     rotary_.template rotate<false>(l, row, from, to);
     if (weights_.shape.rotary_values)
       rotary_.template rotate<false>(l, row, from + features, to + features);
@@ -233,9 +236,9 @@ void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count, const Sc
   }
   for (std::int64_t t = start; t < start + count; t++) {
     const Real *three = by_kind ? state_.of_kind(input_.kind[t]) : scratch.two + (t - start) * 3 * features;
-    rotary_.template rotate<false>(l, t, three, state_.query(l, t));
     if (!by_kind) std::memcpy(state_.own_key(l, t), three + features, sizeof(Real) * 2 * static_cast<std::size_t>(features));
     spread(l, t);
+    rotary_.template rotate<false>(l, t, three, state_.query(l, t));
   }
 }
 
