@@ -246,7 +246,7 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
   const double inverse_cutoff = weights_.shape.cutoff > 0.0 ? 1.0 / weights_.shape.cutoff : 0.0;
   const double x0 = positions[3 * token], y0 = positions[3 * token + 1], z0 = positions[3 * token + 2];
   constexpr int some = 64;
-  // What is left of the cutoff at the cutoff: so little that the weight is zero, and enough to divide by.
+  // What is taken to be left of the cutoff at the cutoff: next to nothing for the weight, and enough to divide by.
   constexpr double least = 1.0e-16;
   for (std::int64_t start = 1; start <= count; start += some) {
     const int now = static_cast<int>(count + 1 - start < some ? count + 1 - start : some);
@@ -304,8 +304,7 @@ auto Edges<Real>::find_piece(double distance) const -> Piece
   const int piece = within && place == place ? static_cast<int>(place) : table.pieces - 1;
   const Real *coefficients = table.coefficients + piece * length;
   for (std::int64_t i = 0; i < length; i += 64 / std::int64_t(sizeof(Real))) __builtin_prefetch(coefficients + i);
-  return {coefficients, within ? Real(place - piece) : Real(1),
-          within ? Real(table.inverse_spacing) : Real(0)};
+  return {coefficients, within ? Real(place - piece) : Real(1), within ? Real(table.inverse_spacing) : Real(0)};
 }
 
 template <typename Real>

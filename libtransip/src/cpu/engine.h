@@ -132,7 +132,8 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
   const std::int64_t given_atoms = input.exchange ? input.exchange->given_atoms() : 0;
   // Before the first layer tokens of a kind are alike.
   const std::int64_t kinds = !output_.embedding && 2 * input.kinds <= input.tokens ? input.kinds : 0;
-  state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds, input.kind);
+  state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds,
+                 input.kind);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const int threads = workers_ ? workers_->count() : 1;
   Real *start;
@@ -229,14 +230,16 @@ void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count, const Sc
   const Shape &shape = weights_.shape;
   const int features = shape.features;
   const bool by_kind = l == 0 && state_.by_kind();
+  const auto bytes = sizeof(Real) * 2 * static_cast<std::size_t>(features);
   if (!by_kind) {
     for (std::int64_t t = start; t < start + count; t++)
       state_.deviation_one(l, t) = norm_.forward(state_.token(t), state_.normal_one(l, t));
-    apply(weights_.layer[l].query_key_value.forward, count, state_.normal_one(l, start), shape.wide, scratch.two, 3 * features);
+    apply(weights_.layer[l].query_key_value.forward, count, state_.normal_one(l, start), shape.wide, scratch.two,
+          3 * features);
   }
   for (std::int64_t t = start; t < start + count; t++) {
     const Real *three = by_kind ? state_.of_kind(input_.kind[t]) : scratch.two + (t - start) * 3 * features;
-    if (!by_kind) std::memcpy(state_.own_key(l, t), three + features, sizeof(Real) * 2 * static_cast<std::size_t>(features));
+    if (!by_kind) std::memcpy(state_.own_key(l, t), three + features, bytes);
     spread(l, t);
     rotary_.template rotate<false>(l, t, three, state_.query(l, t));
   }
@@ -254,7 +257,8 @@ template <typename Real> void Engine<Real>::enter_kinds()
       embed(start + kind, token);
       norm_.forward(token, normal + kind * shape.wide);
     }
-    apply(weights_.layer[0].query_key_value.forward, count, normal, shape.wide, state_.of_kind(start), 3 * shape.features);
+    apply(weights_.layer[0].query_key_value.forward, count, normal, shape.wide, state_.of_kind(start),
+          3 * shape.features);
   }
 }
 

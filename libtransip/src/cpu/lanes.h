@@ -73,7 +73,8 @@ template <typename Real> struct Lanes {
       const V xy = halves<2 * quarter>(x, y), zz = halves<2 * quarter>(z, z);
       const V all = fold<1, quarter>(halves<quarter>(xy, zz), [](V one, V other) { return one + other; });
       // x, z, y and z again lie a quarter apart.
-      const V first = __builtin_shuffle(all, places([](int i) { return (i % 4 == 1 ? 2 : i % 4 == 2 ? 1 : i % 4) * quarter; }));
+      const auto turn = [](int i) { return (i % 4 == 1 ? 2 : i % 4 == 2 ? 1 : i % 4) * quarter; };
+      const V first = __builtin_shuffle(all, places(turn));
       Four there, here;
       std::memcpy(&there, to, sizeof there);
       std::memcpy(&here, &first, sizeof here);

@@ -83,8 +83,8 @@ template <typename Real> class State {
   Real *mixed(int l, std::int64_t t) const { return mixed_ + (l * tokens_ + t) * features_; }
   /// 1 / the sum that attention divided by [lanes].
   Real *inverse(int l, std::int64_t t) const { return inverse_ + (l * tokens_ + t) * lanes_; }
-  /// What the feed-forward keeps of tokens from `start` on. In the last layer, whose backward follows at once, it is kept in a
-  /// thread's memory.
+  /// What the feed-forward keeps of tokens from `start` on. In the last layer, whose backward follows at once, it is
+  /// kept in a thread's memory.
   FeedForwardState<Real> feedforward(int l, std::int64_t start, const Scratch<Real> &scratch) const
   {
     if (l == last_) return scratch.feedforward;
