@@ -28,8 +28,8 @@ template <typename Real> class Attention {
   /// Backward of a token, from mixed_gradient() not yet rotated: this rotated, gradients by logits and distances, and by
   /// the query, rotated back, in three().
   virtual void back_to_token(int l, std::int64_t token, Real *rotated) const = 0;
-  /// Gradient by key and value of an owner, rotated back, over all of its rows, to own_key_gradient() if `wanted`, and by the
-  /// rows' places. work: [2 features].
+  /// Gradient by key and value of an owner, rotated back, over all of its rows, to own_key_gradient() if `wanted`, and
+  /// by the rows' places. work: [2 features].
   virtual void back_to_owner(int l, std::int64_t owner, bool wanted, Real *work) const = 0;
   /// W_t -= r_ij (x) dE/dr_ij over a token's edges: by way of the phases of a layer, and in the last by the distances.
   /// virial: [9] of the token; positions as in Input.
@@ -121,7 +121,8 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
    public:
     /// The first `count` of four edges; coefficient: [batch, lanes]; rows: of the first vector; stride: from one row to the
     /// next.
-    inline void add(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, std::int64_t stride)
+    inline void add(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row,
+                    std::int64_t stride)
     {
 #pragma GCC unroll 4
       for (int e = 0; e < batch; e++) {
@@ -138,7 +139,8 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
 
   /// to = sum over edges of their coefficients [edges, lanes], times their rows, for `some` vectors from number m on.
   template <int some>
-  inline void mix(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, int m, Real *to) const
+  inline void mix(std::int64_t count, const Real *coefficient, const Real *rows, const std::int32_t *row, int m,
+                  Real *to) const
   {
     Mixture<some> mixture;
     for (std::int64_t e = 0; e < count; e += batch)
@@ -253,9 +255,10 @@ void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Rea
     for (int i = 0; i < H::batch_vectors; i++) {
       const std::int64_t place = e * lanes + i * size;
       const V change = L::load(share + place) * (gain[i] - along.value[i % H::vectors]);
-      L::store(radial + place, L::load(radial + place) + change * L::load(slope + place));
+      gain[i] = change * L::load(slope + place);
       L::store(slope + place, change);
     }
+    H::add_heads(gain, radial + e);
     if constexpr (fixed > 0) mixture.add(real - e, slope + e * lanes, keys, row + e, row_stride());
   }
   if constexpr (fixed > 0)

@@ -59,21 +59,14 @@ template <typename Real> class Edges {
   /// Derivative of ln(weight) + bias by the distance; from the backward of its token on the gradient by the logit
   /// [edges, lanes].
   Real *slope(int l, std::int64_t edge) const { return slope_ + (l * count() + edge) * lanes_; }
-  /// Gradient by the distance, head by head [edges, lanes].
-  Real *radial(std::int64_t edge) const { return radial_ + edge * lanes_; }
+  /// Gradient by the distance.
+  Real *radial(std::int64_t edge) const { return radial_ + edge; }
 
   /// Gradient by the distance over the distance, once `stretch_all` had it: by r_ij it is that times r_ij.
-  double stretch(std::int64_t edge) const { return stretch_[edge]; }
+  double stretch(std::int64_t edge) const { return double(stretch_[edge]); }
   void stretch_all(std::int64_t token) const
   {
-    with_lanes(lanes_, [&](auto width) {
-      constexpr int lanes = decltype(width)::value;
-      for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) {
-        Real total = 0;
-        for (int h = 0; h < lanes; h++) total += radial_[edge * lanes + h];
-        stretch_[edge] *= double(total);
-      }
-    });
+    for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) stretch_[edge] *= radial_[edge];
   }
 
   bool seen(std::int64_t row) const { return all_seen_ || seen_[row] != 0; }
@@ -105,15 +98,15 @@ template <typename Real> class Edges {
       for (std::int32_t e = 0; e < count; e++) call(e < token ? e : e + 1, e + 1);
     }
   }
-  void fill_token(std::int64_t token, Fault &fault);
+  template <int lanes> void fill_token(std::int64_t token, Fault &fault);
   /// Piece of the table that a distance lies in; its coefficients are null without a radial bias.
   struct Piece {
     const Real *coefficients;
     Real t, stretch;  // place in the piece, 0 to 1; its derivative by the distance
   };
   Piece find_piece(double distance) const;
-  void fill_biases(std::int64_t edge, const Piece &piece, Real fall);
-  void set_biases(std::int64_t edge, Real bias);
+  template <int lanes> void fill_biases(std::int64_t edge, const Piece &piece, Real fall);
+  template <int lanes> void set_biases(std::int64_t edge, Real bias);
 
   const EngineWeights<Real> &weights_;
   const int lanes_;
@@ -125,7 +118,7 @@ template <typename Real> class Edges {
   std::int32_t *found_, *kept_, *image_;
   std::uint8_t *seen_;
   std::int32_t *row_;
-  double *stretch_;  // before `stretch_all` 1 / distance
+  Real *stretch_;  // before `stretch_all` 1 / distance
   Real *weight_, *share_, *slope_, *radial_;
   Incoming *incoming_;
 };
@@ -216,7 +209,7 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
     parts.place(share_, of_layers);
     parts.place(stretch_, sum);
     parts.place(slope_, gradient ? of_layers : 0);
-    parts.place(radial_, gradient ? sum * lanes_ : 0);
+    parts.place(radial_, gradient ? sum : 0);
     parts.place(incoming_, gradient ? real : 0);
   });
   if (!gradient) slope_ = nullptr;
@@ -226,35 +219,34 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
 template <typename Real>
 void Edges<Real>::fill(std::int64_t part, std::int64_t start, std::int64_t end)
 {
-  for (std::int64_t token = start; token < end; token++) {
-    fill_token(token, faults_[part]);
-    if (faults_[part].kind != Fault::Kind::none) return;
-  }
+  with_lanes(lanes_, [&](auto width) {
+    for (std::int64_t token = start; token < end && faults_[part].kind == Fault::Kind::none; token++)
+      fill_token<decltype(width)::value>(token, faults_[part]);
+  });
 }
 
-template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault &fault)
+template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::int64_t token, Fault &fault)
 {
   const double *positions = input_.positions;
   const std::int64_t begin = first_[token], count = found_[token];
   std::int32_t *row = row_ + begin;
   for (std::int64_t e = 0; e < first_[token + 1] - begin; e++) row[e] = static_cast<std::int32_t>(token);
   for_others(token, [&](std::int64_t other, std::int32_t e) { row[e] = static_cast<std::int32_t>(other); });
-  if (slope_)
-    std::memset(radial(begin), 0, sizeof(Real) * static_cast<std::size_t>((first_[token + 1] - begin) * lanes_));
-  stretch_[begin] = 0.0;
+  if (slope_) std::memset(radial(begin), 0, sizeof(Real) * static_cast<std::size_t>(first_[token + 1] - begin));
+  stretch_[begin] = Real(0);
   weight_[begin] = Real(1);
-  set_biases(begin, Real(0));
+  set_biases<lanes>(begin, Real(0));
   for (std::int64_t e = begin + 1 + count; e < first_[token + 1]; e++) {
-    stretch_[e] = 0.0;
+    stretch_[e] = Real(0);
     weight_[e] = Real(0);
     // Nothing is left of it in the softmax.
-    set_biases(e, Real(-1.0e30));
+    set_biases<lanes>(e, Real(-1.0e30));
   }
 
   const double inverse_cutoff = weights_.shape.cutoff > 0.0 ? 1.0 / weights_.shape.cutoff : 0.0;
   const double x0 = positions[3 * token], y0 = positions[3 * token + 1], z0 = positions[3 * token + 2];
-  constexpr int some = 32;
-  // What is left of the cutoff at the cutoff: so little that the weight is zero, and enough to divide by.
+  constexpr int some = 64;
+  // What is taken to be left of the cutoff at the cutoff: next to nothing for the weight, and enough to divide by.
   constexpr double least = 1.0e-16;
   for (std::int64_t start = 1; start <= count; start += some) {
     const int now = static_cast<int>(count + 1 - start < some ? count + 1 - start : some);
@@ -284,25 +276,21 @@ template <typename Real> void Edges<Real>::fill_token(std::int64_t token, Fault 
       piece[i] = weights_.bias.pieces ? find_piece(distance[i]) : Piece{nullptr, Real(0), Real(0)};
     for (int i = 0; i < now; i++) {
       const std::int64_t e = begin + start + i;
-      stretch_[e] = square[i];
+      stretch_[e] = Real(square[i]);
       weight_[e] = Real(weight[i]);
-      fill_biases(e, piece[i], Real(fall[i]));
+      fill_biases<lanes>(e, piece[i], Real(fall[i]));
     }
   }
 }
 
-template <typename Real> void Edges<Real>::set_biases(std::int64_t edge, Real bias)
+template <typename Real> template <int lanes> void Edges<Real>::set_biases(std::int64_t edge, Real bias)
 {
-  const std::int64_t layer = count() * lanes_;
-  Real *to = share(0, edge), *to_slope = slope_ ? slope(0, edge) : nullptr;
-  with_lanes(lanes_, [&](auto width) {
-    constexpr int lanes = decltype(width)::value;
-    for (int l = 0; l < weights_.shape.layers; l++)
-      for (int h = 0; h < lanes; h++) {
-        to[l * layer + h] = bias;
-        if (to_slope) to_slope[l * layer + h] = Real(0);
-      }
-  });
+  Real all[lanes], none[lanes] = {};
+  for (int h = 0; h < lanes; h++) all[h] = bias;
+  for (int l = 0; l < weights_.shape.layers; l++) {
+    std::memcpy(share(l, edge), all, sizeof all);
+    if (slope_) std::memcpy(slope(l, edge), none, sizeof none);
+  }
 }
 
 template <typename Real>
@@ -316,43 +304,40 @@ auto Edges<Real>::find_piece(double distance) const -> Piece
   const int piece = within && place == place ? static_cast<int>(place) : table.pieces - 1;
   const Real *coefficients = table.coefficients + piece * length;
   for (std::int64_t i = 0; i < length; i += 64 / std::int64_t(sizeof(Real))) __builtin_prefetch(coefficients + i);
-  return {coefficients, within ? Real(place - piece) : Real(1),
-          within ? Real(table.inverse_spacing) : Real(0)};
+  return {coefficients, within ? Real(place - piece) : Real(1), within ? Real(table.inverse_spacing) : Real(0)};
 }
 
 template <typename Real>
+template <int lanes>
 void Edges<Real>::fill_biases(std::int64_t edge, const Piece &piece, Real fall)
 {
   const int stride = weights_.shape.bias_stride, layers = weights_.shape.layers;
-  Real bias[16 * 32 + 16], slope_here[16 * 32 + 16];
-  if (piece.coefficients) {
-    const Real *c = piece.coefficients, t = piece.t;
-    for (int i = 0; i < stride; i += size) {
-      V value = L::load(c + 5 * stride + i), derivative = value * Real(5);
+  const std::int64_t of_layer = count() * lanes;
+  const auto put = [&](int place, V value, Real *to) {
+    // A vector has the numbers of several layers, or some of those of one.
+    constexpr int some = lanes < size ? lanes : size;
+#pragma GCC unroll 4
+    for (int i = 0; i < size; i += some)
+      if ((place + i) / lanes < layers)
+        std::memcpy(to + (place + i) / lanes * of_layer + (place + i) % lanes, reinterpret_cast<const Real *>(&value) + i,
+                    some * sizeof(Real));
+  };
+  for (int place = 0; place < stride; place += size) {
+    V value{}, derivative{};
+    if (piece.coefficients) {
+      const Real *c = piece.coefficients + place, t = piece.t;
+      value = L::load(c + 5 * stride);
+      derivative = value * Real(5);
 #pragma GCC unroll 5
       for (int power = 4; power >= 0; power--) {
-        const V next = L::load(c + power * stride + i);
+        const V next = L::load(c + power * stride);
         value = value * t + next;
         if (power > 0) derivative = derivative * t + next * Real(power);
       }
-      L::store(bias + i, value);
-      L::store(slope_here + i, derivative * piece.stretch + fall);
     }
-  } else {
-    for (int i = 0; i < stride; i += size) {
-      L::store(bias + i, V{});
-      L::store(slope_here + i, L::all(fall));
-    }
+    put(place, value, share(0, edge));
+    if (slope_) put(place, derivative * piece.stretch + fall, slope(0, edge));
   }
-  const std::int64_t layer = count() * lanes_;
-  Real *to = share(0, edge), *to_slope = slope_ ? slope(0, edge) : nullptr;
-  with_lanes(lanes_, [&](auto width) {
-    constexpr int lanes = decltype(width)::value;
-    for (int l = 0; l < layers; l++) {
-      std::memcpy(to + l * layer, bias + l * lanes, lanes * sizeof(Real));
-      if (to_slope) std::memcpy(to_slope + l * layer, slope_here + l * lanes, lanes * sizeof(Real));
-    }
-  });
 }
 
 template <typename Real> void Edges<Real>::transpose()

@@ -132,7 +132,8 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
   const std::int64_t given_atoms = input.exchange ? input.exchange->given_atoms() : 0;
   // Before the first layer tokens of a kind are alike.
   const std::int64_t kinds = !output_.embedding && 2 * input.kinds <= input.tokens ? input.kinds : 0;
-  state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds, input.kind);
+  state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds,
+                 input.kind);
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const int threads = workers_ ? workers_->count() : 1;
   Real *start;
@@ -143,6 +144,9 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
       parts.place(here.one, tokens_of_part_ * larger(shape.feedforward, shape.wide));
       parts.place(here.two, tokens_of_part_ * larger(3 * shape.features, 2 * larger(shape.feedforward, shape.wide)));
       parts.place(here.work, 2 * shape.features);
+      parts.place(here.feedforward.normal, tokens_of_part_ * shape.wide);
+      parts.place(here.feedforward.deviation, tokens_of_part_);
+      parts.place(here.feedforward.gates, tokens_of_part_ * 2 * shape.feedforward);
       if (thread == 0) one_scratch_ = here;
       if (thread == 1) start = here.deviation;
     }
@@ -188,10 +192,8 @@ template <typename Real> void Engine<Real>::embed(std::int64_t kind, Real *to) c
 
 template <typename Real> void Engine<Real>::begin_rows(std::int64_t owner) const
 {
-  edges_.for_rows(owner, [&](std::int64_t row) {
-    rotary_.fill(row, input_.positions + 3 * row);
-    if (output_.gradient) std::memset(state_.place_gradient(row), 0, sizeof(Real) * 4);
-  });
+  if (output_.gradient)
+    edges_.for_rows(owner, [&](std::int64_t row) { std::memset(state_.place_gradient(row), 0, sizeof(Real) * 4); });
 }
 
 template <typename Real>
@@ -205,12 +207,14 @@ void Engine<Real>::begin_tokens(const Input &input, const Output &output, std::i
   }
 }
 
+/// Phases, keys and values of an owner's rows.
 template <typename Real> void Engine<Real>::spread(int l, std::int64_t owner) const
 {
   const int features = weights_.shape.features;
   const Real *from = state_.own_key(l, owner);
   edges_.for_rows(owner, [&](std::int64_t row) {
     Real *to = state_.key(l, row);
+    rotary_.fill(l, row, input_.positions + 3 * row);
     rotary_.template rotate<false>(l, row, from, to);
     if (weights_.shape.rotary_values)
       rotary_.template rotate<false>(l, row, from + features, to + features);
@@ -226,16 +230,18 @@ void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count, const Sc
   const Shape &shape = weights_.shape;
   const int features = shape.features;
   const bool by_kind = l == 0 && state_.by_kind();
+  const auto bytes = sizeof(Real) * 2 * static_cast<std::size_t>(features);
   if (!by_kind) {
     for (std::int64_t t = start; t < start + count; t++)
       state_.deviation_one(l, t) = norm_.forward(state_.token(t), state_.normal_one(l, t));
-    apply(weights_.layer[l].query_key_value.forward, count, state_.normal_one(l, start), shape.wide, scratch.two, 3 * features);
+    apply(weights_.layer[l].query_key_value.forward, count, state_.normal_one(l, start), shape.wide, scratch.two,
+          3 * features);
   }
   for (std::int64_t t = start; t < start + count; t++) {
     const Real *three = by_kind ? state_.of_kind(input_.kind[t]) : scratch.two + (t - start) * 3 * features;
-    rotary_.template rotate<false>(l, t, three, state_.query(l, t));
-    if (!by_kind) std::memcpy(state_.own_key(l, t), three + features, sizeof(Real) * 2 * static_cast<std::size_t>(features));
+    if (!by_kind) std::memcpy(state_.own_key(l, t), three + features, bytes);
     spread(l, t);
+    rotary_.template rotate<false>(l, t, three, state_.query(l, t));
   }
 }
 
@@ -251,7 +257,8 @@ template <typename Real> void Engine<Real>::enter_kinds()
       embed(start + kind, token);
       norm_.forward(token, normal + kind * shape.wide);
     }
-    apply(weights_.layer[0].query_key_value.forward, count, normal, shape.wide, state_.of_kind(start), 3 * shape.features);
+    apply(weights_.layer[0].query_key_value.forward, count, normal, shape.wide, state_.of_kind(start),
+          3 * shape.features);
   }
 }
 

@@ -27,11 +27,12 @@ template <typename Real> class FeedForward {
   {
     const LayerWeights<Real> &w = weights_.layer[l];
     const int inner = weights_.shape.feedforward, wide = weights_.shape.wide;
-    for (std::int64_t t = start; t < start + count; t++)
-      state_.deviation_two(l, t) = norm_.forward(state_.token(t), state_.normal_two(l, t));
-    apply(w.gate_and_value.forward, count, state_.normal_two(l, start), wide, state_.gates(l, start), 2 * inner);
+    const FeedForwardState<Real> kept = state_.feedforward(l, start, scratch);
+    for (std::int64_t t = 0; t < count; t++)
+      kept.deviation[t] = norm_.forward(state_.token(start + t), kept.normal + t * wide);
+    apply(w.gate_and_value.forward, count, kept.normal, wide, kept.gates, 2 * inner);
     for (std::int64_t t = 0; t < count; t++) {
-      const Real *gate = state_.gates(l, start + t);
+      const Real *gate = kept.gates + t * 2 * inner;
       for (int i = 0; i < inner; i += size) {
         const V a = L::load(gate + i);
         L::store(scratch.one + t * inner + i, a * sigmoid<Real>(a) * L::load(gate + inner + i));
@@ -45,9 +46,10 @@ template <typename Real> class FeedForward {
   {
     const LayerWeights<Real> &w = weights_.layer[l];
     const int inner = weights_.shape.feedforward, wide = weights_.shape.wide;
+    const FeedForwardState<Real> kept = state_.feedforward(l, start, scratch);
     apply(w.feedforward_output.back, count, state_.gradient(start), wide, scratch.one, inner);
     for (std::int64_t t = 0; t < count; t++) {
-      const Real *gate = state_.gates(l, start + t), *h = scratch.one + t * inner;
+      const Real *gate = kept.gates + t * 2 * inner, *h = scratch.one + t * inner;
       Real *to = scratch.two + t * 2 * inner;
       for (int i = 0; i < inner; i += size) {
         const V a = L::load(gate + i), s = sigmoid<Real>(a), here = L::load(h + i);
@@ -57,8 +59,7 @@ template <typename Real> class FeedForward {
     }
     apply(w.gate_and_value.back, count, scratch.two, 2 * inner, scratch.one, wide);
     for (std::int64_t t = 0; t < count; t++)
-      norm_.back(scratch.one + t * wide, state_.normal_two(l, start + t), state_.deviation_two(l, start + t),
-                 state_.gradient(start + t));
+      norm_.back(scratch.one + t * wide, kept.normal + t * wide, kept.deviation[t], state_.gradient(start + t));
   }
 
  private:

@@ -74,6 +74,30 @@ template <typename Real, int lanes> struct Heads {
       return __builtin_shuffle(L::load(numbers + vector * group), L::places([](int i) { return i / lanes; }));
   }
 
+  /// Sums over heads of what a batch of edges has for each, [batch, lanes], to [batch] += them.
+  static inline void add_heads(const V (&of_heads)[batch_vectors], Real *to)
+  {
+    Real sums[batch];
+    if constexpr (group == 1) {
+      for (int edge = 0; edge < batch; edge++) {
+        V total = of_heads[edge * vectors];
+        for (int a = 1; a < vectors; a++) total += of_heads[edge * vectors + a];
+        sums[edge] = L::sum(total);
+      }
+    } else {
+      for (int i = 0; i < batch_vectors; i++) {
+        const V total = L::template fold<1, lanes>(of_heads[i], [](V one, V other) { return one + other; });
+        const V numbers = __builtin_shuffle(total, L::places([](int place) { return place * lanes % size; }));
+        std::memcpy(sums + i * group, &numbers, group * sizeof(Real));
+      }
+    }
+    typename L::Four there, here;
+    std::memcpy(&there, to, sizeof there);
+    std::memcpy(&here, sums, sizeof here);
+    there += here;
+    std::memcpy(to, &there, sizeof there);
+  }
+
   /// Combine what the features, or edges, of a vector have for each head.
   template <typename Operation> static inline PerHead fold(PerHead heads, Operation operation)
   {

@@ -24,6 +24,7 @@ template <typename Real> struct Lanes {
   using Integer = typename IntegerOf<Real>::type;
   typedef Real V __attribute__((vector_size(TRANSIP_VECTOR_BYTES)));
   typedef Integer I __attribute__((vector_size(TRANSIP_VECTOR_BYTES)));
+  typedef Real Four __attribute__((vector_size(4 * sizeof(Real))));
   static constexpr int size = TRANSIP_VECTOR_BYTES / static_cast<int>(sizeof(Real));
 
   static inline V load(const Real *from)
@@ -72,8 +73,8 @@ template <typename Real> struct Lanes {
       const V xy = halves<2 * quarter>(x, y), zz = halves<2 * quarter>(z, z);
       const V all = fold<1, quarter>(halves<quarter>(xy, zz), [](V one, V other) { return one + other; });
       // x, z, y and z again lie a quarter apart.
-      const V first = __builtin_shuffle(all, places([](int i) { return (i % 4 == 1 ? 2 : i % 4 == 2 ? 1 : i % 4) * quarter; }));
-      typedef Real Four __attribute__((vector_size(4 * sizeof(Real))));
+      const auto turn = [](int i) { return (i % 4 == 1 ? 2 : i % 4 == 2 ? 1 : i % 4) * quarter; };
+      const V first = __builtin_shuffle(all, places(turn));
       Four there, here;
       std::memcpy(&there, to, sizeof there);
       std::memcpy(&here, &first, sizeof here);

@@ -21,20 +21,18 @@ template <typename Real> class Rotary {
  public:
   Rotary(const EngineWeights<Real> &weights, const State<Real> &state) : weights_(weights), state_(state) {}
 
-  /// Cosines and sines of a row in all layers; place in Angstrom.
-  void fill(std::int64_t row, const double *place) const
+  /// Cosines and sines of a row in a layer; place in Angstrom.
+  void fill(int l, std::int64_t row, const double *place) const
   {
     const int half = weights_.shape.half;
-    for (int l = 0; l < weights_.shape.layers; l++) {
-      const double *w = weights_.layer[l].exact_frequencies;
-      Real *phase = state_.phase(l, row);
-      cosines_and_sines<Real>(
-          half,
-          [=](int i) {
-            return place[0] * D::load(w + i) + place[1] * D::load(w + half + i) + place[2] * D::load(w + 2 * half + i);
-          },
-          phase, phase + half);
-    }
+    const double *w = weights_.layer[l].exact_frequencies;
+    Real *phase = state_.phase(l, row);
+    cosines_and_sines<Real>(
+        half,
+        [=](int i) {
+          return place[0] * D::load(w + i) + place[1] * D::load(w + half + i) + place[2] * D::load(w + 2 * half + i);
+        },
+        phase, phase + half);
   }
 
   /// to = from rotated by the phases of a row; back: rotated the other way.

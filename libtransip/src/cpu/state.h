@@ -8,6 +8,27 @@
 namespace transip::native {
 namespace {
 
+/// What the feed-forward of a layer keeps of some tokens.
+template <typename Real> struct FeedForwardState {
+  Real *normal;     ///< input of its linear layers, normalised, before scale and shift [tokens, wide]
+  Real *deviation;  ///< 1 / standard deviation that the norm divided by [tokens]
+  Real *gates;      ///< gates and values [tokens, 2 feedforward]
+};
+
+/// What one thread works with.
+template <typename Real> struct Scratch {
+  Real *deviation;  ///< [tokens of a part]
+  Real *one, *two;  ///< [tokens of a part, the widest layer]
+  Real *work;       ///< [2 features]
+  FeedForwardState<Real> feedforward;
+
+  Scratch moved(std::int64_t numbers) const
+  {
+    return {deviation + numbers, one + numbers, two + numbers, work + numbers,
+            {feedforward.normal + numbers, feedforward.deviation + numbers, feedforward.gates + numbers}};
+  }
+};
+
 /// Arrays over tokens and rows. Memory grows with the number of atoms times the number of layers.
 template <typename Real> class State {
  public:
@@ -25,16 +46,17 @@ template <typename Real> class State {
     gates_ = 2 * shape.feedforward;
     lanes_ = shape.lanes;
     const std::int64_t of_tokens = shape.layers * tokens, of_rows = shape.layers * rows;
+    last_ = shape.layers - 1;
     place_in(store, [&](Parts &parts) {
       parts.place(token_, tokens * wide_);
       parts.place(normal_one_, of_tokens * wide_);
-      parts.place(normal_two_, of_tokens * wide_);
+      parts.place(normal_two_, last_ * tokens * wide_);
       parts.place(deviation_one_, of_tokens);
-      parts.place(deviation_two_, of_tokens);
+      parts.place(deviation_two_, last_ * tokens);
       parts.place(query_, of_tokens * 2 * features_);
       parts.place(mixed_, of_tokens * features_);
       parts.place(inverse_, of_tokens * lanes_);
-      parts.place(gates_of_, of_tokens * gates_);
+      parts.place(gates_of_, last_ * tokens * gates_);
       parts.place(key_, of_rows * 2 * features_);
       parts.place(phase_, of_rows * features_);
       parts.place(own_key_, of_tokens * 2 * features_);
@@ -50,12 +72,10 @@ template <typename Real> class State {
 
   /// Features [wide].
   Real *token(std::int64_t t) const { return token_ + t * wide_; }
-  /// Input of the linear layers of attention and feed-forward [wide]: normalised, before scale and shift.
+  /// Input of attention's linear layers [wide]: normalised, before scale and shift.
   Real *normal_one(int l, std::int64_t t) const { return normal_one_ + (l * tokens_ + t) * wide_; }
-  Real *normal_two(int l, std::int64_t t) const { return normal_two_ + (l * tokens_ + t) * wide_; }
   /// 1 / standard deviation that the norm divided by.
   Real &deviation_one(int l, std::int64_t t) const { return deviation_one_[l * tokens_ + t]; }
-  Real &deviation_two(int l, std::int64_t t) const { return deviation_two_[l * tokens_ + t]; }
   /// Query rotated by the token's phases [features]; behind it lies mixed_gradient().
   Real *query(int l, std::int64_t t) const { return query_ + (l * tokens_ + t) * 2 * features_; }
   Real *queries(int l) const { return query(l, 0); }
@@ -63,8 +83,14 @@ template <typename Real> class State {
   Real *mixed(int l, std::int64_t t) const { return mixed_ + (l * tokens_ + t) * features_; }
   /// 1 / the sum that attention divided by [lanes].
   Real *inverse(int l, std::int64_t t) const { return inverse_ + (l * tokens_ + t) * lanes_; }
-  /// Gates and values of the feed-forward [2 feedforward].
-  Real *gates(int l, std::int64_t t) const { return gates_of_ + (l * tokens_ + t) * gates_; }
+  /// What the feed-forward keeps of tokens from `start` on. In the last layer, whose backward follows at once, it is
+  /// kept in a thread's memory.
+  FeedForwardState<Real> feedforward(int l, std::int64_t start, const Scratch<Real> &scratch) const
+  {
+    if (l == last_) return scratch.feedforward;
+    const std::int64_t t = l * tokens_ + start;
+    return {normal_two_ + t * wide_, deviation_two_ + t, gates_of_ + t * gates_};
+  }
   /// Key and behind it value of a row, rotated by its phases [2 features].
   Real *key(int l, std::int64_t row) const { return key_ + (l * rows_ + row) * 2 * features_; }
   Real *keys(int l) const { return key(l, 0); }
@@ -106,19 +132,11 @@ template <typename Real> class State {
 
  private:
   std::int64_t tokens_ = 0, rows_ = 0, halo_atoms_ = 0;
+  int last_ = 0;
   int wide_ = 0, features_ = 0, gates_ = 0, lanes_ = 0;
   const std::int32_t *kind_ = nullptr;
   Real *token_, *normal_one_, *normal_two_, *deviation_one_, *deviation_two_, *query_, *mixed_, *inverse_, *gates_of_, *key_,
       *phase_, *own_key_, *of_kind_, *halo_, *given_, *gradient_, *three_, *halo_gradient_, *place_gradient_;
-};
-
-/// What one thread works with.
-template <typename Real> struct Scratch {
-  Real *deviation;  ///< [tokens of a part]
-  Real *one, *two;  ///< [tokens of a part, the widest layer]
-  Real *work;       ///< [2 features]
-
-  Scratch moved(std::int64_t numbers) const { return {deviation + numbers, one + numbers, two + numbers, work + numbers}; }
 };
 
 }  // namespace
