@@ -332,9 +332,9 @@ inline void AttentionOfLanes<Real, lanes>::give_to_owner(int l, std::int64_t row
     for (int i = m; i < 2 * vectors; i += vectors) {
       V a = gradient(i), b = gradient(i + half);
       if (i < vectors || shape_.rotary_values) {
-        const V turned = a * c + b * s;
+        const V first = a * c + b * s;
         b = b * c - a * s;
-        a = turned;
+        a = first;
         angle += b * L::load(own + i * size) - a * L::load(own + (i + half) * size);
       }
       if (to) {
