@@ -280,8 +280,9 @@ void AttentionOfLanes<Real, lanes>::back_to_row(int l, std::int64_t row, const R
   const std::int64_t count = edges_.incoming_count(row);
   const Real *to_logits = edges_.slope(l, 0), *shares = edges_.share(l, 0), *queries = state_.queries(l);
   // `now` vectors from number m on.
-  const auto collect = [&](int m, auto width, V *to_key, V *to_value) {
+  const auto collect = [&](int m, auto width, auto take) {
     constexpr int now = decltype(width)::value;
+    V to_key[now] = {}, to_value[now] = {};
     for (std::int64_t i = 0; i < count; i++) {
       const std::int64_t edge = incoming[i].edge;
       const PerHead to_logit = H::load(to_logits + edge * lanes), weighted = H::load(shares + edge * lanes);
@@ -292,20 +293,21 @@ void AttentionOfLanes<Real, lanes>::back_to_row(int l, std::int64_t row, const R
         to_value[k] += weighted.value[k % H::vectors] * L::load(gradient + k * size);
       }
     }
+    take(to_key, to_value);
   };
   if constexpr (fixed > 0) {
-    V sums[2 * fixed] = {};
-    collect(0, Width<fixed>{}, sums, sums + fixed);
-    give_to_owner(l, row, vectors, own, to, [&](int i) { return sums[i]; });
+    collect(0, Width<fixed>{}, [&](const V(&to_key)[fixed], const V(&to_value)[fixed]) {
+      give_to_owner(l, row, vectors, own, to, [&](int i) { return i < fixed ? to_key[i] : to_value[i - fixed]; });
+    });
   } else {
     const auto part = [&](int m, auto width) {
       constexpr int now = decltype(width)::value;
-      V to_key[now] = {}, to_value[now] = {};
-      collect(m, width, to_key, to_value);
-      for (int k = 0; k < now; k++) {
-        L::store(work + (m + k) * size, to_key[k]);
-        L::store(work + features + (m + k) * size, to_value[k]);
-      }
+      collect(m, width, [&](const V(&to_key)[now], const V(&to_value)[now]) {
+        for (int k = 0; k < now; k++) {
+          L::store(work + (m + k) * size, to_key[k]);
+          L::store(work + features + (m + k) * size, to_value[k]);
+        }
+      });
     };
     int m = 0;
     for (; m + some <= vectors; m += some) part(m, Width<some>{});
@@ -332,9 +334,9 @@ inline void AttentionOfLanes<Real, lanes>::give_to_owner(int l, std::int64_t row
     for (int i = m; i < 2 * vectors; i += vectors) {
       V a = gradient(i), b = gradient(i + half);
       if (i < vectors || shape_.rotary_values) {
-        const V turned = a * c + b * s;
+        const V first = a * c + b * s;
         b = b * c - a * s;
-        a = turned;
+        a = first;
         angle += b * L::load(own + i * size) - a * L::load(own + (i + half) * size);
       }
       if (to) {
