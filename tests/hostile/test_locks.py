@@ -84,12 +84,7 @@ def check_sampled(tmp_path, repository, transip_md) -> Callable[[Path], None]:
     return check
 
 
-def pairs(test):
-    """Run a test with one pair, and with twenty where time is taken."""
-    return pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.long)])(test)
-
-
-@pairs
+@pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.long)])
 def test_sample_twice_at_once(tmp_path, repository, check_sampled, count):
     for number in range(count):
         output = tmp_path / f"{number}.extxyz"
@@ -97,11 +92,11 @@ def test_sample_twice_at_once(tmp_path, repository, check_sampled, count):
         check_sampled(output)
 
 
-@pytest.mark.parametrize("count", [pytest.param(20, marks=pytest.mark.long)])
-def test_nve_twice_at_once(tmp_path, toy_file, ethanol, count):
+@pytest.mark.long
+def test_nve_twice_at_once(tmp_path, toy_file, ethanol):
     shutil.copy(toy_file, tmp_path / "m.pt")
     ethanol.write(tmp_path / "e.xyz", format="extxyz")
-    for number in range(count):
+    for number in range(20):
         out = tmp_path / str(number)
         words = ["nve", tmp_path / "m.pt", tmp_path / "e.xyz", "--engine", "ase", "--dt", 0.1, "--time", 0.12,
                  "--threshold", 1000, "--out", out]  # fmt: skip
@@ -126,12 +121,12 @@ accelerator: cpu
 """
 
 
-@pairs
-def test_train_twice_at_once(tmp_path, repository, transip_md, count):
+@pytest.mark.long
+def test_train_twice_at_once(tmp_path, repository, transip_md):
     assert transip_md(*sampling(tmp_path / "train.extxyz", repository, 40)).returncode == 0
     shutil.copy(tmp_path / "train.extxyz", tmp_path / "test.extxyz")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    for number in range(count):
+    for number in range(20):
         check_pair("train", tmp_path / "recipe.yaml", "-o", tmp_path / f"{number}.ckpt")
         assert (tmp_path / f"{number}.ckpt").exists()
 

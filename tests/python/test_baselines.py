@@ -150,6 +150,7 @@ def test_a_baseline_that_hangs_is_ended(tmp_path, monkeypatch):
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.long
 def test_environments(cache, monkeypatch):
     """Made once; an installation that fails leaves none, and says why."""
     said = []

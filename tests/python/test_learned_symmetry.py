@@ -77,6 +77,7 @@ def cells_of(benchmark, folder, *arguments, steps=3, seconds=0.05):
     return [cell for cell in cells if cell.data == "ethanol_pbe"]
 
 
+@pytest.mark.long
 def test_a_worker_process_runs_a_cell(benchmark, folder):
     wanted = r"ethanol_pbe\.rope\.augmentation\.seed1"
     benchmark.run(benchmark.parse(["--only", wanted, "--steps", "2", "--minutes", "0.001", "--folder", str(folder)]))

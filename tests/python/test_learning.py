@@ -186,7 +186,8 @@ run()
 """
 
 
-@pytest.mark.parametrize("moves", [(8, 0), pytest.param((2, 6, 9, 4, 12, 7, 0), marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("moves", [(5, 13, 0), (2, 6, 9, 4, 12, 7, 0)])
 def test_killed_and_resumed_it_ends_with_the_same_labels(lammps_plugin, library, folder, moves):
     whole = folder / "whole"
     result = CliRunner().invoke(app, ["learn", str(folder / "project.yaml"), "-o", str(whole)])

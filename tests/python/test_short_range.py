@@ -186,6 +186,7 @@ def test_files_without_it_say_nothing_of_it(tmp_path):
     assert "short_range" not in json.dumps(list(metadata.weights))
 
 
+@pytest.mark.long
 def test_compiled_training_has_it():
     model = make_model(short_range="zbl").float()
     model.energy_scale, model.reference_energies = model.energy_scale.double(), model.reference_energies.double()

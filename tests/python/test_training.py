@@ -155,6 +155,7 @@ def test_interrupted_by_a_signal_and_resumed(config_file, tmp_path):
     assert largest_difference(whole, resumed) == 0.0
 
 
+@pytest.mark.long
 def test_data_workers_change_nothing(config_file, tmp_path):
     TrainingRun(read_config(config_file), tmp_path / "none.ckpt").train()
     TrainingRun(read_config(config_file, ["data.workers=2"]), tmp_path / "two.ckpt").train()
