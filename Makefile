@@ -74,7 +74,7 @@ test: build
 	+@$(MAKE) --no-print-directory --jobs 2 lint pytest
 
 # Two processes; one that has nothing left takes tests from the other. The slowest tests are printed.
-pytest:
+pytest: $(INSTALLED)
 	$(BIN)/pytest -m "not long" -n $(JOBS) --dist worksteal --durations 25
 
 # Counting lines costs Python code almost half as much again before Python 3.12, whose sys.monitoring is cheap: so not in

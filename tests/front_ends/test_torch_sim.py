@@ -74,10 +74,10 @@ def test_charges_that_the_state_has(charged_file, ethanol, place, kernels):
     wanted = [single.evaluate(ethanol.numbers, ethanol.positions, charge).energies.sum() for charge in (0, -1, 1)]
     assert min(abs(wanted[1] - wanted[0]), abs(wanted[2] - wanted[0])) > 0.1
     assert np.abs(found["energy"].numpy() - wanted).max() <= 1e-9
-    with pytest.raises(UsageError, match=r"System 1 \(counted from 0\) has charge -1, and charge 1 is asked for"):
+    with pytest.raises(UsageError, match=r"System 1 \(counted from 0\) states charge -1, and charge 1 is asked for"):
         TransIPModel(charged_file, device="cpu", charge=1)(values)
     stated["spin"][2] = 1.5
-    with pytest.raises(UsageError, match=r"System 2 \(counted from 0\) has spin 1.5, expected an integer"):
+    with pytest.raises(UsageError, match=r"System 2 \(counted from 0\): spin 1.5, expected an integer"):
         TransIPModel(charged_file, device="cpu")(values)
 
 

@@ -71,6 +71,12 @@ def test_sound_lennard_jones_passes(sound, structures):
     assert all(finding.note for finding in result.of("SKIP"))
 
 
+@pytest.mark.long
+def test_sound_lennard_jones_conserves_energy(sound, structures):
+    result = validate(sound, [structures["crystal"], structures["cluster"]], only=["conservation"])
+    assert verdicts(result) == {"conservation": "PASS"}
+
+
 def test_sound_springs_pass(toy_file, structures):
     result = validate(toy_file, [structures["tetrahedron"], structures["pair"]], skip=["engines"])
     bad = [finding for finding in result.of("WARN", "FAIL")]

@@ -72,7 +72,7 @@ struct Memory;
 
 struct Input {
   std::int64_t tokens, rows;
-  std::int64_t kinds;
+  std::int64_t kinds;         ///< rows of the embedding
   const double *embedding;    ///< [kinds, dim], what tokens are before the first block
   const std::int32_t *kind;   ///< [T], row of the embedding
   const double *positions;    ///< [I, 3], Angstrom

@@ -65,8 +65,8 @@ def state_of(
             structure states.
     """
     return ElectronicState(
-        _agreed("charge", charge, _stated_charge(atoms, where), default.charge, where),
-        _agreed("multiplicity", multiplicity, _stated_multiplicity(atoms, where), default.multiplicity, where),
+        agreed("charge", charge, _stated_charge(atoms, where), default.charge, where),
+        agreed("multiplicity", multiplicity, _stated_multiplicity(atoms, where), default.multiplicity, where),
     )
 
 
@@ -89,7 +89,19 @@ def known_state(metadata: Metadata, atoms: ase.Atoms, where: str) -> ElectronicS
     return state
 
 
-def _agreed(name: str, asked: int | None, stated: int | None, default: int, where: str) -> int:
+def agreed(name: str, asked: int | None, stated: int | None, default: int, where: str) -> int:
+    """What a caller asks for, else what a structure states, else a default.
+
+    Args:
+        name: what it is, in errors.
+        asked: by the caller; None: nothing.
+        stated: by the structure; None: nothing.
+        default: where neither has any.
+        where: name of the structure in errors.
+
+    Raises:
+        UsageError: the caller asks for another than the structure states.
+    """
     if asked is not None and stated is not None and asked != stated:
         raise UsageError(
             f"{where} states {name} {stated}, and {name} {asked} is asked for. Leave out one of the two, or correct it."
@@ -100,7 +112,7 @@ def _agreed(name: str, asked: int | None, stated: int | None, default: int, wher
 def _stated_charge(atoms: ase.Atoms, where: str) -> int | None:
     found = _one("charge", _values(atoms, _CHARGE_KEYS, where), where)
     if found is None and atoms.has("initial_charges") and np.any(charges := atoms.get_initial_charges()):
-        return _whole(float(charges.sum()), "the total of its initial charges", where, _WHOLE)
+        return whole_number(float(charges.sum()), "the total of its initial charges", where, _WHOLE)
     return found
 
 
@@ -113,12 +125,12 @@ def _stated_multiplicity(atoms: ase.Atoms, where: str) -> int | None:
     if stated is None and atoms.has("initial_magmoms") and np.any(moments := atoms.get_initial_magnetic_moments()):
         if moments.ndim > 1:
             raise UsageError(f"{where}: initial magnetic moments are vectors, expected numbers along one axis.")
-        return abs(_whole(float(moments.sum()), "the total of its initial magnetic moments", where, _WHOLE)) + 1
+        return abs(whole_number(float(moments.sum()), "the total of its initial magnetic moments", where, _WHOLE)) + 1
     return stated
 
 
 def _values(atoms: ase.Atoms, keys: tuple[str, ...], where: str) -> dict[str, int]:
-    return {key: _whole(atoms.info[key], key, where) for key in keys if atoms.info.get(key) is not None}
+    return {key: whole_number(atoms.info[key], key, where) for key in keys if atoms.info.get(key) is not None}
 
 
 def _one(name: str, found: dict[str, int], where: str) -> int | None:
@@ -128,8 +140,18 @@ def _one(name: str, found: dict[str, int], where: str) -> int | None:
     return next(iter(found.values()), None)
 
 
-def _whole(value: object, name: str, where: str, tolerance: float = 0.0) -> int:
-    """A number as an integer, which a file may have written as a real one."""
+def whole_number(value: object, name: str, where: str, tolerance: float = 0.0) -> int:
+    """A number as an integer, which a file may have written as a real one.
+
+    Args:
+        value: the number.
+        name: what it is, in errors.
+        where: name of the structure in errors.
+        tolerance: how far it may be from an integer.
+
+    Raises:
+        UsageError: it is farther, or no number.
+    """
     try:
         number = math.nan if isinstance(value, bool | np.bool_) else float(value)
     except (TypeError, ValueError):

@@ -10,6 +10,7 @@ import torch
 from torch_sim.models.interface import ModelInterface
 
 from transip_md.common.errors import UsageError
+from transip_md.data.electronic_state import agreed, whole_number
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Evaluation
 from transip_md.evaluators.library_model import LibraryModel
@@ -28,8 +29,8 @@ class _Batch(NamedTuple):
         members: atoms of each system.
         cells: rows are cell vectors, Angstrom, float64 [systems, 3, 3].
         periodic: along each cell vector of all systems.
-        charges: total charge that the state gives each system, e; 0: or none.
-        multiplicities: spin multiplicity that it gives each; 0: none.
+        charges: total charge of each system, e.
+        multiplicities: spin multiplicity of each.
     """
 
     numbers: torch.Tensor
@@ -41,8 +42,8 @@ class _Batch(NamedTuple):
     multiplicities: list[int]
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> _Batch:
-        """The systems of a state's attributes."""
+    def of(cls, values: dict[str, Any], charge: int | None, multiplicity: int | None) -> _Batch:
+        """The systems of a state's attributes, of a charge and multiplicity if those are asked for."""
         positions = values["positions"].detach().to(torch.float64)
         numbers = values["atomic_numbers"].to(torch.int64)
         cells = values["cell"].detach().to(torch.float64).reshape(-1, 3, 3).mT.contiguous()
@@ -52,39 +53,28 @@ class _Batch(NamedTuple):
         else:
             members = [torch.nonzero(system == index).squeeze(1) for index in range(len(cells))]
         x, y, z = torch.as_tensor(values["pbc"]).expand(3).tolist()
-        stated = [_stated(values, name, len(members)) for name in ("charge", "spin")]
-        return cls(numbers, positions, members, cells, (bool(x), bool(y), bool(z)), *stated)
+        charges = _numbers(values, "charge", len(members), charge, 0)
+        multiplicities = _numbers(values, "spin", len(members), multiplicity, 1)
+        return cls(numbers, positions, members, cells, (bool(x), bool(y), bool(z)), charges, multiplicities)
 
 
-def _stated(values: dict[str, Any], name: str, systems: int) -> list[int]:
-    """Whole numbers that a state has for its systems, as attribute or extra, by torch-sim's version; else zeros.
+def _numbers(values: dict[str, Any], name: str, systems: int, asked: int | None, default: int) -> list[int]:
+    """What a caller asks for, else what the state has for each system, else a default.
+
+    By torch-sim's version the state has it as attribute or extra; zeros stand for none.
 
     Raises:
-        UsageError: a number that is not whole.
+        UsageError: a number that is not whole, or the caller asks for another than the state has.
     """
     found = values.get(name)
     if found is None:
         found = (values.get("_system_extras") or {}).get(name)
-    numbers = [0.0] * systems if found is None else torch.as_tensor(found).double().reshape(-1).expand(systems).tolist()
-    for number, value in enumerate(numbers):
-        if value != round(value):
-            raise UsageError(f"System {number} (counted from 0) has {name} {value}, expected an integer.")
-    return [round(value) for value in numbers]
-
-
-def _agreed(name: str, asked: int | None, stated: list[int], default: int) -> list[int]:
-    """One number for each system: what the caller asks for, else what the state has, else a default.
-
-    Raises:
-        UsageError: the caller asks for another than the state has.
-    """
-    for number, value in enumerate(stated):
-        if asked is not None and value not in (0, asked):
-            raise UsageError(
-                f"System {number} (counted from 0) has {name} {value}, and {name} {asked} is asked for. Leave out one "
-                "of the two, or correct the state."
-            )
-    return [asked if asked is not None else value or default for value in stated]
+    stated = [0] * systems if found is None else torch.as_tensor(found).reshape(-1).expand(systems).tolist()
+    numbers = []
+    for index, value in enumerate(stated):
+        where = f"System {index} (counted from 0)"
+        numbers.append(agreed(name, asked, whole_number(value, name, where) or None, default, where))
+    return numbers
 
 
 class _Results(NamedTuple):
@@ -138,7 +128,7 @@ class TransIPModel(ModelInterface):
         super().__init__()
         loaded = load_evaluator(model, device=device, kernels=kernels, threads=threads)
         loaded.check_reference()
-        loaded.metadata.check_charge(charge or 0, multiplicity or 1)
+        loaded.metadata.check_charge(charge or 0, 1 if multiplicity is None else multiplicity)
         request = SymmetryRequest.parse(symmetry)
         if request.mode not in ("none", "average"):
             raise UsageError(f"torch-sim's systems take symmetry none or average N; got {symmetry!r}.")
@@ -169,11 +159,7 @@ class TransIPModel(ModelInterface):
         """
         values = state if isinstance(state, dict) else state.__dict__
         device, dtype = values["positions"].device, values["positions"].dtype
-        batch = _Batch.of(values)
-        batch = batch._replace(
-            charges=_agreed("charge", self.charge, batch.charges, 0),
-            multiplicities=_agreed("multiplicity", self.multiplicity, batch.multiplicities, 1),
-        )
+        batch = _Batch.of(values, self.charge, self.multiplicity)
         found = self._on_device(batch) if self._takes_tensors(batch) else self._on_host(batch)
         results = {"energy": found.energies, "forces": found.forces}
         if self.compute_stress:
