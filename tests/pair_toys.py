@@ -133,8 +133,8 @@ def write_pairs(path: Path, fault: str = "", **changes) -> Path:
 
 
 def crystal_of_pairs() -> ase.Atoms:
-    """An fcc crystal near its equilibrium, 32 atoms in a cubic cell."""
-    return ase.build.bulk("C", "fcc", a=2**0.5 * NEAREST * 0.98, cubic=True).repeat(2)
+    """An fcc crystal near its equilibrium, eight atoms in a cell that is shorter than the cutoff in two directions."""
+    return ase.build.bulk("C", "fcc", a=2**0.5 * NEAREST * 0.98, cubic=True).repeat((2, 1, 1))
 
 
 def cluster_of_pairs() -> ase.Atoms:

@@ -15,36 +15,21 @@ from transip_md.engines.base import Job
 from transip_md.engines.lammps.engine import LammpsEngine, device_word, model_beside, write_data
 from transip_md.validation.parity import compare_engines
 
-#: Kinds of names; each is a folder that holds model and structure, and one that a run writes into.
+#: Kinds of names, each a folder in the one before; the last holds model and structure, and one that a run writes into.
 NAMES = {
-    "newline": "x\nshell\ttouch\tPWN",
-    "newline and quote": 'x"\nshell touch PWN\n"',
-    "tab": "a\tb",
-    "space": "a b",
-    "variable": "$HOME",
-    "braces": "${x}",
-    "formula": "$(1+1)",
-    "quote": "it's",
-    "double quote": 'a"b',
-    "triple quote": '"""',
-    "comment": "a#b",
-    "continuation": "a&",
-    "backslash": "a\\b",
-    "dash": "-in",
-    "stars": "*?[a]",
-    "accents": "üñí",
-    "other alphabet": "水分子",
-    "markup": "[bold][red]",
-    "at": "a@1",
-    "long": "a" * 200,
+    "ends of lines": ("x\nshell\ttouch\tPWN", 'x"\nshell touch PWN\n"', "a\tb"),
+    "variables": ("a b", "$HOME", "${x}", "$(1+1)"),
+    "quotes": ("it's", 'a"b', '"""'),
+    "marks": ("a#b", "a&", "a\\b", "-in", "*?[a]", "[bold][red]", "a@1"),
+    "alphabets": ("üñí", "水分子", "a" * 200),
 }
 
 
 @pytest.fixture(params=NAMES)
 def folder(request, tmp_path, monkeypatch):
-    """A folder of that name, and a working folder in which nothing may appear."""
-    made = tmp_path / NAMES[request.param]
-    made.mkdir()
+    """A folder of such names, and a working folder in which nothing may appear."""
+    made = tmp_path.joinpath(*NAMES[request.param])
+    made.mkdir(parents=True)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     yield made

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ase
 import numpy as np
 import pytest
+from test_local_pair import frames, run, section
 
 from networks import TRICLINIC, make_model
 from transip_md.common.tolerances import PARITY
 from transip_md.engines.base import Job
-from transip_md.engines.lammps.engine import LammpsEngine
+from transip_md.engines.lammps.engine import LammpsEngine, read_thermo, write_data
 from transip_md.evaluators.torch_model import ExportedModel
 from transip_md.exporting.export import export
 from transip_md.model.checkpoint import Checkpoint
@@ -19,16 +20,16 @@ pytestmark = pytest.mark.usefixtures("lammps_plugin")
 #: Shapes that vectors do not divide, one head, many heads, and every part of the network left out or added.
 SHAPES = {
     "plain": {},
-    "one head": {"heads": 1, "dim": 8},
-    "five pairs": {"heads": 3, "dim": 30, "feedforward": 20},
-    "six heads": {"heads": 6, "dim": 96, "feedforward": 240, "layers": 3},
-    "twelve heads": {"heads": 12, "dim": 48},
-    "wide heads": {"heads": 2, "dim": 128},
-    "values as they are": {"rotary_values": False},
-    "no radial bias": {"radial_bias": False},
+    "one_head": {"heads": 1, "dim": 8},
+    "five_pairs": {"heads": 3, "dim": 30, "feedforward": 20},
+    "six_heads": {"heads": 6, "dim": 96, "feedforward": 240, "layers": 3},
+    "twelve_heads": {"heads": 12, "dim": 48},
+    "wide_heads": {"heads": 2, "dim": 128},
+    "values_as_they_are": {"rotary_values": False},
+    "no_radial_bias": {"radial_bias": False},
     "charged": {"charge": (-1, 1), "multiplicity": (1, 3)},
 }
-ALONE = {"coordinates": {"coordinates": True}, "short radial range": {"radial_range": 2.0}}
+ALONE = {"coordinates": {"coordinates": True}, "short_radial_range": {"radial_range": 2.0}}
 
 
 def untrained(**changes) -> Checkpoint:
@@ -48,31 +49,51 @@ def native_point(file, atoms: ase.Atoms, folder):
     return point, log
 
 
+def wanted_of(file, atoms: ase.Atoms):
+    """Tolerance, and energy and forces of the file's TorchScript in Python."""
+    model = ExportedModel(file, "cpu")
+    wanted = model.evaluate(atoms.numbers, atoms.positions, cell=atoms.cell.array, periodic=atoms.pbc)
+    return PARITY[model.metadata.dtype], wanted.energies.sum(), wanted.forces
+
+
+def assert_near(file, atoms: ase.Atoms, energy: float, forces: np.ndarray) -> None:
+    tolerance, wanted_energy, wanted_forces = wanted_of(file, atoms)
+    assert abs(energy - wanted_energy) <= tolerance.energy, file
+    assert np.abs(forces - wanted_forces).max() <= tolerance.force, file
+    assert np.abs(wanted_forces).max() > 100 * tolerance.force, file
+
+
 def assert_same(file, atoms: ase.Atoms, folder, instructions: str = "") -> None:
     """LAMMPS's energy and forces, by native kernels, are those of the file's TorchScript in Python."""
-    model = ExportedModel(file, "cpu")
-    tolerance = PARITY[model.metadata.dtype]
-    wanted = model.evaluate(atoms.numbers, atoms.positions, cell=atoms.cell.array, periodic=atoms.pbc)
     point, log = native_point(file, atoms, folder)
     assert f"native kernels ({instructions}" in log
-    assert abs(point.energy - wanted.energies.sum()) <= tolerance.energy
-    assert np.abs(point.forces - wanted.forces).max() <= tolerance.force
-    assert np.abs(wanted.forces).max() > 100 * tolerance.force
+    assert_near(file, atoms, point.energy, point.forces)
+
+
+def assert_all_same(shapes: dict[str, dict], dtype: str, atoms: ase.Atoms, folder) -> None:
+    """The same for networks of several shapes, one after the other in one run."""
+    deck = []
+    for name, changes in shapes.items():
+        export(untrained(**changes), folder / f"{name}.pt", dtype)
+        write_data(folder / f"{name}.data", atoms)
+        deck.append(section(f"{name}.pt", atoms, name, style="kernels native"))
+    result = run(folder, "clear\n".join(deck))
+    assert result.returncode == 0, result.stdout
+    table = read_thermo(folder / "test.log")
+    assert len(table) == len(shapes)
+    for name, thermo in zip(shapes, table, strict=True):
+        assert_near(folder / f"{name}.pt", atoms, thermo[2], frames(folder / f"{name}.dump")[0, :, 3:])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("shape", [*SHAPES, *ALONE])
-def test_all_to_all(shape, dtype, tmp_path):
-    changes = {**SHAPES, **ALONE}[shape]
-    export(untrained(**changes), tmp_path / "model.pt", dtype)
-    assert_same(tmp_path / "model.pt", structure(periodic=False), tmp_path)
+def test_all_to_all(dtype, tmp_path):
+    assert_all_same({**SHAPES, **ALONE}, dtype, structure(periodic=False), tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_local(shape, dtype, tmp_path):
-    export(untrained(cutoff=3.0, **SHAPES[shape]), tmp_path / "model.pt", dtype)
-    assert_same(tmp_path / "model.pt", structure(periodic=True), tmp_path)
+def test_local(dtype, tmp_path):
+    local = {name: {"cutoff": 3.0, **changes} for name, changes in SHAPES.items()}
+    assert_all_same(local, dtype, structure(periodic=True), tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -173,7 +173,7 @@ def test_bonds_and_rmsd_of_a_known_trajectory():
 
 
 def test_rdf_of_a_crystal():
-    crystal = crystal_of_pairs().repeat(2)
+    crystal = crystal_of_pairs().repeat((2, 4, 4))
     spacing = 0.98 * NEAREST
     rng = np.random.default_rng(1)
     frames = crystal.positions + rng.normal(scale=0.02, size=(5, len(crystal), 3))

@@ -94,7 +94,7 @@ def test_lennard_jones_crystal(tmp_path, fault):
     """Smooth forces: no drift and second order. A step at the cutoff makes a fluctuation that no time step cures."""
     model = write_pairs(tmp_path / "lj.pt", fault)
     base = NveSettings(time=0.5, interval=4.0, threshold=1.0)
-    matrix = Matrix({"crystal": crystal_of_pairs()}, ["ase"], [2.0, 1.0], [600.0], [1], [], base)
+    matrix = Matrix({"crystal": crystal_of_pairs().repeat((1, 2, 2))}, ["ase"], [2.0, 1.0], [600.0], [1], [], base)
     study = run_study(model, matrix, tmp_path / "o")
     (order,) = study.orders.values()
     assert study.runs[0].angular is None and study.runs[0].momentum < 1e-9

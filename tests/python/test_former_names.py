@@ -5,6 +5,7 @@ tests/data/former_names was written by the last version whose modules had these 
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import pickle
@@ -26,20 +27,26 @@ MODEL = DATA / "format1" / "molecule.pt"
 NUMBERS = json.loads((DATA / "format1" / "numbers.json").read_text())["molecule"]
 
 
-@pytest.mark.parametrize("former", FORMER_NAMES)
-def test_a_former_name_is_the_module_of_today(former):
-    pytest.importorskip("torch_sim" if former.endswith("torch_sim_model") else "transip_md")
-    code = f"""
-import sys, warnings
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    import {former}
-today = sys.modules["{FORMER_NAMES[former]}"]
-assert sys.modules["{former}"] is today is {former}
-assert today.__spec__.name == "{FORMER_NAMES[former]}", today.__spec__
-assert any("is called {FORMER_NAMES[former]} now" in str(warning.message) for warning in caught)
+def test_a_former_name_is_the_module_of_today():
+    """In a process that has imported nothing yet, as a script does."""
+    absent = {"transip_md.engines.torch_sim_model"} if importlib.util.find_spec("torch_sim") is None else set()
+    code = """
+import importlib, json, sys, warnings
+for former, name in json.loads(sys.argv[1]).items():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = importlib.import_module(former)
+    today = sys.modules[name]
+    assert sys.modules[former] is today is found, former
+    # An attribute of the package, as `import transip_md.former` followed by its use wants it.
+    package, _, last = former.rpartition(".")
+    assert getattr(sys.modules[package], last) is today, former
+    assert today.__spec__.name == name, (former, today.__spec__)
+    assert any(f"is called {name} now" in str(warning.message) for warning in caught), former
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    names = {former: name for former, name in FORMER_NAMES.items() if former not in absent}
+    assert len(names) > 10
+    subprocess.run([sys.executable, "-c", code, json.dumps(names)], check=True)
 
 
 def test_inside_a_renamed_package_there_is_one_copy():

@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 import transip_md
+from transip_md.cli import progress
 from transip_md.cli.main import app
 from transip_md.common.errors import EnvironmentFaultError, UsageError
 from transip_md.model.checkpoint import shipped_names
@@ -78,14 +79,14 @@ def test_schema(repository):
         assert set(values["data"]) <= set(schema["$defs"]["DataConfig"]["properties"])
 
 
-def test_quiet(repository, tmp_path):
+def test_quiet(repository, tmp_path, transip_md, monkeypatch):
     pytest.importorskip("tblite", reason="tblite is not installed (pip install tblite)")
+    monkeypatch.setattr(progress, "FIRST", 0.01)
     for flags, expected in (([], True), (["--quiet"], False)):
         output = tmp_path / f"{len(flags)}.extxyz"
         words = ["sample", repository / "examples/ethanol.xyz", "-o", output, "--frames", "1", "--stride", "1"]
-        code = "import transip_md.cli.progress as p; p.FIRST = 0.01; from transip_md.cli.main import run; run()"
-        command = [sys.executable, "-c", code, *flags, *map(str, words)]
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        result = transip_md(*flags, *words)
+        assert result.returncode == 0, result.stderr
         assert ("frames/s" in result.stderr) == expected, result.stderr
         assert "1 frames" in result.stdout
 

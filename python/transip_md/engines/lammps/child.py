@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -71,7 +70,8 @@ def run_child(
         )
         try:
             while process.poll() is None and not noted:
-                time.sleep(POLL)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(POLL)
                 look()
         finally:
             if process.poll() is None:
