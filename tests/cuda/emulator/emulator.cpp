@@ -46,7 +46,7 @@ struct Fiber {
   void *place[5];      // where it goes on; far quicker, because signals are left alone
   void *sanitizer = nullptr;
   unsigned exchanges = 0;
-  bool started = false, done = false;
+  bool started = false, done = true;
   unsigned behind = 0;  // the next thread of its queue
 };
 
@@ -55,8 +55,18 @@ struct BlockState {
   Queue of_block, of_warp[most_warps];  // those who wait at a barrier
   alignas(64) char memory[most_shared];
   alignas(64) std::byte slots[most_warps][2][warp_width * most_gathered];
-  std::size_t used = 0;
+  std::size_t used = most_shared;
   std::map<const void *, void *> pieces;
+
+  /// As a block finds it: nothing waits, and what is in shared memory is no number.
+  void clear()
+  {
+    of_block = {};
+    for (Queue &queue : of_warp) queue = {};
+    std::memset(memory, 0xff, used);
+    used = 0;
+    pieces.clear();
+  }
 };
 
 /// Everything about the launch at hand; the emulator runs on one thread.
@@ -71,7 +81,7 @@ struct Launch {
   Index grid, block, size;
   BlockState *state = nullptr;
   std::vector<std::unique_ptr<BlockState>> states;
-  ucontext_t host;
+  void *host[5];  // where the host goes on
   void *host_sanitizer = nullptr;
   std::vector<Stack> stacks;
   std::size_t stacks_taken = 0;
@@ -90,26 +100,32 @@ void release(void *place)
   if (__tsan_release) __tsan_release(place);
 }
 
+/// In a function of its own, as the compiler wants it.
+__attribute__((noinline, noreturn)) void resume(void **place)
+{
+  __builtin_longjmp(place, 1);
+}
+
 [[noreturn]] void leave_for_host()
 {
   if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(launch.host_sanitizer, without_order);
-  setcontext(&launch.host);
-  std::abort();  // it does not come back
+  resume(launch.host);
 }
 
-/// In a function of its own, as the compiler wants it.
-__attribute__((noinline, noreturn)) void resume(Fiber &fiber)
-{
-  __builtin_longjmp(fiber.place, 1);
-}
-
-/// Go on with another thread, until someone goes on with this one.
-__attribute__((noinline)) void switch_to(Fiber &from, Fiber &to)
+/// Go on with a thread, and later at the place that is kept here.
+__attribute__((noinline)) void switch_to(void **place, Fiber &to)
 {
   if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(to.sanitizer, without_order);
-  if (__builtin_setjmp(from.place)) return;
+  if (__builtin_setjmp(place)) return;
   if (!to.started) setcontext(&to.context);
-  resume(to);
+  resume(to.place);
+}
+
+/// Go on with the host, and later, in another block, at the place that is kept here.
+__attribute__((noinline)) void rest(void **place)
+{
+  if (__builtin_setjmp(place)) return;
+  leave_for_host();
 }
 
 void append(Queue &queue, unsigned thread)
@@ -129,10 +145,10 @@ void next()
 {
   if (launch.ready.count == 0) {
     launch.stuck = launch.live > 0;
-    leave_for_host();
+    return rest(launch.fibers[launch.now].place);
   }
   const unsigned from = std::exchange(launch.now, take_first(launch.ready));
-  switch_to(launch.fibers[from], launch.fibers[launch.now]);
+  switch_to(launch.fibers[from].place, launch.fibers[launch.now]);
 }
 
 void wait(Queue &barrier, unsigned count)
@@ -158,15 +174,18 @@ unsigned lanes_of(unsigned warp)
   return left < warp_width ? left : warp_width;
 }
 
+/// Threads of one number, one after the other: the next block's goes on where this one has ended.
 void enter()
 {
-  launch.fibers[launch.now].started = true;
-  acquire(&launch.started);
-  (*launch.body)();
-  release(&launch.ended);
-  launch.fibers[launch.now].done = true;
-  launch.live--;
-  next();
+  while (true) {
+    launch.fibers[launch.now].started = true;
+    acquire(&launch.started);
+    (*launch.body)();
+    release(&launch.ended);
+    launch.fibers[launch.now].done = true;
+    launch.live--;
+    next();
+  }
 }
 
 std::string stuck_message()
@@ -175,9 +194,9 @@ std::string stuck_message()
   std::ostringstream text;
   text << "Block (" << launch.block.x << ", " << launch.block.y << "): threads";
   std::size_t waiting = 0;
-  for (std::size_t i = 0; i < launch.fibers.size(); i++)
+  for (std::size_t i = 0; i < launch.size.x; i++)
     if (!launch.fibers[i].done && waiting++ < most_named) text << ' ' << i;
-  text << (waiting > most_named ? " ..." : "") << " (" << waiting << " of " << launch.fibers.size()
+  text << (waiting > most_named ? " ..." : "") << " (" << waiting << " of " << launch.size.x
        << ") wait at a barrier that the others do not reach.";
   return text.str();
 }
@@ -204,33 +223,33 @@ void run_block(std::mt19937 &random)
   launch.live = launch.size.x;
   launch.stuck = false;
   // ThreadSanitizer wants new memory for each block until all are done; otherwise one piece serves all.
-  if (!__tsan_create_fiber) {
-    launch.states.clear();
-    launch.stacks_taken = 0;
-  }
-  launch.states.push_back(std::make_unique_for_overwrite<BlockState>());
+  if (!__tsan_create_fiber) launch.stacks_taken = 0;
+  if (__tsan_create_fiber || launch.states.empty()) launch.states.push_back(std::make_unique_for_overwrite<BlockState>());
   launch.state = launch.states.back().get();
-  std::memset(launch.state->memory, 0xff, most_shared);
+  launch.state->clear();
   release(&launch.started);
   for (unsigned t = 0; t < launch.size.x; t++) {
     Fiber &fiber = launch.fibers[t];
     const Stack &stack = take_stack();
     fiber.sanitizer = stack.sanitizer;
     fiber.exchanges = 0;
-    fiber.started = fiber.done = false;
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = stack.memory.get();
-    fiber.context.uc_stack.ss_size = stack_bytes;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, enter, 0);
+    // What has ended goes on in the same stack; what was left in the middle does not.
+    if (__tsan_create_fiber || !fiber.started || !fiber.done) {
+      fiber.started = false;
+      getcontext(&fiber.context);
+      fiber.context.uc_stack.ss_sp = stack.memory.get();
+      fiber.context.uc_stack.ss_size = stack_bytes;
+      fiber.context.uc_link = nullptr;
+      makecontext(&fiber.context, enter, 0);
+    }
+    fiber.done = false;
     launch.order[t] = t;
   }
   for (unsigned i = launch.size.x; i > 1; i--) std::swap(launch.order[i - 1], launch.order[random() % i]);
   launch.ready = {};
   for (const unsigned thread : launch.order) append(launch.ready, thread);
   launch.now = take_first(launch.ready);
-  if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(launch.fibers[launch.now].sanitizer, without_order);
-  swapcontext(&launch.host, &launch.fibers[launch.now].context);
+  switch_to(launch.host, launch.fibers[launch.now]);
 }
 
 }  // namespace
@@ -319,7 +338,7 @@ void run(Index grid, unsigned threads, unsigned seed, const std::function<void()
   launch.body = &body;
   launch.grid = grid;
   launch.size = {threads, 1, 1};
-  launch.fibers.resize(threads);
+  if (launch.fibers.size() < threads) launch.fibers.resize(threads);
   launch.order.resize(threads);
   if (__tsan_get_current_fiber) launch.host_sanitizer = __tsan_get_current_fiber();
   std::mt19937 random(seed);
@@ -335,7 +354,7 @@ void run(Index grid, unsigned threads, unsigned seed, const std::function<void()
     if (launch.stacks_taken > most_sanitized) forget_stacks();
   }
   acquire(&launch.ended);
-  launch.states.clear();
+  if (__tsan_create_fiber) launch.states.clear();
   launch.stacks_taken = 0;
   if (!launch.problem.empty()) throw BadKernel(launch.problem);
 }
