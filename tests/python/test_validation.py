@@ -467,3 +467,12 @@ def test_words_of_angular_momentum_that_wanders():
     )  # fmt: skip
     (said,) = sentences(Validation("m", {}, ["x"], [change]))
     assert "not conserved" in said and "0.05 of its thermal size" in said and "after some 20 ps" in said
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"), [("PASS", []), ("WARN", ["a bump or a minimum more"]), ("FAIL", ["means nothing"])]
+)
+def test_words_of_pairs_of_atoms_go_by_the_verdict(verdict, words):
+    flips = Finding("dimers", "x", "dimers.flips", "", 2.0, "", 1.0, 5.0, verdict)
+    said = sentences(Validation("m", {}, ["x"], [flips]))
+    assert len(said) == len(words) and all(word in line for word, line in zip(words, said, strict=True))

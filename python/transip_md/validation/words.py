@@ -86,9 +86,15 @@ def _bonds(found: dict[str, Finding], verdicts: dict[str, str]) -> Iterator[str]
 
 
 def _pairs(verdicts: dict[str, str]) -> Iterator[str]:
-    if verdicts.get("dimers") in ("WARN", "FAIL"):
+    if verdicts.get("dimers") == "FAIL":
         yield (
             "Two atoms alone, away from the length of a bond, have an energy that means nothing; few models were "
             "trained on any. That matters where atoms that are not bonded are driven into each other, and where "
             "fragments of two atoms come about; a run in which no bond breaks has neither."
+        )
+    elif verdicts.get("dimers") == "WARN":
+        yield (
+            "Two atoms alone, away from the length of a bond, have an energy with a bump or a minimum more than the one "
+            "that is expected. That matters where fragments of two atoms come about; a run in which no bond breaks has "
+            "none."
         )
