@@ -94,7 +94,6 @@ def _pairs(verdicts: dict[str, str]) -> Iterator[str]:
         )
     elif verdicts.get("dimers") == "WARN":
         yield (
-            "Two atoms alone, away from the length of a bond, have an energy with a bump or a minimum more than the one "
-            "that is expected. That matters where fragments of two atoms come about; a run in which no bond breaks has "
-            "none."
+            "Two atoms alone, away from the length of a bond, have an energy with a bump or a minimum more than is "
+            "expected. That matters where fragments of two atoms come about; a run in which no bond breaks has none."
         )
