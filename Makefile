@@ -159,7 +159,25 @@ train-organic: $(INSTALLED)
 	$(BIN)/transip-md train recipes/organic/train.yaml -o recipes/organic/data/first.ckpt
 	$(BIN)/transip-md train recipes/organic/second.yaml -o recipes/organic/data/second.ckpt
 	$(BIN)/transip-md train recipes/organic/third.yaml -o recipes/organic/data/third.ckpt
-	$(BIN)/transip-md train recipes/organic/fourth.yaml -o python/transip_md/shipped/organic.ckpt
+	$(BIN)/transip-md train recipes/organic/fourth.yaml -o recipes/organic/data/fourth.ckpt
+	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/modes --teacher gfn2-xtb \
+	  --normal-modes 300 --normal-modes 600 --frames 250 --seed 1 --jobs 2
+	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/far --teacher gfn2-xtb \
+	  --scan bonds --frames 200 --seed 1 --jobs 2
+	$(BIN)/transip-md sample recipes/organic/structures -o recipes/organic/data/far --teacher gfn2-xtb \
+	  --compress --frames 40 --seed 1 --jobs 2
+	@mkdir -p recipes/organic/data/low
+	$(BIN)/transip-md sample examples/ethanol.xyz -o recipes/organic/data/low/ethanol_300K.extxyz \
+	  --teacher gfn2-xtb --temperature 300 --frames 4000 --seed 3
+	$(BIN)/python recipes/organic_broad/pairs.py recipes/organic/data/pairs/structures H C N O
+	$(BIN)/transip-md sample recipes/organic/data/pairs/structures -o recipes/organic/data/pairs --teacher gfn2-xtb \
+	  --dimers atoms --frames 150 --seed 1 --jobs 2
+	$(BIN)/python recipes/ethanol/far_pairs.py recipes/organic/data/pairs
+	cat recipes/organic/data/pairs/*_pair.extxyz recipes/organic/data/pairs/*_far.extxyz > recipes/organic/data/pairs.extxyz
+	$(BIN)/python recipes/organic_broad/select_frames.py recipes/organic/data/pairs.extxyz \
+	  recipes/organic/data/selected_pairs.extxyz --largest-force 100 --no-spin
+	$(BIN)/transip-md train recipes/organic/fifth.yaml -o recipes/organic/data/fifth.ckpt
+	$(BIN)/transip-md train recipes/organic/sixth.yaml -o python/transip_md/shipped/organic.ckpt
 
 BROAD := recipes/organic_broad
 train-organic-broad: $(INSTALLED)

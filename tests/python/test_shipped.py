@@ -71,6 +71,8 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
         ("organic", "second"),
         ("organic", "third"),
         ("organic", "fourth"),
+        ("organic", "fifth"),
+        ("organic", "sixth"),
         ("organic_broad", "second"),
         ("organic_broad", "third"),
         ("organic_broad", "fourth"),

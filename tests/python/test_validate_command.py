@@ -108,12 +108,12 @@ def test_organic_in_less_than_a_minute(tmp_path, repository, lammps_plugin, open
     export(load_shipped("organic"), tmp_path / "organic.pt")
     # Of processor time, LAMMPS's included: on a busy machine the clock says nothing.
     started = sum(os.times()[:4])
-    result = run(
+    run(
         tmp_path / "organic.pt", repository / "examples/ethanol.xyz", "--json", tmp_path / "v.json",
-        "--html", tmp_path / "v.html", fails=True,
+        "--html", tmp_path / "v.html",
     )  # fmt: skip
     assert sum(os.times()[:4]) - started < 60
-    assert result.exception is None or isinstance(result.exception, CheckFailedError)
     verdicts = {(f["check"], f["verdict"]) for f in json.loads((tmp_path / "v.json").read_text())["findings"]}
     for sound in ("forces", "virial", "translation", "far_from_origin", "permutation", "precision", "engines"):
         assert (sound, "PASS") in verdicts and not {(sound, "WARN"), (sound, "FAIL")} & verdicts, sound
+    assert not [check for check, verdict in verdicts if verdict == "FAIL"]
