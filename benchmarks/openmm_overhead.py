@@ -129,7 +129,10 @@ def contexts_of(file: Path, atoms: ase.Atoms, kernels: str) -> dict[str, openmm.
     for backend in BACKENDS if kernels == "torch" else ("native", "python"):
         device = "auto" if backend == "torchforce" else "cpu"
         try:
-            force = create_force(file, atoms.numbers, backend=backend, device=device, periodic=bool(atoms.pbc.all()))
+            # By default native kernels take all cores, whose waiting for each other would be counted.
+            force = create_force(
+                file, atoms.numbers, backend=backend, device=device, threads=1, periodic=bool(atoms.pbc.all())
+            )
         except TransIPError as error:
             console.print(f"not {backend}: {error}", markup=False)
         else:
@@ -155,7 +158,9 @@ def check_energy(context: openmm.Context, energy: float, dtype: str, atoms: int)
 def measure(file: Path, structure: str, atoms: ase.Atoms, key: tuple[str, str], blocks: int, length: int) -> list[Cell]:
     """Blocks of steps, backends in turn."""
     os.environ["TRANSIP_KERNELS"] = key[0]
-    call, contexts = ModelCall(file, key[0], atoms), contexts_of(file, atoms, key[0])
+    contexts = contexts_of(file, atoms, key[0])
+    # One for each, so that it finds as little in the caches as its backend.
+    calls = {backend: ModelCall(file, key[0], atoms) for backend in contexts}
     times = {backend: np.zeros((blocks, 2)) for backend in contexts}
     with LongTask(f"{structure} {key[0]} {key[1]}", (blocks + 1) * length) as progress:
         # One block more, for warming up, is not counted.
@@ -165,7 +170,7 @@ def measure(file: Path, structure: str, atoms: ase.Atoms, key: tuple[str, str], 
                 seconds = timed_step(context)
                 state = context.getState(positions=True)
                 positions = state.getPositions(asNumpy=True).value_in_unit(openmm.unit.angstrom)
-                alone, energy = call(positions)
+                alone, energy = calls[backend](positions)
                 if step >= 0:
                     times[backend][step // length] += (seconds, alone)
                 elif step == -length:

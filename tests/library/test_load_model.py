@@ -51,6 +51,23 @@ def test_molecule(library, ethanol_files, dtype, bent):
     assert_equal(model.evaluate(bent.numbers, bent.positions), wanted, dtype)
 
 
+def test_more_atoms_than_caches_hold(library, repository, tmp_path):
+    """Copies of a box side by side have its energies and forces; what is written for them goes past the caches."""
+    path = tmp_path / "water.pt"
+    export(transip_md.pretrained("water"), path, "float64")
+    water = repository / "examples" / "lammps" / "water.data"
+    atoms = ase.io.read(water, format="lammps-data", Z_of_type={1: 1, 2: 8})
+    many = atoms.repeat((3, 2, 2))
+    few = LibraryModel(path).evaluate(atoms.numbers, atoms.positions, cell=atoms.cell.array, periodic=atoms.pbc)
+    one, two = (
+        LibraryModel(path, threads).evaluate(many.numbers, many.positions, cell=many.cell.array, periodic=many.pbc)
+        for threads in (1, 2)
+    )
+    assert np.abs(one.energies - np.tile(few.energies, 12)).max() <= 1e-9
+    assert np.abs(one.forces - np.tile(few.forces, (12, 1))).max() <= 1e-9
+    assert np.array_equal(one.energies, two.energies) and np.array_equal(one.forces, two.forces)
+
+
 @pytest.mark.parametrize("periodic", [(1, 1, 1), (1, 0, 1), (0, 0, 0)])
 def test_box(library, local_file, box, periodic):
     arguments = {"cell": box.cell.array, "periodic": np.array(periodic, dtype=bool)}

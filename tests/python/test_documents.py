@@ -202,3 +202,7 @@ def test_speeds_of_the_library(repository):
     check(found[1], start["lmp, water.pt"]["seconds"], "start of lmp")
     check(found[2], start["lmp, bare"]["seconds"], "start of bare lmp")
     check(found[3], start["lmp, water.pt"]["megabytes"], "memory of lmp")
+
+
+def test_times_of_the_kernels(repository):
+    assert (repository / "benchmarks/kernels.md").read_text() in (repository / "docs/kernels.md").read_text()

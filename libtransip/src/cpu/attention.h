@@ -112,6 +112,13 @@ template <typename Real, int lanes> class AttentionOfLanes final : public Attent
     H::gather(partial, to);
   }
 
+  /// Ask for keys and values of four rows.
+  template <int fixed> static inline void ask_for(const Real *keys, const std::int32_t *row)
+  {
+    for (int e = 0; e < batch; e++)
+      for (int m = 0; m < 2 * fixed; m++) __builtin_prefetch(keys + (std::int64_t(row[e]) * 2 * fixed + m) * size);
+  }
+
   /// Sums over edges of their coefficients, one for each head, times `some` vectors of their rows.
   template <int some> class Mixture {
     // Twice as many as are wanted where they are few: an addition waits for the one before.
@@ -185,6 +192,9 @@ void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token) const
   for (std::int64_t e = 0; e < count; e += batch) {
     V logit[H::batch_vectors];
     dots<fixed>(query, keys, row + e, logit);
+    // Of the next tokens.
+    if (state_.from_afar) ask_for<fixed>(keys, row + e + Edges<Real>::ahead);
+    __builtin_prefetch(share + (e + Edges<Real>::ahead) * lanes);
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
       Real *place = share + e * lanes + i * size;
@@ -251,6 +261,9 @@ void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Rea
   for (std::int64_t e = 0; e < count; e += batch) {
     V gain[H::batch_vectors];
     dots<fixed>(g, state_.values(l), row + e, gain);
+    if (state_.from_afar) ask_for<fixed>(keys, row + e + Edges<Real>::ahead);
+    __builtin_prefetch(share + (e + Edges<Real>::ahead) * lanes);
+    __builtin_prefetch(slope + (e + Edges<Real>::ahead) * lanes);
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
       const std::int64_t place = e * lanes + i * size;
@@ -284,7 +297,10 @@ void AttentionOfLanes<Real, lanes>::back_to_row(int l, std::int64_t row, const R
     constexpr int now = decltype(width)::value;
     V to_key[now] = {}, to_value[now] = {};
     for (std::int64_t i = 0; i < count; i++) {
-      const std::int64_t edge = incoming[i].edge;
+      // Edges that lead to a row lie far apart, a line for each: asked for early, they are there when their turn comes.
+      const std::int64_t edge = incoming[i].edge, later = incoming[i + Edges<Real>::ahead].edge;
+      __builtin_prefetch(to_logits + later * lanes);
+      __builtin_prefetch(shares + later * lanes);
       const PerHead to_logit = H::load(to_logits + edge * lanes), weighted = H::load(shares + edge * lanes);
       const Real *query = queries + std::int64_t(incoming[i].token) * row_stride() + m * size, *gradient = query + features;
 #pragma GCC unroll 8

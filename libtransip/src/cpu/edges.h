@@ -83,6 +83,8 @@ template <typename Real> class Edges {
   struct Incoming {
     std::int32_t token, edge;
   };
+  /// Number of edges that `row` and `incoming` may be read beyond the last.
+  static constexpr std::int64_t ahead = 64;
   const Incoming *incoming(std::int64_t row) const { return incoming_ + incoming_first_[row]; }
   std::int64_t incoming_count(std::int64_t row) const { return incoming_first_[row + 1] - incoming_first_[row]; }
 
@@ -204,15 +206,16 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
   if (sum > most_edges) return {Fault::Kind::too_many_edges, sum};
   const std::int64_t of_layers = weights_.shape.layers * sum * lanes_;
   place_in(input_.memory->edges, [&](Parts &parts) {
-    parts.place(row_, sum);
+    parts.place(row_, sum + ahead);
     parts.place(weight_, sum);
     parts.place(share_, of_layers);
     parts.place(stretch_, sum);
     parts.place(slope_, gradient ? of_layers : 0);
     parts.place(radial_, gradient ? sum : 0);
-    parts.place(incoming_, gradient ? real : 0);
+    parts.place(incoming_, gradient ? real + ahead : 0);
   });
   if (!gradient) slope_ = nullptr;
+  for (std::int64_t i = 0; i < ahead; i++) row_[sum + i] = 0;
   return {Fault::Kind::none, 0};
 }
 
@@ -356,6 +359,7 @@ template <typename Real> void Edges<Real>::transpose()
     incoming_[place[token + 1]++] = {here, first};
     for_others(token, [&](std::int64_t row, std::int32_t e) { incoming_[place[row + 1]++] = {here, first + e}; });
   }
+  for (std::int64_t i = 0; i < ahead; i++) incoming_[place[input_.rows] + i] = {0, 0};
 }
 
 }  // namespace

@@ -30,6 +30,8 @@ constexpr std::int64_t large_layer = 1 << 20;
 constexpr std::int64_t fewest_tokens = 12;
 /// Parts for each thread, so that one whose parts take longer is helped out.
 constexpr std::int64_t parts_of_thread = 8;
+/// Bytes of an evaluation from which on the caches hold nothing of what a phase writes when the next reads it.
+constexpr std::int64_t beyond_caches = std::int64_t{1} << 26;
 /// Multiply-adds of an evaluation below which it takes longer to wake a thread than to do its share.
 constexpr double least_work = 1.0e7;
 
@@ -69,6 +71,7 @@ template <typename Real> class Engine final : public Kernel {
   void begin_rows(std::int64_t owner) const;
   [[gnu::noinline]] void begin_tokens(const Input &input, const Output &output, std::int64_t start, std::int64_t count) const;
   void enter_kinds();
+  void keep_rotated(int l, std::int64_t row, const Real *from, Real *to) const;
   void spread(int l, std::int64_t owner) const;
   [[gnu::noinline]] void enter(int l, std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) const;
   [[gnu::noinline]] void share_halo(int l);
@@ -96,6 +99,7 @@ template <typename Real> class Engine final : public Kernel {
   Input input_{};
   Output output_{};
   Workers *workers_ = nullptr;
+  bool past_caches_ = false;  // whether keys and queries are written past the caches
   std::int64_t tokens_of_part_ = 1, parts_ = 0, halo_atoms_ = 0;
 };
 
@@ -134,6 +138,8 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
   const std::int64_t kinds = !output_.embedding && 2 * input.kinds <= input.tokens ? input.kinds : 0;
   state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds,
                  input.kind);
+  past_caches_ = input.memory->state.bytes() + input.memory->edges.bytes() > beyond_caches;
+  state_.from_afar = workers_ || past_caches_;
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const int threads = workers_ ? workers_->count() : 1;
   Real *start;
@@ -207,6 +213,16 @@ void Engine<Real>::begin_tokens(const Input &input, const Output &output, std::i
   }
 }
 
+/// Features rotated by a row's phases, for the next phase.
+template <typename Real>
+void Engine<Real>::keep_rotated(int l, std::int64_t row, const Real *from, Real *to) const
+{
+  if (past_caches_)
+    rotary_.template rotate<false, true>(l, row, from, to);
+  else
+    rotary_.template rotate<false>(l, row, from, to);
+}
+
 /// Phases, keys and values of an owner's rows.
 template <typename Real> void Engine<Real>::spread(int l, std::int64_t owner) const
 {
@@ -215,9 +231,9 @@ template <typename Real> void Engine<Real>::spread(int l, std::int64_t owner) co
   edges_.for_rows(owner, [&](std::int64_t row) {
     Real *to = state_.key(l, row);
     rotary_.fill(l, row, input_.positions + 3 * row);
-    rotary_.template rotate<false>(l, row, from, to);
+    keep_rotated(l, row, from, to);
     if (weights_.shape.rotary_values)
-      rotary_.template rotate<false>(l, row, from + features, to + features);
+      keep_rotated(l, row, from + features, to + features);
     else
       std::memcpy(to + features, from + features, sizeof(Real) * static_cast<std::size_t>(features));
   });
@@ -241,8 +257,9 @@ void Engine<Real>::enter(int l, std::int64_t start, std::int64_t count, const Sc
     const Real *three = by_kind ? state_.of_kind(input_.kind[t]) : scratch.two + (t - start) * 3 * features;
     if (!by_kind) std::memcpy(state_.own_key(l, t), three + features, bytes);
     spread(l, t);
-    rotary_.template rotate<false>(l, t, three, state_.query(l, t));
+    keep_rotated(l, t, three, state_.query(l, t));
   }
+  if (past_caches_) Lanes<Real>::fence();
 }
 
 /// Queries, keys and values of the first layer, of which there are as many as kinds of tokens.
@@ -274,6 +291,7 @@ template <typename Real> void Engine<Real>::share_halo(int l)
   for (std::int64_t i = 0; i < count; i++) std::memcpy(state_.given(i), state_.own_key(l, given[i]), bytes);
   exchange.forward(state_.given(0), state_.halo(l, 0), 2 * features);
   each_halo_atom([&](std::int64_t halo_atom) { spread(l, halo_atom); });
+  if (past_caches_) Lanes<Real>::fence();
 }
 
 /// Gradients by keys and values of halo atoms, to the ranks that own them.

@@ -34,6 +34,24 @@ template <typename Real> struct Lanes {
     return value;
   }
   static inline void store(Real *to, V value) { std::memcpy(to, &value, sizeof value); }
+  /// Store past the caches, to a place aligned to whole vectors, for what is read again only when much else has been. Others
+  /// see it after `fence`.
+  static inline void stream(Real *to, V value)
+  {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i *>(to), reinterpret_cast<__m512i>(value));
+#elif defined(__AVX__)
+    _mm256_stream_si256(reinterpret_cast<__m256i *>(to), reinterpret_cast<__m256i>(value));
+#else
+    store(to, value);
+#endif
+  }
+  static inline void fence()
+  {
+#if defined(__AVX__)
+    _mm_sfence();
+#endif
+  }
   static inline V all(Real value) { return value - V{}; }
 
   /// Constant vector of the numbers that place(i) gives, for shuffles.

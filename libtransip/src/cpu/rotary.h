@@ -35,16 +35,17 @@ template <typename Real> class Rotary {
         phase, phase + half);
   }
 
-  /// to = from rotated by the phases of a row; back: rotated the other way.
-  template <bool back> void rotate(int l, std::int64_t row, const Real *from, Real *to) const
+  /// to = from rotated by the phases of a row; back: rotated the other way; past: past the caches.
+  template <bool back, bool past = false> void rotate(int l, std::int64_t row, const Real *from, Real *to) const
   {
     const int half = weights_.shape.half;
     const Real *cosine = state_.phase(l, row), *sine = cosine + half;
     for (int i = 0; i < half; i += size) {
       const V c = L::load(cosine + i), s = back ? -L::load(sine + i) : L::load(sine + i);
       const V a = L::load(from + i), b = L::load(from + half + i);
-      L::store(to + i, a * c - b * s);
-      L::store(to + half + i, a * s + b * c);
+      const auto put = past ? L::stream : L::store;
+      put(to + i, a * c - b * s);
+      put(to + half + i, a * s + b * c);
     }
   }
 

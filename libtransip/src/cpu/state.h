@@ -70,6 +70,10 @@ template <typename Real> class State {
     });
   }
 
+  /// Whether rows that tokens see come from afar, from another core or from beyond the caches, so that it pays to ask for
+  /// them early.
+  bool from_afar = false;
+
   /// Features [wide].
   Real *token(std::int64_t t) const { return token_ + t * wide_; }
   /// Input of attention's linear layers [wide]: normalised, before scale and shift.
