@@ -192,9 +192,10 @@ void AttentionOfLanes<Real, lanes>::forward(int l, std::int64_t token) const
   for (std::int64_t e = 0; e < count; e += batch) {
     V logit[H::batch_vectors];
     dots<fixed>(query, keys, row + e, logit);
-    // Of the next tokens.
-    if (state_.from_afar) ask_for<fixed>(keys, row + e + Edges<Real>::ahead);
-    __builtin_prefetch(share + (e + Edges<Real>::ahead) * lanes);
+    if (state_.from_afar) {
+      ask_for<fixed>(keys, row + e + Edges<Real>::ahead);
+      __builtin_prefetch(share + (e + Edges<Real>::ahead) * lanes);
+    }
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
       Real *place = share + e * lanes + i * size;
@@ -261,9 +262,11 @@ void AttentionOfLanes<Real, lanes>::back_to_token(int l, std::int64_t token, Rea
   for (std::int64_t e = 0; e < count; e += batch) {
     V gain[H::batch_vectors];
     dots<fixed>(g, state_.values(l), row + e, gain);
-    if (state_.from_afar) ask_for<fixed>(keys, row + e + Edges<Real>::ahead);
-    __builtin_prefetch(share + (e + Edges<Real>::ahead) * lanes);
-    __builtin_prefetch(slope + (e + Edges<Real>::ahead) * lanes);
+    if (state_.from_afar) {
+      ask_for<fixed>(keys, row + e + Edges<Real>::ahead);
+      __builtin_prefetch(share + (e + Edges<Real>::ahead) * lanes);
+      __builtin_prefetch(slope + (e + Edges<Real>::ahead) * lanes);
+    }
 #pragma GCC unroll 32
     for (int i = 0; i < H::batch_vectors; i++) {
       const std::int64_t place = e * lanes + i * size;
@@ -299,8 +302,10 @@ void AttentionOfLanes<Real, lanes>::back_to_row(int l, std::int64_t row, const R
     for (std::int64_t i = 0; i < count; i++) {
       // Edges that lead to a row lie far apart, a line for each: asked for early, they are there when their turn comes.
       const std::int64_t edge = incoming[i].edge, later = incoming[i + Edges<Real>::ahead].edge;
-      __builtin_prefetch(to_logits + later * lanes);
-      __builtin_prefetch(shares + later * lanes);
+      if (state_.from_afar) {
+        __builtin_prefetch(to_logits + later * lanes);
+        __builtin_prefetch(shares + later * lanes);
+      }
       const PerHead to_logit = H::load(to_logits + edge * lanes), weighted = H::load(shares + edge * lanes);
       const Real *query = queries + std::int64_t(incoming[i].token) * row_stride() + m * size, *gradient = query + features;
 #pragma GCC unroll 8

@@ -30,7 +30,9 @@ constexpr std::int64_t large_layer = 1 << 20;
 constexpr std::int64_t fewest_tokens = 12;
 /// Parts for each thread, so that one whose parts take longer is helped out.
 constexpr std::int64_t parts_of_thread = 8;
-/// Bytes of an evaluation from which on the caches hold nothing of what a phase writes when the next reads it.
+/// Bytes of an evaluation that a core's own caches do not hold.
+constexpr std::int64_t beyond_near_caches = std::int64_t{1} << 23;
+/// Bytes of an evaluation from which on no cache holds anything of what a phase writes when the next reads it.
 constexpr std::int64_t beyond_caches = std::int64_t{1} << 26;
 /// Multiply-adds of an evaluation below which it takes longer to wake a thread than to do its share.
 constexpr double least_work = 1.0e7;
@@ -138,8 +140,9 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
   const std::int64_t kinds = !output_.embedding && 2 * input.kinds <= input.tokens ? input.kinds : 0;
   state_.lay_out(input.memory->state, shape, input.tokens, input.rows, halo_atoms_, given_atoms, gradient, kinds,
                  input.kind);
-  past_caches_ = input.memory->state.bytes() + input.memory->edges.bytes() > beyond_caches;
-  state_.from_afar = workers_ || past_caches_;
+  const std::int64_t bytes = input.memory->state.bytes() + input.memory->edges.bytes();
+  past_caches_ = bytes > beyond_caches;
+  state_.from_afar = bytes > beyond_near_caches;
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const int threads = workers_ ? workers_->count() : 1;
   Real *start;

@@ -70,8 +70,8 @@ template <typename Real> class State {
     });
   }
 
-  /// Whether rows that tokens see come from afar, from another core or from beyond the caches, so that it pays to ask for
-  /// them early.
+  /// Whether what tokens see, and what belongs to their edges, comes from beyond the near caches, so that it pays to ask for
+  /// it early.
   bool from_afar = false;
 
   /// Features [wide].
