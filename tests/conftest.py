@@ -13,7 +13,7 @@ import gc
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ase
@@ -34,6 +34,20 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def _torch_library_of_the_cache() -> Iterator[None]:
+    """A torch library that was named for a cache of a test's own is not taken for one that the user named."""
+    from transip_md.plugins.kinds import TORCH_VARIABLE, cache_folder
+
+    before = os.environ.get(TORCH_VARIABLE)
+    yield
+    named = os.environ.get(TORCH_VARIABLE)
+    if named and named != before and not Path(named).is_relative_to(cache_folder()):
+        os.environ.pop(TORCH_VARIABLE)
+        if before:
+            os.environ[TORCH_VARIABLE] = before
 
 
 @pytest.fixture

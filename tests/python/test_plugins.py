@@ -162,6 +162,27 @@ def test_failed_build_shows_the_log(cache, monkeypatch, tmp_path):
     assert not list(cache.glob("building-*"))
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_sources_that_change_while_they_are_compiled(cache, monkeypatch, changed):
+    from transip_md.plugins import build
+
+    def compile_and_edit(kinds, folder, *_):
+        for kind in kinds:
+            (folder / kind.name).mkdir()
+            (folder / kind.name / kind.library).write_bytes(b"code")
+        if changed:
+            monkeypatch.setattr(plugins, "_source_hash", lambda kind: "of sources that were edited")
+
+    monkeypatch.setattr(build, "_compile", compile_and_edit)
+    monkeypatch.setattr(build, "smoke_test", lambda *_: None)
+    if not changed:
+        assert build.build(["library"], say=lambda line: None)["library"].read_bytes() == b"code"
+        return
+    with pytest.raises(EnvironmentFaultError, match=r"changed while it was compiled\. Type `transip-md build library`"):
+        build.build(["library"], say=lambda line: None)
+    assert not plugins.is_built(KINDS["library"])
+
+
 def test_entry_point_never_breaks_lammps(cache, monkeypatch, capsys):
     def missing():
         raise EnvironmentFaultError("The C++ sources of transip-md are missing.")

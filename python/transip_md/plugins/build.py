@@ -138,7 +138,8 @@ def build(
         The library of every plugin asked for.
 
     Raises:
-        EnvironmentFaultError: no compiler, an engine that is not installed, a build or a smoke test that fails.
+        EnvironmentFaultError: no compiler, an engine that is not installed, a build or a smoke test that fails, sources
+            that change meanwhile.
     """
     kinds = [KINDS[name] for name in _with_torch(names)]
     wanted = [kind for kind in kinds if force or not is_built(kind)]
@@ -182,10 +183,17 @@ def _build_and_keep(kinds: list[PluginKind], force: bool, folder: Path | None, s
         return
     log = cache_folder() / "build.log"
     log.unlink(missing_ok=True)
+    records = {kind.name: expected_record(kind) for kind in kinds}
     with _folder_to_compile_in(folder, say) as built:
         _compile(kinds, built, log, force, say)
         for kind in kinds:
             smoke_test(kind, built / kind.name / kind.library)
+            # What was compiled may be of neither, and would be taken for that of today.
+            if expected_record(kind) != records[kind.name]:
+                raise EnvironmentFaultError(
+                    f"{kind.title}: its sources, or what it is built against, changed while it was compiled. Type "
+                    f"`transip-md build {kind.name}` again."
+                )
             _keep(kind, built)
             say(f"{kind.title}: built and loaded, {folder_of(kind)}")
 
