@@ -73,7 +73,8 @@ def test_killed_run_ends_like_an_unbroken_one(start):
     process, _ = start("killed")
     said = finish(process)
     step = int(said.split("Resuming from step ")[1].split()[0])
-    assert 300 <= step < STEPS and step % 10 == 0
+    # A step's checkpoint is written after its record: the third record's may not have been.
+    assert 290 <= step < STEPS and step % 10 == 0
 
     assert (killed / "long_run.chk").read_bytes() == (unbroken / "long_run.chk").read_bytes()
     wanted = records(unbroken / "long_run.0.csv")
