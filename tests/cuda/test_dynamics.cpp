@@ -620,14 +620,13 @@ int main(int count, char **arguments)
         random_cases(dtype);
         test_slab(dtype);
         test_moves(dtype);
+        TestStructure nothing = crystal();
+        nothing.species.clear();
+        nothing.positions.clear();
+        test_batch(dtype, {crystal(), crystal(5), nothing, random_structure("one atom", 1, triclinic, {8}, 1), molecule(6),
+                           random_structure("a long box", 12, {27, 0, 0, 0, 5.5, 0, 3, 0, 6}, {1, 8}, 4)});
+        test_batch_moves(dtype);
       }
-      // Their kernels are one template for both precisions, and the bits are compared.
-      TestStructure nothing = crystal();
-      nothing.species.clear();
-      nothing.positions.clear();
-      test_batch("float32", {crystal(), crystal(5), nothing, random_structure("one atom", 1, triclinic, {8}, 1), molecule(6),
-                             random_structure("a long box", 12, {27, 0, 0, 0, 5.5, 0, 3, 0, 6}, {1, 8}, 4)});
-      test_batch_moves("float64");
       test_batch_errors();
       test_members();
       test_rest();

@@ -189,7 +189,7 @@ def test_fuzzed_files_are_refused_or_read(cpp_build, model, local_file, seconds)
     assert tried > 100 * seconds
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.long)])
 def test_no_engine_takes_a_damaged_copy(tmp_path, count, lammps_plugin, openmm_plugin):
     """In ASE, LAMMPS and OpenMM themselves, of the shipped models: what is not refused gives the very same numbers."""
     import transip_md

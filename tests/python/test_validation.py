@@ -410,10 +410,10 @@ def test_models_say_how_hot_their_bonds_may_get(tmp_path, structures):
 def test_average_removes_what_theory_says(tmp_path, structures, symmetry, exact):
     """The planted fault goes as z^2 / r^2, l = 2: twelve rotations take that away, four do not."""
     file = write_pairs(tmp_path / "lopsided.pt", "lopsided")
-    only = ["forces", "rotation", "net_torque", "cutoff"]
+    only = ["forces", "virial", "rotation", "net_torque", "cutoff", "extensivity"]
     result = validate(file, [structures["cluster"]], only=only, symmetry=symmetry)
     found = verdicts(result)
-    assert result.symmetry == symmetry and found["forces"] == found["cutoff"] == "PASS"
+    assert result.symmetry == symmetry and found["forces"] == found["virial"] == found["cutoff"] == "PASS"
     assert (found["rotation"] == found["net_torque"] == "PASS") is exact, found
     assert (result.value("rotation.force_worst") < 1e-9) is exact
 
