@@ -206,3 +206,19 @@ def test_speeds_of_the_library(repository):
 
 def test_times_of_the_kernels(repository):
     assert (repository / "benchmarks/kernels.md").read_text() in (repository / "docs/kernels.md").read_text()
+
+
+def test_what_consistency_brought_is_what_the_card_says(repository):
+    """Of the fourth part of `organic`, whose checkpoint was the first edition."""
+    card = (repository / "recipes/organic/README.md").read_text()
+    text = (repository / "docs/training.md").read_text()
+    parts = re.search(r"after the parts: [\d.]+, [\d.]+, ([\d.]+), ([\d.]+),", card)
+    rotation = re.search(r"after the last four: ([\d.]+), ([\d.]+),", card)
+    energy = re.search(r"The first edition has [\d., ]+ and ([\d.]+):", card)
+    forces = re.search(r"forces from ([\d.]+) to ([\d.]+) .*?energy's from [\d.]+ to ([\d.]+)", text, flags=re.DOTALL)
+    error = re.search(r"force MAE went from ([\d.]+) to ([\d.]+)", text)
+    assert parts and rotation and energy and forces and error
+    for quoted, number in zip(
+        (*forces.groups(), *error.groups()), (*rotation.groups(), energy[1], *parts.groups()), strict=True
+    ):
+        check(quoted, float(number), "docs/training.md")
