@@ -343,31 +343,3 @@ def test_divergence_is_an_error(config_file, tmp_path):
     with pytest.raises(TransIPError, match="diverged"):
         TrainingRun(config, tmp_path / "m.ckpt").train()
     assert not (tmp_path / "m.ckpt").exists()
-
-
-@pytest.mark.long
-def test_compiled_step_is_the_eager_step():
-    """Traced by torch.compile, run without its code generator: the graph is what is ours."""
-    from networks import make_batch, make_model, random_molecule
-    from transip_md.model.evaluate import predict
-    from transip_md.training.compiled import CompiledPredict
-
-    torch._dynamo.reset()
-    molecules = [make_batch([random_molecule(n, n) for n in sizes]) for sizes in ((4, 5), (3, 6, 7), (6, 6, 6, 6))]
-    model = make_model(layers=1)
-    compiled = CompiledPredict(model, backend="aot_eager")
-    torch._dynamo.utils.counters.clear()
-    for batch in molecules:
-        gradients = []
-        for prediction in (predict(model, batch, differentiable=True), compiled(batch)):
-            model.zero_grad()
-            loss = prediction.forces.square().sum() + prediction.energies.sum() + prediction.embedding.sum()
-            loss.backward()
-            gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
-        for one, other in zip(*gradients, strict=True):
-            assert torch.allclose(one, other, rtol=1e-9, atol=1e-11)
-    # Compilation takes minutes: one graph serves all sizes, with padding and without.
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
-    for changes in ({"force_head": "direct"}, {"cutoff": 3.0}):
-        with pytest.raises(UsageError, match="compile: true is for"):
-            CompiledPredict(make_model(**changes))

@@ -7,16 +7,21 @@ from dataclasses import replace
 import torch
 
 from transip_md.common.errors import UsageError
-from transip_md.model.batch import Batch, MoleculeBatch
+from transip_md.model.batch import Batch, LocalBatch, MoleculeBatch
 from transip_md.model.evaluate import Prediction
 from transip_md.model.network import TransIP
+from transip_md.training.fixed_shape import FixedShape
+
+#: Shapes that one network may be compiled for; sizes are rounded up coarsely, and few are met.
+MOST_SHAPES = 64
 
 
 class CompiledPredict:
-    """`predict(model, batch, differentiable=True)`, compiled at the first batch for batches of molecules of every size.
+    """`predict(model, batch, differentiable=True)`, compiled at the first batch.
 
-    The gradient with respect to positions is traced into the graph, so that what a loss on forces needs, the derivative
-    of that gradient, is compiled too.
+    All-to-all models are compiled once, for batches of every size. Batches of local models are padded to the largest
+    sizes so far, and compiled for anew when one does not fit. The gradient with respect to positions is traced into the
+    graph, so that what a loss on forces needs, the derivative of that gradient, is compiled too.
     """
 
     def __init__(self, model: TransIP, backend: str = "inductor") -> None:
@@ -27,13 +32,10 @@ class CompiledPredict:
             backend: of torch.compile.
 
         Raises:
-            UsageError: the model is local or has a direct force head.
+            UsageError: the model has a direct force head.
         """
-        if not model.config.conservative or model.config.cutoff is not None:
-            # A local model would be compiled anew for every batch.
-            raise UsageError(
-                "compile: true is for all-to-all models whose forces are the gradient of the energy. Leave it out."
-            )
+        if not model.config.conservative:
+            raise UsageError("compile: true is for models whose forces are the gradient of the energy. Leave it out.")
 
         def run(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             def total(positions: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
@@ -44,11 +46,19 @@ class CompiledPredict:
             gradient, (energies, embedding) = torch.func.grad(total, has_aux=True)(batch.positions)
             return energies, -batch.fold(gradient), embedding
 
-        self._run = torch.compile(run, dynamic=True, fullgraph=True, backend=backend)
+        local = model.config.cutoff is not None
+        # The products with the neighbours of one atom are compiled for their number in any case.
+        self._run = torch.compile(run, dynamic=not local, fullgraph=True, backend=backend)
+        self._shape = FixedShape()
 
     def __call__(self, batch: Batch) -> Prediction:
         """Energies, forces and embeddings of a batch, differentiable with respect to the weights."""
         if isinstance(batch, MoleculeBatch) and batch.present is None:
             # Without padding it would be another graph.
             batch = replace(batch, present=torch.ones_like(batch.species, dtype=torch.bool))
+        if isinstance(batch, LocalBatch):
+            with torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
+                energies, forces, embedding = self._run(self._shape.pad(batch))
+            atoms = len(batch.species)
+            return Prediction(energies[: len(batch)], forces[:atoms], embedding[:atoms])
         return Prediction(*self._run(batch))

@@ -126,7 +126,7 @@ class TrainConfig(Strict):
     precision: Literal["float32", "tf32", "bf16"] = Field(
         "float32", description="of matrix products; positions, phases and energies stay float64, the heads float32"
     )
-    compile: bool = Field(False, description="all-to-all models: compile by torch.compile; minutes once, then faster")
+    compile: bool = Field(False, description="compile by torch.compile; minutes at the start, then faster steps")
     report_every: int = Field(1000, gt=0, description="steps between validations and saved states")
     patience: int | None = Field(None, gt=0, description="stop after so many validations without a better force error")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"

@@ -255,7 +255,7 @@ class TrainingRun:
             callbacks.append(EarlyStopping("val/force_mae", patience=config.patience))
         largest = int(self.frames.atom_counts()[self.validation_rows].max())
         module = self._module = TrainingModule(self.model, config, largest)
-        with _quiet():
+        with _quiet(), _denormals_as_zero():
             trainer = self._trainer(callbacks)
             train, validation = self._loaders(trainer)
             resume = self.state_file if self.step else None
@@ -306,6 +306,16 @@ def recorded_recipe(config: TrainConfig) -> dict[str, Any]:
     if recipe["start_from"] is not None:
         recipe["start_from"] = Path(recipe["start_from"]).name
     return recipe
+
+
+@contextlib.contextmanager
+def _denormals_as_zero() -> Iterator[None]:
+    """Compute with 0 for numbers below 1e-38: the tails of the radial functions are full of them, and slow."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @contextlib.contextmanager
