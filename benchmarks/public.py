@@ -4,9 +4,9 @@
 ethanol  PBE/def2-SVP, trained on frames of ethanol_pbe_train; held out: ethanol_pbe_test
 
 A run is SET-FRAMES-START, such as `3bpa-500-organic_broad`: so many frames to train on, and the shipped model that is
-fine-tuned, or `none`: the same network from random weights. DATA is a folder with these files (BOTNet-datasets, arXiv
-2205.06643). Runs resume when interrupted; what is in benchmarks/public.json is not made again until it is deleted, and
-benchmarks/public.md is made of all of it.
+fine-tuned, or `none`: the same network from random weights; `-long` behind it means more steps. DATA is a folder with
+these files (BOTNet-datasets, arXiv 2205.06643). Runs resume when interrupted; what is in benchmarks/public.json is not
+made again until it is deleted, and benchmarks/public.md is made of all of it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Set:
         steps: of the runs of all of them.
         published: beside ours.
         remark: how the held-out frames differ from those of the papers.
+        long_steps: of a longer run of the fine-tuned model on the most frames; 0 for none.
     """
 
     train: str
@@ -70,6 +71,7 @@ class Set:
     steps: int
     published: tuple[Published, ...]
     remark: str
+    long_steps: int = 0
 
 
 MACE_PAPER = "arXiv 2206.07697"
@@ -84,6 +86,7 @@ SETS = {
         ),
         "The papers test on frames of their own at each temperature, which are not these: ours are the 500 of the "
         "mixed training set, without those that are also among the frames trained on.",
+        long_steps=40_000,
     ),
     "ethanol": Set(
         "ethanol_pbe_train", "PBE/def2-SVP", (50, 250, 1000), 5000, (),
@@ -94,23 +97,28 @@ SETS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One training: the set, how many of its frames, and what it starts from ("none" or a shipped model)."""
+    """One training: the set, how many of its frames, what it starts from ("none" or a shipped model), its steps."""
 
     set: str
     frames: int
     start: str
+    steps: int
 
     @property
     def name(self) -> str:
         """What the command line calls it."""
-        return f"{self.set}-{self.frames}-{self.start}"
+        long = "" if self.steps == SETS[self.set].steps else "-long"
+        return f"{self.set}-{self.frames}-{self.start}{long}"
 
 
-RUNS = {
-    run.name: run
-    for name, made in SETS.items()
-    for run in (Run(name, frames, start) for frames in reversed(made.frames) for start in (START, "none"))
-}
+def runs_of(name: str) -> list[Run]:
+    """The runs of a set, in the order in which they are made."""
+    made = SETS[name]
+    runs = [Run(name, frames, start, made.steps) for frames in reversed(made.frames) for start in (START, "none")]
+    return runs + ([Run(name, max(made.frames), START, made.long_steps)] if made.long_steps else [])
+
+
+RUNS = {run.name: run for name in SETS for run in runs_of(name)}
 
 
 def held_out_parts(name: str, data: Path, trained: list[ase.Atoms]) -> dict[str, list[ase.Atoms]]:
@@ -146,7 +154,7 @@ def recipe(run: Run, folder: Path) -> dict[str, Any]:
             "train": ["train.extxyz"], "test": ["test.extxyz"], "validation": validation, "description": run.name,
             "level_of_theory": made.labels, "licence": "MIT",
         },
-        "seed": 1, "steps": made.steps, "report_every": 1000,
+        "seed": 1, "steps": run.steps, "report_every": 1000,
         "batch_size": 5, "optimizer": "muon", "learning_rate": 1.5e-3, "warmup": 200, "ema_decay": 0.999,
         "compile": True,
         "objective": {"energy_weight": 4.0, "force_weight": 10.0, "consistency": 1.0},
@@ -198,7 +206,7 @@ def train(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     training = load_checkpoint(mine / "model.ckpt").training
     rotation = training["held_out"]["rotation"]
     return {
-        "set": run.set, "frames": run.frames, "start": run.start, "steps": SETS[run.set].steps,
+        "set": run.set, "frames": run.frames, "start": run.start, "steps": run.steps,
         "seconds": training["seconds"], "rotation_force": rotation["force_mae"],
         "parts": {name: errors(mine / "model.pt", frames) for name, frames in parts.items()},
     }  # fmt: skip
@@ -212,18 +220,19 @@ def table(name: str, entries: list[dict[str, Any]]) -> list[str]:
         return []
     parts = list(mine[0]["parts"])
     lines = ["", f"## {name}: {made.labels}", "", made.remark, ""]
-    columns = ["model", "frames", *(f"force RMSE, {part}" for part in parts), "energy RMSE, meV", "rotation error", "s"]
+    of_forces = [f"force RMSE, {part}" for part in parts]
+    columns = ["model", "frames", "steps", *of_forces, "energy RMSE, meV", "rotation error", "s"]
     lines.append(f"| {' | '.join(columns)} |")
     lines.append("|---" * len(columns) + "|")
-    for entry in sorted(mine, key=lambda entry: (-entry["frames"], entry["start"] == "none")):
+    for entry in sorted(mine, key=lambda entry: (-entry["frames"], entry["start"] == "none", -entry["steps"])):
         label = "from random weights" if entry["start"] == "none" else f"fine-tuned `{entry['start']}`"
         forces = " | ".join(f"{entry['parts'][part]['force_rmse']:.1f}" for part in parts)
         energies = ", ".join(f"{entry['parts'][part]['energy_rmse']:.0f}" for part in parts)
         rest = f"{energies} | {entry['rotation_force']:.1f} | {entry['seconds']:,.0f}"
-        lines.append(f"| {label} | {entry['frames']} | {forces} | {rest} |")
+        lines.append(f"| {label} | {entry['frames']} | {entry['steps']:,} | {forces} | {rest} |")
     for paper in made.published:
         forces = " | ".join(f"{paper.force_rmse[part]:.0f}" for part in parts)
-        lines.append(f"| {paper.model} ({paper.source}) | {max(made.frames)} | {forces} | | | |")
+        lines.append(f"| {paper.model} ({paper.source}) | {max(made.frames)} | | {forces} | | | |")
     return lines
 
 
@@ -252,7 +261,7 @@ def main() -> None:
     for name in options.runs or RUNS:
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"machine": machine_facts(), "entries": []}
         run = RUNS[name]
-        if run in (Run(entry["set"], entry["frames"], entry["start"]) for entry in found["entries"]):
+        if run in (Run(*(entry[key] for key in ("set", "frames", "start", "steps"))) for entry in found["entries"]):
             continue
         console.print(f"{name} ...")
         found["entries"].append(train(run, options.data.resolve(), options.folder.resolve()))
