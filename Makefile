@@ -210,10 +210,13 @@ recipes/water/data/test.extxyz: | $(INSTALLED)
 	@test -n "$(WATER)" || { echo "The frames of liquid water are needed (recipes/water/README.md says what they are). Type: make $(MAKECMDGOALS) WATER=path/to/water_pbe0_periodic.extxyz.xz"; exit 2; }
 	$(BIN)/python recipes/water/split.py $(WATER)
 
-train-water: $(INSTALLED) recipes/water/data/test.extxyz
-	$(BIN)/transip-md train recipes/water/train.yaml -o python/transip_md/shipped/water.ckpt
+recipes/water/data/first.ckpt: | $(INSTALLED) recipes/water/data/test.extxyz
+	$(BIN)/transip-md train recipes/water/train.yaml -o recipes/water/data/first.ckpt
 
-train-water-broad: $(INSTALLED) recipes/water/data/test.extxyz
+train-water: train-water-broad
+	$(BIN)/transip-md train recipes/water/second.yaml -o python/transip_md/shipped/water.ckpt
+
+train-water-broad: recipes/water/data/first.ckpt
 	@mkdir -p recipes/water_broad/data
 	cp recipes/water/data/train.extxyz recipes/water/data/test.extxyz recipes/water_broad/data/
 	$(BIN)/python recipes/water_broad/short_range.py recipes/water_broad/data

@@ -2,7 +2,8 @@
 
     python benchmarks/against_commit.py COMMIT [--rounds 7] [--seconds 3] [-o against.json]
 
-Both are compiled (two minutes each), and decks load each plugin by its path, so that any commit since libtransip can be
+Both evaluate the first edition of `water` (benchmarks/models), which older commits know too. They are compiled (two
+minutes each), and decks load each plugin by its path, so that any commit since libtransip can be
 compared. Each round runs both, one after the other, and gives one ratio; what is printed is the median of the ratios.
 Times are processor times, on one thread of an idle machine those of the clock: others who use the machine disturb them
 little.
@@ -20,11 +21,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import transip_md
 from transip_md.exporting.export import export
+from transip_md.model.checkpoint import load_checkpoint
 from transip_md.plugins.build import find_tool
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FIRST_WATER = REPOSITORY / "benchmarks" / "models" / "water_first.ckpt"
 REPLICAS = {192: "1 1 1", 1536: "2 2 2", 12288: "4 4 4"}
 DECK = """plugin load {plugin}
 units metal
@@ -84,7 +86,7 @@ def main() -> None:
             there, here = build(tree, folder / "there"), build(REPOSITORY, folder / "here")
             data = REPOSITORY / "examples" / "lammps" / "water.data"
             (folder / "water.data").write_text(data.read_text())
-            export(transip_md.pretrained("water"), folder / "water.pt", "float32")
+            export(load_checkpoint(FIRST_WATER), folder / "water.pt", "float32")
             rows = {}
             for atoms in REPLICAS:
                 steps = max(5, int(chosen.seconds / step(folder, here, atoms, 5)))

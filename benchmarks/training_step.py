@@ -4,8 +4,8 @@
 
 Two batches, of rattled copies of the structures in examples/: one box of water for the network of `water`, and sixteen
 molecules of ethanol for that of `ethanol`, both as two views that must agree. Labels are the shipped models' own
-energies and forces of the structures before they were rattled. One thread; a step is the loss and its derivatives,
-without the optimizer.
+energies and forces of the structures before they were rattled. Processor time of one thread; a step is the loss and
+its derivatives, without the optimizer.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ class Step:
     def run(self) -> None:
         """Do one step."""
         torch.set_flush_denormal(not self.denormals)
-        start = time.perf_counter()
+        start = time.process_time()
         loss, _ = self.module.losses(self.batch, len(self.seconds))
         loss.backward()
-        self.seconds.append(time.perf_counter() - start)
+        self.seconds.append(time.process_time() - start)
         torch.set_flush_denormal(False)
 
 

@@ -119,8 +119,8 @@ Thread find_kernels(const std::string &type, transip::cuda::NetworkFile file)
     add<Shape<float, 128, 2, 112, false, false, false, true>>(all);
     add<Shape<double, 64, 4, 160, false, true, true, false>>(all);  // ethanol
     add<Shape<float, 64, 4, 160, false, true, true, false>>(all);
-    add<Shape<double, 64, 4, 160, true, true, true, false>>(all);  // water
-    add<Shape<float, 64, 4, 160, true, true, true, false>>(all);
+    add<Shape<double, 64, 4, 320, true, true, true, false>>(all);  // water
+    add<Shape<float, 64, 4, 320, true, true, true, false>>(all);
     add<Shape<double, 128, 2, 112, false, false, false, true>>(all);
     add<Shape<float, 64, 2, 112, false, false, false, true>>(all);
     add<Shape<double, 96, 4, 64, true, true, false, false>>(all);

@@ -15,8 +15,8 @@ TABLE = Path(__file__).with_name("registers.json")
 #: What a kernel may grow by before someone has to look at it.
 ALLOWED_GROWTH = 1.1
 SHAPES = {
-    "water, float32": "float,64,4,160,true,true,true,false",
-    "water, float64": "double,64,4,160,true,true,true,false",
+    "water, float32": "float,64,4,320,true,true,true,false",
+    "water, float64": "double,64,4,320,true,true,true,false",
     "ethanol, float32": "float,64,4,160,false,true,true,false",
     "large, float32": "float,768,12,2048,true,true,true,false",
     "no bias, coordinates, float64": "double,128,8,352,false,false,false,true",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +93,16 @@ def test_sample_twice_at_once(tmp_path, repository, check_sampled, count):
         output = tmp_path / f"{number}.extxyz"
         check_pair(*sampling(output, repository))
         check_sampled(output)
+
+
+def test_holder_that_has_not_yet_written_its_name(tmp_path):
+    output = tmp_path / "out.extxyz"
+    with (tmp_path / ".out.extxyz.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        named = {"pid": 4711, "host": "here", "since": "now", "command": "sample"}
+        threading.Timer(0.1, lambda: (lock.write(json.dumps(named)), lock.flush())).start()
+        with pytest.raises(EnvironmentFaultError, match="is in use by process 4711 on here"), exclusive(output):
+            pass
 
 
 @pytest.mark.long

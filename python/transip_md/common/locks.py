@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from pathlib import Path
 from transip_md.common.errors import EnvironmentFaultError
 
 LOCK_NAME = ".transip-md.lock"
+#: How often, and how many seconds apart, a lock is looked into for the name of its holder.
+LOOKS, BETWEEN_LOOKS = 50, 0.02
 
 
 @contextlib.contextmanager
@@ -48,7 +51,7 @@ def _locked(path: Path, output: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(descriptor, 4096)
+            holder = _holder(descriptor)
             os.close(descriptor)
             raise EnvironmentFaultError(
                 f"{output} is in use by {_description(holder)}. Wait for it to end, or give another output."
@@ -65,6 +68,15 @@ def _locked(path: Path, output: Path) -> int:
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> bytes:
+    """What the process that holds the lock has written into it, which it does some moments after it has it."""
+    for _ in range(LOOKS):
+        if written := os.pread(descriptor, 4096, 0):
+            return written
+        time.sleep(BETWEEN_LOOKS)
+    return b""
 
 
 def _this_process() -> dict[str, str | int]:
