@@ -29,7 +29,7 @@ constexpr std::int64_t large_layer = 1 << 20;
 /// Tokens of a part at least, for linear layers to be worth their while.
 constexpr std::int64_t fewest_tokens = 12;
 /// Parts for each thread, so that one whose parts take longer is helped out.
-constexpr std::int64_t parts_of_thread = 8;
+constexpr std::int64_t parts_of_thread = 4;
 /// Bytes of an evaluation that a core's own caches do not hold.
 constexpr std::int64_t beyond_near_caches = std::int64_t{1} << 23;
 /// Bytes of an evaluation from which on no cache holds anything of what a phase writes when the next reads it.
@@ -58,6 +58,7 @@ template <typename Real> class Engine final : public Kernel {
 
  private:
   void cut(const Input &input);
+  int threads() const { return workers_ ? workers_->count() : 1; }
   void lay_out(const Input &input, bool gradient);
 
   /// Run work(start, count, scratch) on the tokens of each part, and before it others(part) on `more` parts.
@@ -66,6 +67,9 @@ template <typename Real> class Engine final : public Kernel {
   {
     each(0, [](std::int64_t) {}, work);
   }
+  /// Several works of which each needs of the one before what it did on the same tokens. Threads go through all on a part
+  /// before the next part, and wait for each other once; one thread goes through all parts by one work before the next.
+  template <typename... Works> void each_in_turn(Works... works);
   template <typename Work> void each_halo_atom(Work work);
 
   // Stages are compiled once, and not into all that call them.
@@ -144,11 +148,10 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
   past_caches_ = bytes > beyond_caches;
   state_.from_afar = bytes > beyond_near_caches;
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
-  const int threads = workers_ ? workers_->count() : 1;
   Real *start;
   place_in(input.memory->scratch, [&](Parts &parts) {
-    for (int thread = 0; thread < threads; thread++) {
-      Scratch<Real> here;
+    for (int thread = 0; thread < threads(); thread++) {
+      Scratch<Real> here{};
       parts.place(here.deviation, tokens_of_part_);
       parts.place(here.one, tokens_of_part_ * larger(shape.feedforward, shape.wide));
       parts.place(here.two, tokens_of_part_ * larger(3 * shape.features, 2 * larger(shape.feedforward, shape.wide)));
@@ -160,7 +163,7 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
       if (thread == 1) start = here.deviation;
     }
   });
-  if (threads > 1) scratch_distance_ = start - one_scratch_.deviation;
+  if (threads() > 1) scratch_distance_ = start - one_scratch_.deviation;
 }
 
 template <typename Real>
@@ -170,7 +173,7 @@ void Engine<Real>::each(std::int64_t more, Others others, Work work)
   const auto part = [&](std::int64_t number, int worker) __attribute__((noinline)) {
     if (number < more) return others(number);
     const std::int64_t start = (number - more) * tokens_of_part_, left = input_.tokens - start;
-    work(start, left < tokens_of_part_ ? left : tokens_of_part_, one_scratch_.moved(worker * scratch_distance_));
+    work(start, left < tokens_of_part_ ? left : tokens_of_part_, one_scratch_.of_thread(worker, scratch_distance_));
   };
   if (workers_) {
     const auto call = [](void *context, std::int64_t number, int worker) {
@@ -180,6 +183,16 @@ void Engine<Real>::each(std::int64_t more, Others others, Work work)
   } else {
     for (std::int64_t number = 0; number < more + parts_; number++) part(number, 0);
   }
+}
+
+template <typename Real>
+template <typename... Works>
+void Engine<Real>::each_in_turn(Works... works)
+{
+  if (workers_)
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) { (works(start, count, scratch), ...); });
+  else
+    (each(works), ...);
 }
 
 template <typename Real>
@@ -409,15 +422,16 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
   Memory &memory = *input.memory;
   const Memory::Lists lists{input.geometry, input.positions, input.candidates.first, input.candidates.row,
                             input.tokens,   input.rows,      parts_,                 shape.cutoff,
-                            shape.layers,   shape.lanes,     int(sizeof(Real)),      gradient};
+                            shape.layers,   shape.lanes,     int(sizeof(Real)),      threads(),
+                            gradient};
   const bool made = memory.holds(lists);
   memory.found.geometry = 0;
-  edges_.begin(input, parts_, made);
+  edges_.begin(input, parts_, threads(), made);
 
   if (input.candidates.first && !made) {
     each(1, [&](std::int64_t) { edges_.list_images(); },
-         [&](std::int64_t start, std::int64_t count, const Scratch<Real> &) {
-           edges_.filter(start / tokens_of_part_, start, start + count);
+         [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+           edges_.filter(start / tokens_of_part_, start, start + count, scratch.thread);
          });
     if (const Fault fault = edges_.fault(); fault.kind != Fault::Kind::none) return fault;
   }
@@ -437,35 +451,58 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
   each_halo_atom([&](std::int64_t halo_atom) { begin_rows(halo_atom); });
   share_halo(0);
 
-  for (int l = 0; l <= last; l++) {
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &) { attend(l, start, count); });
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+  const auto attend_in = [&](int l) {
+    return [this, l](std::int64_t start, std::int64_t count, const Scratch<Real> &) { attend(l, start, count); };
+  };
+  for (int l = 0; l < last; l++) {
+    each_in_turn(attend_in(l), [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       leave(l, start, count, scratch);
-      if (l < last) return enter(l + 1, start, count, scratch);
-      head_.run(start, count, input.owned, output.energies, gradient, output.normalised, scratch);
-      if (gradient) back_to_mixed(last, start, count, scratch);
+      enter(l + 1, start, count, scratch);
     });
-    if (l < last) share_halo(l + 1);
+    share_halo(l + 1);
   }
-  if (!gradient) return {Fault::Kind::none, 0};
-
-  for (int l = last; l >= 0; l--) {
-    const bool wanted = l > 0 || output.embedding;
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+  const auto back_to_queries_in = [&](int l) {
+    return [this, l](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       back_to_queries(l, start, count, scratch);
-    });
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-      back_to_keys(l, start, count, wanted, scratch);
-      if (l == 0) give_gradients(start, count);
-    });
+    };
+  };
+  const auto turn = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+    leave(last, start, count, scratch);
+    head_.run(start, count, input.owned, output.energies, gradient, output.normalised, scratch);
+    if (gradient) back_to_mixed(last, start, count, scratch);
+  };
+  if (!gradient) {
+    each_in_turn(attend_in(last), turn);
+    return {Fault::Kind::none, 0};
+  }
+  each_in_turn(attend_in(last), turn, back_to_queries_in(last));
+
+  const auto back_to_halo = [&](int l, bool wanted) {
     each_halo_atom([&](std::int64_t halo_atom) { attention_->back_to_owner(l, halo_atom, wanted, one_scratch_.work); });
-    if (l == 0) break;
-    if (input.exchange) return_halo();
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+  };
+  for (int l = last; l > 0; l--) {
+    const auto to_keys = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      back_to_keys(l, start, count, true, scratch);
+    };
+    const auto to_layer_before = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       back_to_input(l, start, count, scratch);
       back_to_mixed(l - 1, start, count, scratch);
-    });
+    };
+    if (input.exchange) {
+      each(to_keys);
+      back_to_halo(l, true);
+      return_halo();
+      each_in_turn(to_layer_before, back_to_queries_in(l - 1));
+    } else {
+      each_in_turn(to_keys, to_layer_before, back_to_queries_in(l - 1));
+    }
   }
+  const bool wanted = output.embedding != nullptr;
+  each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+    back_to_keys(0, start, count, wanted, scratch);
+    give_gradients(start, count);
+  });
+  back_to_halo(0, wanted);
   each_halo_atom([&](std::int64_t halo_atom) { give_gradients(halo_atom, 1); });
   if (output.embedding)
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
