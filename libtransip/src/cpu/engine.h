@@ -2,9 +2,10 @@
 //
 // The forward is that of python/transip_md/model, the backward written out by hand: each header has the equations of its
 // part. Work is cut into parts, some tokens each, and goes through all parts of a phase before the next: attention, which
-// reads what lies far apart, apart from the linear layers, whose weights then stay near. What a part writes belongs to its
-// tokens and their images, and every sum has an order of its own, so that results do not depend on how many threads share
-// the parts, nor on where they are cut.
+// reads what lies far apart, apart from the linear layers, whose weights then stay near. Threads wait for each other between
+// phases: where an evaluation is small, a phase of theirs goes as far as a part can on its own. What a part writes belongs to
+// its tokens and their images, and every sum has an order of its own, so that results do not depend on how many threads
+// share the parts, nor on where they are cut.
 #pragma once
 
 #include "attention.h"
@@ -28,8 +29,9 @@ constexpr std::int64_t most_tokens_wide = 96;
 constexpr std::int64_t large_layer = 1 << 20;
 /// Tokens of a part at least, for linear layers to be worth their while.
 constexpr std::int64_t fewest_tokens = 12;
-/// Parts for each thread, so that one whose parts take longer is helped out.
-constexpr std::int64_t parts_of_thread = 4;
+/// Parts for each thread, so that one whose parts take longer is helped out; smaller ones read the weights more often, and
+/// larger ones do not stay in the nearest caches.
+template <typename Real> constexpr std::int64_t parts_of_thread = sizeof(Real) == sizeof(float) ? 4 : 8;
 /// Bytes of an evaluation that a core's own caches do not hold.
 constexpr std::int64_t beyond_near_caches = std::int64_t{1} << 23;
 /// Bytes of an evaluation from which on no cache holds anything of what a phase writes when the next reads it.
@@ -67,8 +69,8 @@ template <typename Real> class Engine final : public Kernel {
   {
     each(0, [](std::int64_t) {}, work);
   }
-  /// Several works of which each needs of the one before what it did on the same tokens. Threads go through all on a part
-  /// before the next part, and wait for each other once; one thread goes through all parts by one work before the next.
+  /// Several works of which each needs of the one before what it did on the same tokens: one phase for several threads
+  /// whose near caches hold the evaluation, else as many as there are works.
   template <typename... Works> void each_in_turn(Works... works);
   template <typename Work> void each_halo_atom(Work work);
 
@@ -124,7 +126,7 @@ template <typename Real> void Engine<Real>::cut(const Input &input)
   const auto parts_of = [&](std::int64_t most) { return (tokens + most - 1) / most; };
   std::int64_t parts = parts_of(wide ? most_tokens_wide : most_tokens);
   if (workers_) {
-    const std::int64_t threads = workers_->count(), wanted = threads * (wide ? 1 : parts_of_thread);
+    const std::int64_t threads = workers_->count(), wanted = threads * (wide ? 1 : parts_of_thread<Real>);
     std::int64_t possible = parts_of(fewest_tokens);
     // As many for each thread.
     if (possible > threads) possible -= possible % threads;
@@ -189,7 +191,7 @@ template <typename Real>
 template <typename... Works>
 void Engine<Real>::each_in_turn(Works... works)
 {
-  if (workers_)
+  if (workers_ && !state_.from_afar)
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) { (works(start, count, scratch), ...); });
   else
     (each(works), ...);
