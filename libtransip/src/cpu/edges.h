@@ -23,8 +23,8 @@ template <typename Real> class Edges {
 
   // ---- in this order ----
 
-  /// Make room for the lists of an input; parts: number of parts that tokens are handled in; threads: that do so. If `made`
-  /// is true the lists are there, and `filter`, `list_images` and `transpose` need not be called.
+  /// Make room for the lists of an input; parts: number of parts that tokens are handled in; threads: that do so. If
+  /// `made` is true the lists are there, and `filter`, `list_images` and `transpose` need not be called.
   void begin(const Input &input, std::int64_t parts, int threads, bool made);
   /// Find which candidates of tokens are within the cutoff.
   void filter(std::int64_t part, std::int64_t start, std::int64_t end, int thread);

@@ -2,10 +2,10 @@
 //
 // The forward is that of python/transip_md/model, the backward written out by hand: each header has the equations of its
 // part. Work is cut into parts, some tokens each, and goes through all parts of a phase before the next: attention, which
-// reads what lies far apart, apart from the linear layers, whose weights then stay near. Threads wait for each other between
-// phases: where an evaluation is small, a phase of theirs goes as far as a part can on its own. What a part writes belongs to
-// its tokens and their images, and every sum has an order of its own, so that results do not depend on how many threads
-// share the parts, nor on where they are cut.
+// reads what lies far apart, apart from the linear layers, whose weights then stay near. Threads wait for each other
+// between phases: where an evaluation is small, a phase of theirs goes as far as a part can on its own. What a part writes
+// belongs to its tokens and their images, and every sum has an order of its own, so that results do not depend on how many
+// threads share the parts, nor on where they are cut.
 #pragma once
 
 #include "attention.h"
@@ -29,8 +29,8 @@ constexpr std::int64_t most_tokens_wide = 96;
 constexpr std::int64_t large_layer = 1 << 20;
 /// Tokens of a part at least, for linear layers to be worth their while.
 constexpr std::int64_t fewest_tokens = 12;
-/// Parts for each thread, so that one whose parts take longer is helped out; smaller ones read the weights more often, and
-/// larger ones do not stay in the nearest caches.
+/// Parts for each thread, so that one whose parts take longer is helped out; smaller ones read the weights more often,
+/// and larger ones do not stay in the nearest caches.
 template <typename Real> constexpr std::int64_t parts_of_thread = sizeof(Real) == sizeof(float) ? 4 : 8;
 /// Bytes of an evaluation that a core's own caches do not hold.
 constexpr std::int64_t beyond_near_caches = std::int64_t{1} << 23;
@@ -192,7 +192,9 @@ template <typename... Works>
 void Engine<Real>::each_in_turn(Works... works)
 {
   if (workers_ && !state_.from_afar)
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) { (works(start, count, scratch), ...); });
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      (works(start, count, scratch), ...);
+    });
   else
     (each(works), ...);
 }
