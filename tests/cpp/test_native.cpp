@@ -21,6 +21,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <sys/wait.h>
@@ -278,8 +279,8 @@ void test_shared_memory(const File &file)
   const auto alone = file.model();
   Structure atoms = structure(file.metadata, true);
   const Structure few = structure(file.metadata, false);
-  for (const int threads : {1, 3}) {
-    const auto first = file.model(threads), second = file.model(threads);
+  for (const auto &[threads, of_second] : {std::pair(1, 1), std::pair(3, 3), std::pair(2, 1), std::pair(1, 2)}) {
+    const auto first = file.model(threads), second = file.model(of_second);
     check(second->share_memory(*first), file.path + ": memory is shared");
     check(!second->share_memory(*first), file.path + ": memory is shared already");
     std::uint64_t geometries = 0;

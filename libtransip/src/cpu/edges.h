@@ -23,11 +23,11 @@ template <typename Real> class Edges {
 
   // ---- in this order ----
 
-  /// Make room for the lists of an input; parts: number of parts that tokens are handled in. If `made` is true the lists
-  /// are there, and `filter`, `list_images` and `transpose` need not be called.
-  void begin(const Input &input, std::int64_t parts, bool made);
+  /// Make room for the lists of an input; parts: number of parts that tokens are handled in; threads: that do so. If
+  /// `made` is true the lists are there, and `filter`, `list_images` and `transpose` need not be called.
+  void begin(const Input &input, std::int64_t parts, int threads, bool made);
   /// Find which candidates of tokens are within the cutoff.
-  void filter(std::int64_t part, std::int64_t start, std::int64_t end);
+  void filter(std::int64_t part, std::int64_t start, std::int64_t end, int thread);
   /// List for each owner the rows that are its images.
   void list_images();
   /// Say where each token's edges begin, and make room for what belongs to edges.
@@ -69,7 +69,7 @@ template <typename Real> class Edges {
     for (std::int64_t edge = first_[token]; edge < first_[token + 1]; edge++) stretch_[edge] *= radial_[edge];
   }
 
-  bool seen(std::int64_t row) const { return all_seen_ || seen_[row] != 0; }
+  bool seen(std::int64_t row) const { return all_seen_ || lead_to_[row] != 0; }
   /// Call with each row of an owner that tokens see, or that is a token.
   template <typename Call> void for_rows(std::int64_t owner, Call call) const
   {
@@ -113,43 +113,49 @@ template <typename Real> class Edges {
   const EngineWeights<Real> &weights_;
   const int lanes_;
   Input input_{};
-  std::int64_t halo_atoms_ = 0, parts_ = 0;
-  bool all_seen_ = true;
+  std::int64_t halo_atoms_ = 0, parts_ = 0, rows_apart_ = 0;
+  int threads_ = 1;
+  bool all_seen_ = true, made_ = false;
   Fault *faults_;
   std::int64_t *first_, *image_first_, *incoming_first_;
   std::int32_t *found_, *kept_, *image_;
-  std::uint8_t *seen_;
+  std::int32_t *lead_to_;  // number of edges to each row from other rows; before `number` those that each thread found
   std::int32_t *row_;
   Real *stretch_;  // before `stretch_all` 1 / distance
   Real *weight_, *share_, *slope_, *radial_;
   Incoming *incoming_;
 };
 
-template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_t parts, bool made)
+template <typename Real> void Edges<Real>::begin(const Input &input, std::int64_t parts, int threads, bool made)
 {
   input_ = input;
+  made_ = made;
+  threads_ = threads;
   halo_atoms_ = input.exchange ? input.exchange->halo_atoms() : 0;
   parts_ = parts;
   const bool local = input.candidates.first != nullptr;
   const std::int64_t tokens = input.tokens, rows = input.rows;
   all_seen_ = !local;
+  // Whole lines, so that threads do not count in the same.
+  rows_apart_ = (rows + 31) / 32 * 32;
   place_in(input.memory->lists, [&](Parts &lists) {
     lists.place(faults_, parts);
     lists.place(first_, tokens + 1);
     lists.place(found_, tokens);
     lists.place(kept_, local ? input.candidates.first[tokens] - input.candidates.first[0] : 0);
-    lists.place(seen_, local ? rows : 0);
+    lists.place(lead_to_, local ? threads * rows_apart_ : 0);
     lists.place(image_first_, rows > tokens ? tokens + halo_atoms_ + 1 : 0);
     lists.place(image_, rows - tokens);
     lists.place(incoming_first_, rows + 2);
   });
   for (std::int64_t part = 0; part < parts; part++) faults_[part] = {Fault::Kind::none, 0};
-  if (local && !made) std::memset(seen_, 0, static_cast<std::size_t>(rows));
+  if (local && !made) std::memset(lead_to_, 0, sizeof(std::int32_t) * static_cast<std::size_t>(threads * rows_apart_));
 }
 
 template <typename Real>
-void Edges<Real>::filter(std::int64_t part, std::int64_t start, std::int64_t end)
+void Edges<Real>::filter(std::int64_t part, std::int64_t start, std::int64_t end, int thread)
 {
+  std::int32_t *lead_to = lead_to_ + thread * rows_apart_;
   const double *positions = input_.positions;
   const double within = weights_.shape.cutoff * weights_.shape.cutoff;
   const std::int64_t *first = input_.candidates.first;
@@ -169,8 +175,7 @@ void Edges<Real>::filter(std::int64_t part, std::int64_t start, std::int64_t end
       count += !(dx * dx + dy * dy + dz * dz >= within);
     }
     found_[token] = count;
-    // Several threads may mark one row.
-    for (std::int32_t i = 0; i < count; i++) __atomic_store_n(seen_ + kept[i], std::uint8_t{1}, __ATOMIC_RELAXED);
+    for (std::int32_t i = 0; i < count; i++) lead_to[kept[i]]++;
   }
 }
 
@@ -194,6 +199,9 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
 {
   const std::int64_t tokens = input_.tokens;
   const bool local = input_.candidates.first != nullptr;
+  if (local && !made_)
+    for (int thread = 1; thread < threads_; thread++)
+      for (std::int64_t row = 0; row < input_.rows; row++) lead_to_[row] += lead_to_[thread * rows_apart_ + row];
   std::int64_t sum = 0, real = 0;
   for (std::int64_t token = 0; token < tokens; token++) {
     if (!local) found_[token] = static_cast<std::int32_t>(tokens - 1);
@@ -345,15 +353,14 @@ void Edges<Real>::fill_biases(std::int64_t edge, const Piece &piece, Real fall)
 
 template <typename Real> void Edges<Real>::transpose()
 {
-  // Counts stand two places behind their row's, so that filling the lists moves them to where they belong.
+  // Where a row's begin stands one place behind, so that filling the lists moves it to where it belongs.
   std::int64_t *place = incoming_first_;
   const std::int64_t tokens = input_.tokens;
-  for (std::int64_t row = 0; row < input_.rows + 2; row++) place[row] = 0;
-  for (std::int64_t token = 0; token < tokens; token++) {
-    place[token + 2]++;
-    for_others(token, [&](std::int64_t row, std::int32_t) { place[row + 2]++; });
+  place[0] = place[1] = 0;
+  for (std::int64_t row = 0; row < input_.rows; row++) {
+    const std::int64_t from_others = all_seen_ ? tokens - 1 : lead_to_[row];
+    place[row + 2] = place[row + 1] + from_others + (row < tokens);
   }
-  for (std::int64_t row = 0; row < input_.rows; row++) place[row + 2] += place[row + 1];
   for (std::int64_t token = 0; token < tokens; token++) {
     const auto here = static_cast<std::int32_t>(token), first = static_cast<std::int32_t>(first_[token]);
     incoming_[place[token + 1]++] = {here, first};

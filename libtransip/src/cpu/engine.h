@@ -2,9 +2,10 @@
 //
 // The forward is that of python/transip_md/model, the backward written out by hand: each header has the equations of its
 // part. Work is cut into parts, some tokens each, and goes through all parts of a phase before the next: attention, which
-// reads what lies far apart, apart from the linear layers, whose weights then stay near. What a part writes belongs to its
-// tokens and their images, and every sum has an order of its own, so that results do not depend on how many threads share
-// the parts, nor on where they are cut.
+// reads what lies far apart, apart from the linear layers, whose weights then stay near. Threads wait for each other
+// between phases: where an evaluation is small, a phase of theirs goes as far as a part can on its own. What a part writes
+// belongs to its tokens and their images, and every sum has an order of its own, so that results do not depend on how many
+// threads share the parts, nor on where they are cut.
 #pragma once
 
 #include "attention.h"
@@ -28,8 +29,9 @@ constexpr std::int64_t most_tokens_wide = 96;
 constexpr std::int64_t large_layer = 1 << 20;
 /// Tokens of a part at least, for linear layers to be worth their while.
 constexpr std::int64_t fewest_tokens = 12;
-/// Parts for each thread, so that one whose parts take longer is helped out.
-constexpr std::int64_t parts_of_thread = 8;
+/// Parts for each thread, so that one whose parts take longer is helped out; smaller ones read the weights more often,
+/// and larger ones do not stay in the nearest caches.
+template <typename Real> constexpr std::int64_t parts_of_thread = sizeof(Real) == sizeof(float) ? 4 : 8;
 /// Bytes of an evaluation that a core's own caches do not hold.
 constexpr std::int64_t beyond_near_caches = std::int64_t{1} << 23;
 /// Bytes of an evaluation from which on no cache holds anything of what a phase writes when the next reads it.
@@ -58,6 +60,7 @@ template <typename Real> class Engine final : public Kernel {
 
  private:
   void cut(const Input &input);
+  int threads() const { return workers_ ? workers_->count() : 1; }
   void lay_out(const Input &input, bool gradient);
 
   /// Run work(start, count, scratch) on the tokens of each part, and before it others(part) on `more` parts.
@@ -66,6 +69,9 @@ template <typename Real> class Engine final : public Kernel {
   {
     each(0, [](std::int64_t) {}, work);
   }
+  /// Several works of which each needs of the one before what it did on the same tokens: one phase for several threads
+  /// whose near caches hold the evaluation, else as many as there are works.
+  template <typename... Works> void each_in_turn(Works... works);
   template <typename Work> void each_halo_atom(Work work);
 
   // Stages are compiled once, and not into all that call them.
@@ -120,7 +126,7 @@ template <typename Real> void Engine<Real>::cut(const Input &input)
   const auto parts_of = [&](std::int64_t most) { return (tokens + most - 1) / most; };
   std::int64_t parts = parts_of(wide ? most_tokens_wide : most_tokens);
   if (workers_) {
-    const std::int64_t threads = workers_->count(), wanted = threads * (wide ? 1 : parts_of_thread);
+    const std::int64_t threads = workers_->count(), wanted = threads * (wide ? 1 : parts_of_thread<Real>);
     std::int64_t possible = parts_of(fewest_tokens);
     // As many for each thread.
     if (possible > threads) possible -= possible % threads;
@@ -144,11 +150,10 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
   past_caches_ = bytes > beyond_caches;
   state_.from_afar = bytes > beyond_near_caches;
   const auto larger = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
-  const int threads = workers_ ? workers_->count() : 1;
   Real *start;
   place_in(input.memory->scratch, [&](Parts &parts) {
-    for (int thread = 0; thread < threads; thread++) {
-      Scratch<Real> here;
+    for (int thread = 0; thread < threads(); thread++) {
+      Scratch<Real> here{};
       parts.place(here.deviation, tokens_of_part_);
       parts.place(here.one, tokens_of_part_ * larger(shape.feedforward, shape.wide));
       parts.place(here.two, tokens_of_part_ * larger(3 * shape.features, 2 * larger(shape.feedforward, shape.wide)));
@@ -160,7 +165,7 @@ template <typename Real> void Engine<Real>::lay_out(const Input &input, bool gra
       if (thread == 1) start = here.deviation;
     }
   });
-  if (threads > 1) scratch_distance_ = start - one_scratch_.deviation;
+  if (threads() > 1) scratch_distance_ = start - one_scratch_.deviation;
 }
 
 template <typename Real>
@@ -170,7 +175,7 @@ void Engine<Real>::each(std::int64_t more, Others others, Work work)
   const auto part = [&](std::int64_t number, int worker) __attribute__((noinline)) {
     if (number < more) return others(number);
     const std::int64_t start = (number - more) * tokens_of_part_, left = input_.tokens - start;
-    work(start, left < tokens_of_part_ ? left : tokens_of_part_, one_scratch_.moved(worker * scratch_distance_));
+    work(start, left < tokens_of_part_ ? left : tokens_of_part_, one_scratch_.of_thread(worker, scratch_distance_));
   };
   if (workers_) {
     const auto call = [](void *context, std::int64_t number, int worker) {
@@ -180,6 +185,18 @@ void Engine<Real>::each(std::int64_t more, Others others, Work work)
   } else {
     for (std::int64_t number = 0; number < more + parts_; number++) part(number, 0);
   }
+}
+
+template <typename Real>
+template <typename... Works>
+void Engine<Real>::each_in_turn(Works... works)
+{
+  if (workers_ && !state_.from_afar)
+    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      (works(start, count, scratch), ...);
+    });
+  else
+    (each(works), ...);
 }
 
 template <typename Real>
@@ -409,15 +426,16 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
   Memory &memory = *input.memory;
   const Memory::Lists lists{input.geometry, input.positions, input.candidates.first, input.candidates.row,
                             input.tokens,   input.rows,      parts_,                 shape.cutoff,
-                            shape.layers,   shape.lanes,     int(sizeof(Real)),      gradient};
+                            shape.layers,   shape.lanes,     int(sizeof(Real)),      threads(),
+                            gradient};
   const bool made = memory.holds(lists);
   memory.found.geometry = 0;
-  edges_.begin(input, parts_, made);
+  edges_.begin(input, parts_, threads(), made);
 
   if (input.candidates.first && !made) {
     each(1, [&](std::int64_t) { edges_.list_images(); },
-         [&](std::int64_t start, std::int64_t count, const Scratch<Real> &) {
-           edges_.filter(start / tokens_of_part_, start, start + count);
+         [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+           edges_.filter(start / tokens_of_part_, start, start + count, scratch.thread);
          });
     if (const Fault fault = edges_.fault(); fault.kind != Fault::Kind::none) return fault;
   }
@@ -437,35 +455,58 @@ template <typename Real> Fault Engine<Real>::run(const Input &input, const Outpu
   each_halo_atom([&](std::int64_t halo_atom) { begin_rows(halo_atom); });
   share_halo(0);
 
-  for (int l = 0; l <= last; l++) {
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &) { attend(l, start, count); });
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+  const auto attend_in = [&](int l) {
+    return [this, l](std::int64_t start, std::int64_t count, const Scratch<Real> &) { attend(l, start, count); };
+  };
+  for (int l = 0; l < last; l++) {
+    each_in_turn(attend_in(l), [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       leave(l, start, count, scratch);
-      if (l < last) return enter(l + 1, start, count, scratch);
-      head_.run(start, count, input.owned, output.energies, gradient, output.normalised, scratch);
-      if (gradient) back_to_mixed(last, start, count, scratch);
+      enter(l + 1, start, count, scratch);
     });
-    if (l < last) share_halo(l + 1);
+    share_halo(l + 1);
   }
-  if (!gradient) return {Fault::Kind::none, 0};
-
-  for (int l = last; l >= 0; l--) {
-    const bool wanted = l > 0 || output.embedding;
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+  const auto back_to_queries_in = [&](int l) {
+    return [this, l](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       back_to_queries(l, start, count, scratch);
-    });
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
-      back_to_keys(l, start, count, wanted, scratch);
-      if (l == 0) give_gradients(start, count);
-    });
+    };
+  };
+  const auto turn = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+    leave(last, start, count, scratch);
+    head_.run(start, count, input.owned, output.energies, gradient, output.normalised, scratch);
+    if (gradient) back_to_mixed(last, start, count, scratch);
+  };
+  if (!gradient) {
+    each_in_turn(attend_in(last), turn);
+    return {Fault::Kind::none, 0};
+  }
+  each_in_turn(attend_in(last), turn, back_to_queries_in(last));
+
+  const auto back_to_halo = [&](int l, bool wanted) {
     each_halo_atom([&](std::int64_t halo_atom) { attention_->back_to_owner(l, halo_atom, wanted, one_scratch_.work); });
-    if (l == 0) break;
-    if (input.exchange) return_halo();
-    each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+  };
+  for (int l = last; l > 0; l--) {
+    const auto to_keys = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+      back_to_keys(l, start, count, true, scratch);
+    };
+    const auto to_layer_before = [&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
       back_to_input(l, start, count, scratch);
       back_to_mixed(l - 1, start, count, scratch);
-    });
+    };
+    if (input.exchange) {
+      each(to_keys);
+      back_to_halo(l, true);
+      return_halo();
+      each_in_turn(to_layer_before, back_to_queries_in(l - 1));
+    } else {
+      each_in_turn(to_keys, to_layer_before, back_to_queries_in(l - 1));
+    }
   }
+  const bool wanted = output.embedding != nullptr;
+  each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {
+    back_to_keys(0, start, count, wanted, scratch);
+    give_gradients(start, count);
+  });
+  back_to_halo(0, wanted);
   each_halo_atom([&](std::int64_t halo_atom) { give_gradients(halo_atom, 1); });
   if (output.embedding)
     each([&](std::int64_t start, std::int64_t count, const Scratch<Real> &scratch) {

@@ -21,11 +21,14 @@ template <typename Real> struct Scratch {
   Real *one, *two;  ///< [tokens of a part, the widest layer]
   Real *work;       ///< [2 features]
   FeedForwardState<Real> feedforward;
+  int thread;       ///< number of the thread, from 0
 
-  Scratch moved(std::int64_t numbers) const
+  /// That of another thread; distance: from one thread's to the next's, numbers.
+  Scratch of_thread(int number, std::int64_t distance) const
   {
+    const std::int64_t numbers = number * distance;
     return {deviation + numbers, one + numbers, two + numbers, work + numbers,
-            {feedforward.normal + numbers, feedforward.deviation + numbers, feedforward.gates + numbers}};
+            {feedforward.normal + numbers, feedforward.deviation + numbers, feedforward.gates + numbers}, number};
   }
 };
 

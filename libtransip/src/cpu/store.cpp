@@ -49,7 +49,7 @@ bool Memory::holds(const Lists &wanted) const
 {
   const auto all = [](const Lists &of) {
     return std::tie(of.geometry, of.positions, of.first, of.row, of.tokens, of.rows, of.parts, of.cutoff, of.layers, of.lanes,
-                    of.bytes_of_number, of.gradient);
+                    of.bytes_of_number, of.threads, of.gradient);
   };
   return found.geometry != 0 && all(found) == all(wanted);
 }

@@ -31,7 +31,7 @@ struct Memory {
     const std::int64_t *first, *row;
     std::int64_t tokens, rows, parts;
     double cutoff;  ///< Angstrom
-    int layers, lanes, bytes_of_number;
+    int layers, lanes, bytes_of_number, threads;
     bool gradient;
   };
 
