@@ -70,7 +70,7 @@ PARTS = {
         "organic", {"batch_atoms": 90, "compile": False, "validation": 20},
         ("mace", "esen", "nequip", "ani"), 600.0, "PBE/def2-SVP",
     ),
-    "water": Part("water", {"compile": True, "optimizer": "muon"}, ("deepmd", "mace"), 1500.0, "PBE0+TS"),
+    "water": Part("water", {}, ("deepmd", "mace"), 1500.0, "PBE0+TS"),
 }  # fmt: skip
 
 
