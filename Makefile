@@ -27,7 +27,7 @@ help:
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
 	@echo "make docs           the documentation as a site, into build/site; warnings are errors"
-	@echo "make train-NAME     train ethanol, organic, organic-broad, water or water-broad (one to three hours on one core)"
+	@echo "make train-NAME     train ethanol, organic, organic-broad, water or water-broad (hours on one core)"
 	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
 	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
@@ -213,13 +213,16 @@ recipes/water/data/test.extxyz: | $(INSTALLED)
 recipes/water/data/first.ckpt: | $(INSTALLED) recipes/water/data/test.extxyz
 	$(BIN)/transip-md train recipes/water/train.yaml -o recipes/water/data/first.ckpt
 
-train-water: train-water-broad
-	$(BIN)/transip-md train recipes/water/second.yaml -o python/transip_md/shipped/water.ckpt
-
-train-water-broad: recipes/water/data/first.ckpt
+recipes/water_broad/data/short_range.extxyz: | recipes/water/data/test.extxyz
 	@mkdir -p recipes/water_broad/data
 	cp recipes/water/data/train.extxyz recipes/water/data/test.extxyz recipes/water_broad/data/
 	$(BIN)/python recipes/water_broad/short_range.py recipes/water_broad/data
+
+# From the shipped water_broad, which train-water-broad makes.
+train-water: recipes/water_broad/data/short_range.extxyz
+	$(BIN)/transip-md train recipes/water/second.yaml -o python/transip_md/shipped/water.ckpt
+
+train-water-broad: recipes/water/data/first.ckpt recipes/water_broad/data/short_range.extxyz
 	$(BIN)/transip-md train recipes/water_broad/train.yaml -o recipes/water_broad/data/first.ckpt
 	$(BIN)/transip-md train recipes/water_broad/second.yaml -o python/transip_md/shipped/water_broad.ckpt
 

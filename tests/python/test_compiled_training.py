@@ -16,6 +16,7 @@ from transip_md.model.network import TransIP
 from transip_md.training.batches import Collate
 from transip_md.training.compiled import CompiledPredict
 from transip_md.training.fixed_shape import FixedShape
+from transip_md.training.run import denormals_as_zero
 
 CUTOFF = 3.0
 
@@ -85,6 +86,13 @@ def test_all_batches_that_fit_have_one_shape():
     second = shape.pad(local_batch((3,)))
     for name in ("species", "positions", "charge", "energy", "forces", "owner", "neighbours", "structure"):
         assert getattr(first, name).shape == getattr(second, name).shape, name
+
+
+def test_denormals_are_zero_in_training_alone():
+    smallest = torch.tensor([1e-40])
+    with denormals_as_zero():
+        assert float((smallest * 1.0)[0]) == 0.0
+    assert float((smallest * 1.0)[0]) > 0.0
 
 
 def test_direct_forces_are_refused():

@@ -255,7 +255,7 @@ class TrainingRun:
             callbacks.append(EarlyStopping("val/force_mae", patience=config.patience))
         largest = int(self.frames.atom_counts()[self.validation_rows].max())
         module = self._module = TrainingModule(self.model, config, largest)
-        with _quiet(), _denormals_as_zero():
+        with _quiet(), denormals_as_zero():
             trainer = self._trainer(callbacks)
             train, validation = self._loaders(trainer)
             resume = self.state_file if self.step else None
@@ -309,7 +309,7 @@ def recorded_recipe(config: TrainConfig) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _denormals_as_zero() -> Iterator[None]:
+def denormals_as_zero() -> Iterator[None]:
     """Compute with 0 for numbers below 1e-38: the tails of the radial functions are full of them, and slow."""
     torch.set_flush_denormal(True)
     try:
