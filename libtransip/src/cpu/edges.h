@@ -62,6 +62,9 @@ template <typename Real> class Edges {
   /// Gradient by the distance.
   Real *radial(std::int64_t edge) const { return radial_ + edge; }
 
+  /// Rows of edges that are shorter than `Input::near`.
+  NearRows near(std::int64_t token) const { return {near_row_ + first_[token], near_count_[token]}; }
+
   /// Gradient by the distance over the distance, once `stretch_all` had it: by r_ij it is that times r_ij.
   double stretch(std::int64_t edge) const { return double(stretch_[edge]); }
   void stretch_all(std::int64_t token) const
@@ -123,6 +126,7 @@ template <typename Real> class Edges {
   std::int32_t *row_;
   Real *stretch_;  // before `stretch_all` 1 / distance
   Real *weight_, *share_, *slope_, *radial_;
+  std::int32_t *near_row_, *near_count_;
   Incoming *incoming_;
 };
 
@@ -221,6 +225,8 @@ template <typename Real> Fault Edges<Real>::number(bool gradient)
     parts.place(slope_, gradient ? of_layers : 0);
     parts.place(radial_, gradient ? sum : 0);
     parts.place(incoming_, gradient ? real + ahead : 0);
+    parts.place(near_row_, input_.near > 0.0 ? sum : 0);
+    parts.place(near_count_, input_.near > 0.0 ? tokens : 0);
   });
   if (!gradient) slope_ = nullptr;
   for (std::int64_t i = 0; i < ahead; i++) row_[sum + i] = 0;
@@ -259,6 +265,8 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
   constexpr int some = 64;
   // What is taken to be left of the cutoff at the cutoff: next to nothing for the weight, and enough to divide by.
   constexpr double least = 1.0e-16;
+  const double near_square = input_.near * input_.near;
+  std::int32_t near = 0;
   for (std::int64_t start = 1; start <= count; start += some) {
     const int now = static_cast<int>(count + 1 - start < some ? count + 1 - start : some);
     double square[some], distance[some], weight[some], fall[some];
@@ -270,6 +278,12 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
       if (square[i] == 0.0 && fault.kind == Fault::Kind::none) fault = {Fault::Kind::same_place, row[start + i]};
     }
     if (fault.kind != Fault::Kind::none) return;
+    if (input_.near > 0.0)
+      // Without a branch: one that is not near is written over by the next.
+      for (int i = 0; i < now; i++) {
+        near_row_[begin + near] = row[start + i];
+        near += square[i] < near_square;
+      }
     for (int i = 0; i < now; i += D::size) {
       const typename D::V r = square_roots(D::load(square + i));
       // The polynomial of python/transip_md/model/radial.py and the derivative of its logarithm, 1 and 0 without a cutoff.
@@ -292,6 +306,7 @@ template <typename Real> template <int lanes> void Edges<Real>::fill_token(std::
       fill_biases<lanes>(e, piece[i], Real(fall[i]));
     }
   }
+  if (input_.near > 0.0) near_count_[token] = near;
 }
 
 template <typename Real> template <int lanes> void Edges<Real>::set_biases(std::int64_t edge, Real bias)

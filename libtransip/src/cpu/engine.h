@@ -57,6 +57,7 @@ template <typename Real> class Engine final : public Kernel {
   Engine &operator=(const Engine &) = delete;
 
   Fault run(const Input &input, const Output &output) override;
+  NearRows near(std::int64_t token) const override { return edges_.near(token); }
 
  private:
   void cut(const Input &input);

@@ -218,7 +218,8 @@ void NativeModel::Impl::embed(const Request &request, std::span<const double> po
 }
 
 void NativeModel::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces,
-                           std::vector<double> *virials, std::vector<double> *normalised)
+                           std::vector<double> *virials, std::vector<double> *normalised, double near,
+                           std::vector<Edge> *nearby)
 {
   Impl &impl = *impl_;
   if (virials && impl.coordinates)
@@ -265,6 +266,7 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   input.memory = impl.memory.get();
   // Positions of a rotated copy are others.
   input.geometry = positions.data() == request.positions.data() ? request.geometry : 0;
+  input.near = nearby ? near : 0.0;
   // A rank without rows takes part in the exchange of gradients all the same.
   double of_no_row = 0.0;
   double *gradient = rows ? result.forces.data() : &of_no_row;
@@ -273,6 +275,14 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
                               virials ? virials->data() : nullptr, normalised ? normalised->data() : nullptr};
   const native::Fault fault = impl.kernel->run(input, output);
   if (fault.kind != native::Fault::Kind::none) throw_fault(fault, rows);
+
+  if (nearby) {
+    nearby->clear();
+    for (std::int64_t t = 0; t < input.tokens && input.near > 0.0; t++) {
+      const native::NearRows found = impl.kernel->near(t);
+      for (std::int32_t k = 0; k < found.count; k++) nearby->push_back({t, found.row[k]});
+    }
+  }
 
   const double scale = impl.energy_scale;
   for (std::size_t t = 0; t < tokens; t++)

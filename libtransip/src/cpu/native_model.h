@@ -1,6 +1,7 @@
 // A TransIP network evaluated by the project's own kernels, without torch, on the CPU. Internal to libtransip.
 #pragma once
 
+#include "evaluate/edge.h"
 #include "modelfile/weights.h"
 #include "network.h"
 #include "transip/metadata.h"
@@ -43,10 +44,12 @@ class NativeModel {
   /// virials: if not null, [T*9] eV, row-major: W_t = -sum over the edges t -> j of token t of r_tj (x) dE/dr_tj, with
   /// r_tj = r_j - r_t. The energy is a function of these vectors, and the sum of all W_t is the sum over rows of r (x) f.
   /// A model without a cutoff has an edge from every token to every other. With an exchange E is the energy of all ranks.
+  /// nearby: if not null, edges shorter than `near`, Angstrom, are written there, those of one token after those of the other.
   /// normalised: if not null, [T*dim], what the layer norm before the energy head gives, before its scale and shift.
   /// Throws Error: shapes, rows or owners that do not fit, virials of a network that sees coordinates or without forces.
   void evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces,
-                std::vector<double> *virials = nullptr, std::vector<double> *normalised = nullptr);
+                std::vector<double> *virials = nullptr, std::vector<double> *normalised = nullptr, double near = 0.0,
+                std::vector<Edge> *nearby = nullptr);
 
   /// Bytes that are kept from one evaluation to the next.
   std::int64_t memory() const;

@@ -83,6 +83,7 @@ struct Input {
   Workers *workers;    ///< null: the caller's thread alone
   Memory *memory;          ///< to work in
   std::uint64_t geometry;  ///< positions and candidates are those of other inputs of this number; 0: of no other
+  double near;             ///< Angstrom; edges shorter than this are listed for `Kernel::near`; 0: none
 };
 
 struct Output {
@@ -100,12 +101,20 @@ struct Fault {
   std::int64_t row;
 };
 
+/// Rows that short edges of a token lead to, in the order of its candidates.
+struct NearRows {
+  const std::int32_t *row;
+  std::int32_t count;
+};
+
 /// One network, made ready for one instruction set and precision.
 class Kernel {
  public:
   virtual ~Kernel() = default;
   /// The same bits for any number of workers. With a fault nothing is written. Throws std::bad_alloc.
   virtual Fault run(const Input &input, const Output &output) = 0;
+  /// Of the last run that had no fault and whose input asked for them; valid until its memory is used again.
+  virtual NearRows near(std::int64_t token) const = 0;
 };
 
 /// Null: the shape is none that the kernels are made for. Throws std::bad_alloc.

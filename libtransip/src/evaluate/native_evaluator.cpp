@@ -23,8 +23,9 @@ std::unique_ptr<NativeEvaluator> NativeEvaluator::make(Weights weights, const Me
 void NativeEvaluator::evaluate(const Request &request, std::span<const double> positions, Result &result, bool forces)
 {
   model_->evaluate(request, positions, result, forces, request.virials ? &result.virials : nullptr,
-                   request.distances ? &embedding_ : nullptr);
-  if (repulsion_) repulsion_->add(request, positions, result, forces);
+                   request.distances ? &embedding_ : nullptr, repulsion_ ? repulsion_->reach() : 0.0,
+                   repulsion_ ? &nearby_ : nullptr);
+  if (repulsion_) repulsion_->add(request, positions, nearby_, result, forces);
   if (request.distances) sample_->measure(request, embedding_, result);
 }
 

@@ -37,6 +37,7 @@ class NativeEvaluator : public Evaluator {
   std::optional<LatentSample> sample_;
   bool exchanges_halo_;
   std::vector<double> embedding_{};  // [T*dim], of the evaluation at hand
+  std::vector<Edge> nearby_{};       // that may repel, of the evaluation at hand
 };
 
 }  // namespace transip

@@ -48,9 +48,9 @@ std::optional<ShortRange> ShortRange::make(const Weights &weights, const Metadat
 
 ShortRange::Pair ShortRange::pair(std::size_t first, std::size_t second, double distance) const
 {
-  double reach = radii_[first] + radii_[second];
-  if (cutoff_ > 0.0) reach = std::min(reach, cutoff_);
-  if (distance >= reach) return {0.0, 0.0};
+  double end = radii_[first] + radii_[second];
+  if (cutoff_ > 0.0) end = std::min(end, cutoff_);
+  if (distance >= end) return {0.0, 0.0};
   const double inverse_length = (screening_[first] + screening_[second]) / screening_length;
   double screened = 0.0, slope = 0.0;
   for (std::size_t i = 0; i < amplitudes.size(); i++) {
@@ -59,11 +59,12 @@ ShortRange::Pair ShortRange::pair(std::size_t first, std::size_t second, double 
     slope -= decays[i] * inverse_length * part;
   }
   const double bare = coulomb * charges_[first] * charges_[second] / distance;
-  const auto [fade, fading] = envelope(distance / reach);
-  return {bare * screened * fade, bare * ((slope - screened / distance) * fade + screened * fading / reach)};
+  const auto [fade, fading] = envelope(distance / end);
+  return {bare * screened * fade, bare * ((slope - screened / distance) * fade + screened * fading / end)};
 }
 
-void ShortRange::find_kinds(const Request &request, std::size_t rows)
+/// Places of the elements of tokens and halo atoms.
+void ShortRange::find_kinds(const Request &request)
 {
   const std::size_t tokens = request.species.size();
   const std::size_t halo_atoms = request.exchange ? static_cast<std::size_t>(request.exchange->halo_atoms()) : 0;
@@ -81,51 +82,70 @@ void ShortRange::find_kinds(const Request &request, std::size_t rows)
       given_kinds_.push_back(kinds_[static_cast<std::size_t>(request.exchange->given()[i])]);
     request.exchange->forward(given_kinds_.data(), kinds_.data() + tokens, 1);
   }
-  kind_of_row_.resize(rows);
-  for (std::size_t row = 0; row < rows; row++) {
-    const std::size_t owner = request.owner.empty() ? row : static_cast<std::size_t>(request.owner[row]);
-    kind_of_row_[row] = static_cast<std::size_t>(kinds_[owner]);
-  }
 }
 
-void ShortRange::add(const Request &request, std::span<const double> positions, Result &result, bool forces)
+std::size_t ShortRange::kind_of_row(const Request &request, std::int64_t row) const
 {
-  const std::size_t tokens = request.species.size(), rows = positions.size() / 3;
-  find_kinds(request, rows);
-  const double longest = cutoff_ > 0.0 ? std::min(longest_, cutoff_) : longest_;
-  const auto add_pair = [&](std::size_t token, std::size_t row) {
+  const auto place = static_cast<std::size_t>(row);
+  return static_cast<std::size_t>(kinds_[request.owner.empty() ? place : static_cast<std::size_t>(request.owner[place])]);
+}
+
+void ShortRange::add(const Request &request, std::span<const double> positions, std::span<const Edge> nearby,
+                     Result &result, bool forces)
+{
+  if (nearby.empty() && !request.exchange) return;
+  find_kinds(request);
+  for (const Edge &edge : nearby) {
+    const auto token = static_cast<std::size_t>(edge.token), row = static_cast<std::size_t>(edge.row);
+    if (!request.owned.empty() && !request.owned[token]) continue;
     std::array<double, 3> apart{};
     double square = 0.0;
     for (std::size_t x = 0; x < 3; x++) {
       apart[x] = positions[3 * row + x] - positions[3 * token + x];
       square += apart[x] * apart[x];
     }
-    if (square >= longest * longest) return;
     const double distance = std::sqrt(square);
-    const Pair found = pair(kind_of_row_[token], kind_of_row_[row], distance);
+    const Pair found = pair(kind_of_row(request, edge.token), kind_of_row(request, edge.row), distance);
     // Half of the pair: the other half belongs to the other atom.
     result.energies[token] += 0.5 * found.energy;
-    if (!forces) return;
+    if (!forces) continue;
     const double scale = 0.5 * found.slope / distance;
     for (std::size_t x = 0; x < 3; x++) {
       result.forces[3 * token + x] += scale * apart[x];
       result.forces[3 * row + x] -= scale * apart[x];
     }
-    if (!request.virials) return;
+    if (!request.virials) continue;
     for (std::size_t a = 0; a < 3; a++)
       for (std::size_t b = 0; b < 3; b++) result.virials[9 * token + 3 * a + b] -= scale * apart[a] * apart[b];
+  }
+}
+
+void ShortRange::add(const Request &request, std::span<const double> positions, Result &result, bool forces)
+{
+  const auto tokens = static_cast<std::int64_t>(request.species.size());
+  const auto rows = static_cast<std::int64_t>(positions.size() / 3);
+  nearby_.clear();
+  const auto look = [&](std::int64_t token, std::int64_t row) {
+    double square = 0.0;
+    for (std::int64_t x = 0; x < 3; x++) {
+      const double apart =
+          positions[static_cast<std::size_t>(3 * row + x)] - positions[static_cast<std::size_t>(3 * token + x)];
+      square += apart * apart;
+    }
+    if (square < reach() * reach()) nearby_.push_back({token, row});
   };
-  for (std::size_t token = 0; token < tokens; token++) {
-    if (!request.owned.empty() && !request.owned[token]) continue;
+  for (std::int64_t token = 0; token < tokens; token++) {
+    const auto place = static_cast<std::size_t>(token);
     if (cutoff_ > 0.0) {
       if (request.first.empty()) continue;
-      for (std::int64_t e = request.first[token]; e < request.first[token + 1]; e++)
-        add_pair(token, static_cast<std::size_t>(request.neighbours[static_cast<std::size_t>(e)]));
+      for (std::int64_t e = request.first[place]; e < request.first[place + 1]; e++)
+        look(token, request.neighbours[static_cast<std::size_t>(e)]);
     } else {
-      for (std::size_t row = 0; row < rows; row++)
-        if (row != token) add_pair(token, row);
+      for (std::int64_t row = 0; row < rows; row++)
+        if (row != token) look(token, row);
     }
   }
+  add(request, positions, nearby_, result, forces);
 }
 
 }  // namespace transip
