@@ -19,6 +19,7 @@ from transip_md.cli import (
     guard_commands,
     import_commands,
     installation_commands,
+    label_commands,
     learning_commands,
     model_commands,
     nve_commands,
@@ -71,6 +72,7 @@ model_commands.register(app)
 engine_commands.register(app)
 bench_commands.register(app)
 sampling_commands.register(app)
+label_commands.register(app)
 training_commands.register(app)
 learning_commands.register(app)
 evaluation_commands.register(app)
