@@ -4,7 +4,8 @@
 ethanol  PBE/def2-SVP, trained on frames of ethanol_pbe_train; held out: ethanol_pbe_test
 
 A run is SET-FRAMES-START, such as `3bpa-500-organic_broad`: so many frames to train on, and the shipped model that is
-fine-tuned, or `none`: the same network from random weights; `-long` behind it means 10,000 steps instead of 5,000. DATA
+fine-tuned, or `none`: the same network from random weights; `-long` behind it means 10,000 steps instead of 5,000, and
+`-cheap` the recipe of benchmarks/cheap_labels.py, with labels of GFN2-xTB beside those of the set. DATA
 is a folder with these files (BOTNet-datasets, arXiv 2205.06643). Runs resume when interrupted; what is in
 benchmarks/public.json is not made again until it is deleted, and benchmarks/public.md is made of all of it.
 """
@@ -15,7 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import numpy as np
 import yaml
 from rich.console import Console
 
+from cheap_labels import STEPS, TEACHER, train_with_cheap_labels
 from transip_md import load_model, pretrained
 from transip_md.bench.run import machine_facts
 from transip_md.data.structures import read_frames
@@ -63,6 +65,7 @@ class Set:
         published: beside ours.
         remark: how the held-out frames differ from those of the papers.
         long_steps: of a longer run of the fine-tuned model on the most frames; 0 for none.
+        cheap: whether there is a run with a cheap teacher on the most frames.
     """
 
     train: str
@@ -72,6 +75,7 @@ class Set:
     published: tuple[Published, ...]
     remark: str
     long_steps: int = 0
+    cheap: bool = False
 
 
 MACE_PAPER = "arXiv 2206.07697"
@@ -86,7 +90,7 @@ SETS = {
         ),
         "The papers test on frames of their own at each temperature, which are not these: ours are the 500 of the "
         "mixed training set, without those that are also among the frames trained on.",
-        long_steps=10_000,
+        long_steps=10_000, cheap=True,
     ),
     "ethanol": Set(
         "ethanol_pbe_train", "PBE/def2-SVP", (50, 250, 1000), 5000, (),
@@ -97,25 +101,43 @@ SETS = {
 
 @dataclass(frozen=True)
 class Run:
-    """One training: the set, how many of its frames, what it starts from ("none" or a shipped model), its steps."""
+    """One training.
+
+    Attributes:
+        set: name of the set.
+        frames: how many of its frames.
+        start: what it starts from, "none" or a shipped model.
+        steps: of the model that is measured.
+        teacher: the method whose labels help; empty: none.
+    """
 
     set: str
     frames: int
     start: str
     steps: int
+    teacher: str = ""
 
     @property
     def name(self) -> str:
         """What the command line calls it."""
-        long = "" if self.steps == SETS[self.set].steps else "-long"
-        return f"{self.set}-{self.frames}-{self.start}{long}"
+        kind = "-cheap" if self.teacher else "" if self.steps == SETS[self.set].steps else "-long"
+        return f"{self.set}-{self.frames}-{self.start}{kind}"
+
+    def key(self) -> dict[str, Any]:
+        """What an entry of the results states of it."""
+        return {name: value for name, value in asdict(self).items() if name != "teacher" or value}
 
 
 def runs_of(name: str) -> list[Run]:
     """The runs of a set, in the order in which they are made."""
     made = SETS[name]
     runs = [Run(name, frames, start, made.steps) for frames in reversed(made.frames) for start in (START, "none")]
-    return runs + ([Run(name, max(made.frames), START, made.long_steps)] if made.long_steps else [])
+    most = max(made.frames)
+    if made.long_steps:
+        runs.append(Run(name, most, START, made.long_steps))
+    if made.cheap:
+        runs.append(Run(name, most, START, STEPS, TEACHER))
+    return runs
 
 
 RUNS = {run.name: run for name in SETS for run in runs_of(name)}
@@ -200,14 +222,18 @@ def train(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     ase.io.write(mine / "test.extxyz", [frame for frames in parts.values() for frame in frames])
     (mine / "train.yaml").write_text(yaml.safe_dump(recipe(run, mine)))
     program = Path(sys.executable).parent / "transip-md"
-    if not (mine / "model.ckpt").exists():
-        subprocess.run([program, "train", mine / "train.yaml", "-o", mine / "model.ckpt"], check=True)
-    subprocess.run([program, "export", mine / "model.ckpt", "-o", mine / "model.pt"], check=True)
-    training = load_checkpoint(mine / "model.ckpt").training
-    rotation = training["held_out"]["rotation"]
+    checkpoint = mine / "model.ckpt"
+    if run.teacher:
+        checkpoint, seconds = train_with_cheap_labels(recipe(run, mine), mine)
+    else:
+        if not checkpoint.exists():
+            subprocess.run([program, "train", mine / "train.yaml", "-o", checkpoint], check=True)
+        seconds = load_checkpoint(checkpoint).training["seconds"]
+    subprocess.run([program, "export", checkpoint, "-o", mine / "model.pt"], check=True)
+    rotation = load_checkpoint(checkpoint).training["held_out"]["rotation"]
     return {
-        "set": run.set, "frames": run.frames, "start": run.start, "steps": run.steps,
-        "seconds": training["seconds"], "rotation_force": rotation["force_mae"],
+        **run.key(),
+        "seconds": seconds, "rotation_force": rotation["force_mae"],
         "parts": {name: errors(mine / "model.pt", frames) for name, frames in parts.items()},
     }  # fmt: skip
 
@@ -226,6 +252,8 @@ def table(name: str, entries: list[dict[str, Any]]) -> list[str]:
     lines.append("|---" * len(columns) + "|")
     for entry in sorted(mine, key=lambda entry: (-entry["frames"], entry["start"] == "none", -entry["steps"])):
         label = "from random weights" if entry["start"] == "none" else f"fine-tuned `{entry['start']}`"
+        if "teacher" in entry:
+            label += f", {entry['teacher']} beside"
         forces = " | ".join(f"{entry['parts'][part]['force_rmse']:.1f}" for part in parts)
         energies = ", ".join(f"{entry['parts'][part]['energy_rmse']:.0f}" for part in parts)
         rest = f"{energies} | {entry['rotation_force']:.1f} | {entry['seconds']:,.0f}"
@@ -261,7 +289,9 @@ def main() -> None:
     for name in options.runs or RUNS:
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"machine": machine_facts(), "entries": []}
         run = RUNS[name]
-        if run in (Run(*(entry[key] for key in ("set", "frames", "start", "steps"))) for entry in found["entries"]):
+        if any(
+            run.key().items() <= entry.items() and entry.get("teacher", "") == run.teacher for entry in found["entries"]
+        ):
             continue
         console.print(f"{name} ...")
         found["entries"].append(train(run, options.data.resolve(), options.folder.resolve()))
