@@ -19,6 +19,7 @@ from networks import small_checkpoint
 from transip_md.cli.main import app
 from transip_md.common.errors import UsageError
 from transip_md.learning.label import WaitingError, calculator_for, label
+from transip_md.learning.loop import _check_project, _tasks
 from transip_md.learning.project import read_project
 from transip_md.learning.select import fingerprint, most_diverse
 from transip_md.model.checkpoint import save_checkpoint
@@ -148,6 +149,25 @@ def test_a_project(lammps_plugin, library, folder):
     (folder / "project.yaml").write_text(PROJECT.replace("1.0e-9", "1.0e-8"))
     result = CliRunner().invoke(app, ["learn", str(folder / "project.yaml"), "-o", str(output)])
     assert isinstance(result.exception, UsageError) and "another project" in str(result.exception)
+
+
+def test_the_first_model_learns_from_all_labels(folder):
+    """And all learn from draws where a project was begun when they did."""
+    project, output = read_project(folder / "project.yaml"), folder / "run"
+    output.mkdir()
+    (output / "iteration_00").mkdir()
+
+    def learned_from() -> list[tuple[bool, int]]:
+        tasks = _tasks(project, output, output / "iteration_00", [], 60, _check_project(project, output))
+        return [(recipe.data.bootstrap, recipe.data.validation) for recipe, _ in tasks]
+
+    assert learned_from() == learned_from() == [(False, 1), (True, 6)]
+    kept = json.loads((output / "project.json").read_text())
+    del kept["drawn_from"]
+    (output / "project.json").write_text(json.dumps(kept))
+    assert learned_from() == [(True, 6), (True, 6)]
+    with pytest.raises(UsageError, match="another project"):
+        _check_project(project.model_copy(update={"seed": 4}), output)
 
 
 def test_a_committee_that_agrees_ends_it(lammps_plugin, library, folder):

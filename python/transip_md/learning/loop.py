@@ -29,6 +29,8 @@ from transip_md.training.config import TrainConfig
 
 PROJECT, SUMMARY, SELECTED, LABELLED = "project.json", "summary.json", "selected.extxyz", "labelled.extxyz"
 FEWEST_LABELS = 5
+#: Key of the project that is kept: from which model on they learn from draws. Projects begun without it draw for all.
+DRAWN_FROM = "drawn_from"
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,11 @@ def learn(project: Project, output: Path, *, jobs: int = 1, steps: Steps | None 
     steps = steps or Steps()
     output.mkdir(parents=True, exist_ok=True)
     with exclusive(output):
-        _check_project(project, output)
+        drawn_from = _check_project(project, output)
         done: list[Iteration] = []
         for number in range(project.iterations + 1):
             folder = output / f"iteration_{number:02d}"
-            done.append(_iterate(project, output, folder, done, jobs, steps))
+            done.append(_iterate(project, output, folder, done, drawn_from, jobs, steps))
             last = done[-1]
             judged = (
                 f"{last.flagged} of {last.judged} structures flagged" if number else f"{last.judged} structures met"
@@ -126,18 +128,25 @@ def _errors(iteration: Iteration) -> str:
     )
 
 
-def _check_project(project: Project, output: Path) -> None:
-    """Keep the project beside what it makes; the number of iterations and the bound may change."""
+def _check_project(project: Project, output: Path) -> int:
+    """Keep the project beside what it makes; the number of iterations and the bound may change.
+
+    Returns:
+        The number of the first model that learns from a draw, counted from 1.
+    """
     values = project.model_dump(mode="json", exclude={"iterations", "converged"})
     path = output / PROJECT
     if not path.is_file():
-        write_whole(path, json.dumps(values, indent=1) + "\n")
-    elif json.loads(path.read_text()) != values:
+        write_whole(path, json.dumps(values | {DRAWN_FROM: 2}, indent=1) + "\n")
+    kept = json.loads(path.read_text())
+    drawn_from = kept.pop(DRAWN_FROM, 1)
+    if kept != values:
         raise UsageError(f"{output} is of another project. Choose another --output, or remove the folder.")
+    return int(drawn_from)
 
 
 def _iterate(
-    project: Project, output: Path, folder: Path, before: list[Iteration], jobs: int, steps: Steps
+    project: Project, output: Path, folder: Path, before: list[Iteration], drawn_from: int, jobs: int, steps: Steps
 ) -> Iteration:
     number = len(before)
     if (folder / SUMMARY).is_file():
@@ -163,7 +172,7 @@ def _iterate(
     if frames:
         with replacing(folder / LABELLED) as partial:
             ase.io.write(partial, frames, format="extxyz")
-        tasks = _tasks(project, output, folder, before, len(labelled) + len(frames))
+        tasks = _tasks(project, output, folder, before, len(labelled) + len(frames), drawn_from)
         errors = _train(tasks, jobs, steps.say)
     found = Iteration(number, met.judged, met.flagged, len(frames), failed, len(labelled) + len(frames), errors)
     write_whole(folder / SUMMARY, json.dumps(asdict(found), indent=1) + "\n")
@@ -202,9 +211,9 @@ def _select(
 
 
 def _tasks(
-    project: Project, output: Path, folder: Path, before: list[Iteration], frames: int
+    project: Project, output: Path, folder: Path, before: list[Iteration], frames: int, drawn_from: int
 ) -> list[tuple[TrainConfig, Path]]:
-    """Recipe and checkpoint of every member, which learns from all labels and starts from where it stands."""
+    """Recipe and checkpoint of every member, which starts from where it stands; those from one on learn from draws."""
     data = folder / "training.extxyz"
     with replacing(data) as partial, partial.open("w") as target:
         for number in range(len(before) + 1):
@@ -219,7 +228,8 @@ def _tasks(
         if learned:
             start = str(output / f"iteration_{learned[-1]:02d}" / f"model.{member}.ckpt")
         seed = project.seed * 1009 + len(before) * 101 + member
-        tasks.append((project.recipe(data, frames, start, seed), folder / f"model.{member}.ckpt"))
+        recipe = project.recipe(data, frames, start, seed, drawn=member >= drawn_from)
+        tasks.append((recipe, folder / f"model.{member}.ckpt"))
     return tasks
 
 

@@ -65,14 +65,16 @@ class Project(Strict):
     level_of_theory: str = Field(description="of the labels, for the model file")
     licence: str = "not given"
 
-    def recipe(self, labelled: Path, frames: int, start_from: str, seed: int) -> TrainConfig:
+    def recipe(self, labelled: Path, frames: int, start_from: str, seed: int, *, drawn: bool) -> TrainConfig:
         """The training recipe of one model.
 
         Args:
             labelled: file of all labelled frames.
-            frames: their number; a tenth of them watches progress.
+            frames: their number.
             start_from: checkpoint file or shipped model.
             seed: of the model.
+            drawn: the model learns from a draw of the frames with replacement, and a tenth of them watches progress;
+                otherwise it learns from all but one, which does.
 
         Raises:
             UsageError: `training` has keys that a recipe has not, or keys that the project decides.
@@ -81,8 +83,8 @@ class Project(Strict):
             "data": {
                 "train": [labelled],
                 "test": self.test or [labelled],
-                "validation": max(1, frames // 10),
-                "bootstrap": True,
+                "validation": max(1, frames // 10) if drawn else 1,
+                "bootstrap": drawn,
                 "description": "active learning from " + ", ".join(path.stem for path in self.structures),
                 "level_of_theory": self.level_of_theory,
                 "licence": self.licence,
@@ -131,5 +133,5 @@ def read_project(path: Path) -> Project:
     if beside.is_file():
         project.start_from = str(beside.resolve())
     # Wrong keys of the training are found now and not after the first labels.
-    project.recipe(path, project.first, project.start_from, project.seed)
+    project.recipe(path, project.first, project.start_from, project.seed, drawn=False)
     return project
