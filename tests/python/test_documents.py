@@ -204,6 +204,22 @@ def test_speeds_of_the_library(repository):
     check(found[3], start["lmp, water.pt"]["megabytes"], "memory of lmp")
 
 
+def test_threads_in_turns(repository):
+    text = (repository / "docs/performance.md").read_text()
+    rows = json.loads((repository / "benchmarks/threads.json").read_text())["rows"]
+    found = re.search(
+        r"192 atoms ([\d.]+), ([\d.]+) and ([\d.]+) times as fast in LAMMPS, OpenMM and ASE, 1,536\n"
+        r"atoms ([\d.]+), ([\d.]+) and ([\d.]+)\.\n",
+        text,
+    )
+    assert found
+    assert [(row["atoms"], row["engine"]) for row in rows] == [
+        (atoms, engine) for atoms in (192, 1536) for engine in ("lammps", "openmm", "ase")
+    ]
+    for quoted, row in zip(found.groups(), rows, strict=True):
+        check(quoted, row["ratio"], f"{row['engine']}, {row['atoms']} atoms, two threads")
+
+
 def test_times_of_the_kernels(repository):
     assert (repository / "benchmarks/kernels.md").read_text() in (repository / "docs/kernels.md").read_text()
 
