@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +25,7 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from cheap_labels import STEPS, TEACHER, train_with_cheap_labels
+from cheap_labels import STEPS, TEACHER, train_with_cheap_labels, transip_md
 from transip_md import load_model, pretrained
 from transip_md.bench.run import machine_facts
 from transip_md.data.structures import read_frames
@@ -221,15 +219,14 @@ def train(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     ase.io.write(mine / "train.extxyz", chosen_frames(available, run.frames))
     ase.io.write(mine / "test.extxyz", [frame for frames in parts.values() for frame in frames])
     (mine / "train.yaml").write_text(yaml.safe_dump(recipe(run, mine)))
-    program = Path(sys.executable).parent / "transip-md"
     checkpoint = mine / "model.ckpt"
     if run.teacher:
         checkpoint, seconds = train_with_cheap_labels(recipe(run, mine), mine)
     else:
         if not checkpoint.exists():
-            subprocess.run([program, "train", mine / "train.yaml", "-o", checkpoint], check=True)
+            transip_md("train", mine / "train.yaml", "-o", checkpoint)
         seconds = load_checkpoint(checkpoint).training["seconds"]
-    subprocess.run([program, "export", checkpoint, "-o", mine / "model.pt"], check=True)
+    transip_md("export", checkpoint, "-o", mine / "model.pt")
     rotation = load_checkpoint(checkpoint).training["held_out"]["rotation"]
     return {
         **run.key(),

@@ -11,10 +11,12 @@ import ase.io
 import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
+from ase.constraints import FixAtoms
 
 from transip_md import load_model
 from transip_md.common.errors import UsageError
 from transip_md.learning.frame_labels import Labelling, label_frames
+from transip_md.learning.label import labels_by
 
 TEACHER = '''
 from ase.calculators.lj import LennardJones
@@ -79,6 +81,13 @@ def test_a_teacher_and_what_it_fails_on(frames, tmp_path):
         assert abs(frame.get_potential_energy() - energy) < 1e-7
         assert np.abs(frame.get_forces() - forces).max() < 1e-7
     assert (tmp_path / "out.extxyz.dropped").read_text() == "2\tfailed\tRuntimeError: no convergence\n"
+
+
+def test_constraints_do_not_zero_labels(frames):
+    wanted = of_teacher(frames[0])[1]
+    frames[0].set_constraint(FixAtoms(range(9)))
+    assert np.abs(labels_by(NAME, frames[0])[1] - wanted).max() < 1e-12
+    assert len(frames[0].constraints) == 1
 
 
 def test_own_labels_minus_a_teacher(frames, tmp_path):

@@ -19,7 +19,7 @@ from transip_md.data.electronic_state import state_of
 from transip_md.data.structures import read_frames
 from transip_md.evaluators.choose import load_evaluator
 from transip_md.evaluators.evaluation import Model
-from transip_md.learning.label import calculator_for
+from transip_md.learning.label import TeacherFailedError, labels_by
 from transip_md.sampling.frame_files import Dropped, whole_frames
 from transip_md.sampling.teacher import bare
 
@@ -86,16 +86,12 @@ def label_frames(files: Sequence[Path], output: Path, labelling: Labelling) -> I
             where, atoms = structures[number]
             try:
                 frame = _labelled(atoms, where, labelling, models)
-            except _TeacherFailedError as failure:
+            except TeacherFailedError as failure:
                 dropped.add(number, "failed", str(failure))
             else:
                 frame.info |= {"labels": text, "structure": number}
                 ase.io.write(output, frame, append=True, format="extxyz")
             yield number + 1, len(structures)
-
-
-class _TeacherFailedError(Exception):
-    """A teacher has no labels for a structure."""
 
 
 def _last_structure(output: Path, text: str, structures: Sequence[tuple[str, ase.Atoms]]) -> int:
@@ -126,29 +122,17 @@ def _own_labels(atoms: ase.Atoms, where: str) -> tuple[float, np.ndarray]:
     return float(results["energy"]), np.asarray(results["forces"])
 
 
-def _of_teacher(atoms: ase.Atoms, teacher: str) -> tuple[float, np.ndarray]:
-    """Energy (eV) and forces (eV/Angstrom) by a teacher. Raises _TeacherFailedError, and what `calculator_for` does."""
-    copy = bare(atoms)
-    copy.calc = calculator_for(teacher, atoms)
-    try:
-        energy, forces = float(copy.get_potential_energy()), np.asarray(copy.get_forces())
-    except Exception as error:  # teachers fail in as many ways as there are programs
-        raise _TeacherFailedError(f"{type(error).__name__}: {error}") from error
-    if not (np.isfinite(energy) and np.isfinite(forces).all()):
-        raise _TeacherFailedError("energy or forces are not finite")
-    return energy, forces
-
-
 def _labelled(atoms: ase.Atoms, where: str, labelling: Labelling, models: Sequence[Model]) -> ase.Atoms:
-    """A structure with its new labels. Raises UsageError and _TeacherFailedError."""
+    """A structure with its new labels. Raises UsageError and TeacherFailedError."""
     charge, multiplicity = state_of(atoms, where)
     if labelling.teacher is None:
         energy, forces = _own_labels(atoms, where)
+    elif labelling.subtract:
+        own_energy, own_forces = _own_labels(atoms, where)
+        energy, forces = labels_by(labelling.teacher, atoms)
+        energy, forces = own_energy - energy, own_forces - forces
     else:
-        own = _own_labels(atoms, where) if labelling.subtract else (0.0, np.zeros((len(atoms), 3)))
-        energy, forces = _of_teacher(atoms, labelling.teacher)
-        if labelling.subtract:
-            energy, forces = own[0] - energy, own[1] - forces
+        energy, forces = labels_by(labelling.teacher, atoms)
     for model in models:
         try:
             found = model.evaluate(

@@ -21,6 +21,10 @@ from transip_md.sampling.smiles import as_extended_xyz
 from transip_md.sampling.teacher import teacher_calculator
 
 
+class TeacherFailedError(Exception):
+    """A teacher has no labels for a structure."""
+
+
 class WaitingError(TransIPError):
     """Structures wait for labels that somebody else makes."""
 
@@ -51,6 +55,29 @@ def calculator_for(teacher: str, atoms: ase.Atoms) -> Any:
         raise UsageError(
             f"The teacher {teacher} cannot be imported: {error}. Expected module:function, on the path of Python."
         ) from error
+
+
+def labels_by(teacher: str, atoms: ase.Atoms) -> tuple[float, np.ndarray]:
+    """Energy (eV) and forces [N, 3] (eV/Angstrom) of a structure by a teacher.
+
+    Args:
+        teacher: see `calculator_for`, whose errors are raised too.
+        atoms: the structure, which is left as it is.
+
+    Raises:
+        TeacherFailedError: the teacher fails, or gives what is not finite.
+    """
+    copy = atoms.copy()
+    # Constraints would zero labels.
+    copy.set_constraint()
+    copy.calc = calculator_for(teacher, atoms)
+    try:
+        energy, forces = float(copy.get_potential_energy()), np.asarray(copy.get_forces())
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise ValueError("energy or forces are not finite")
+    except Exception as error:  # teachers fail in as many ways as there are programs
+        raise TeacherFailedError(f"{type(error).__name__}: {error}") from error
+    return energy, forces
 
 
 def label(
@@ -97,15 +124,12 @@ def label(
 
 
 def _label_one(atoms: ase.Atoms, teacher: str, labelled: Path, refused: Path) -> None:
-    copy = atoms.copy()
-    copy.calc = calculator_for(teacher, atoms)
     try:
-        energy, forces = float(copy.get_potential_energy()), np.asarray(copy.get_forces())
-        if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise ValueError("energy or forces are not finite")
-    except Exception as error:  # teachers fail in as many ways as there are programs
-        write_whole(refused, f"{type(error).__name__}: {error}\n")
+        energy, forces = labels_by(teacher, atoms)
+    except TeacherFailedError as failure:
+        write_whole(refused, f"{failure}\n")
         return
+    copy = atoms.copy()
     copy.calc = SinglePointCalculator(copy, energy=energy, forces=forces)
     with replacing(labelled) as partial:
         ase.io.write(partial, copy, format="extxyz")
