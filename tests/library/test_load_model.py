@@ -89,6 +89,55 @@ def test_a_list_with_a_skin_gives_the_bits_of_a_new_one(library, local_file, box
         assert np.array_equal(got.forces, wanted.forces) and np.array_equal(got.virial, wanted.virial), step
 
 
+def test_what_changes_between_evaluations(library, local_file, box):
+    """Everything that a caller writes into the same arrays counts, and what was given before stays as it is."""
+    model = LibraryModel(local_file)
+    numbers, positions = box.numbers.copy(), box.positions.copy()
+    cell, periodic = box.cell.array.copy(), np.array([True, True, True])
+
+    def swap():
+        numbers[[0, 1]] = numbers[[1, 0]]
+
+    def push():
+        positions[5] += 0.05
+
+    def strain():
+        cell[:] *= 1.01
+
+    def cut():
+        periodic[1] = False
+
+    assert numbers[0] != numbers[1]
+    given = model.evaluate(numbers, positions, cell=cell, periodic=periodic)
+    before = [array.copy() for array in given]
+    for change in (swap, push, strain, cut):
+        change()
+        got = model.evaluate(numbers, positions, cell=cell, periodic=periodic)
+        wanted = LibraryModel(local_file).evaluate(numbers, positions, cell=cell, periodic=periodic)
+        assert all(np.array_equal(one, other) for one, other in zip(got, wanted, strict=True)), change.__name__
+        assert not np.array_equal(got.forces, given.forces), change.__name__
+        assert all(np.array_equal(one, other) for one, other in zip(given, before, strict=True)), change.__name__
+        given, before = got, [array.copy() for array in got]
+
+
+def test_arrays_of_wrong_shapes(library, local_file, box):
+    model = LibraryModel(local_file)
+    good = {"cell": box.cell.array, "periodic": box.pbc}
+    for _ in range(2):
+        for wrong, words in (
+            ({"cell": box.cell.array[:2]}, r"cell must be \[3, 3\], its rows the cell vectors; got \[2, 3\]"),
+            ({"periodic": np.array([True])}, r"periodic must be \[3\], one for each cell vector; got \[1\]"),
+        ):
+            with pytest.raises(UsageError, match=words):
+                model.evaluate(box.numbers, box.positions, **{**good, **wrong})
+        with pytest.raises(UsageError, match=r"positions must be \[24, 3\], got \[23, 3\]"):
+            model.evaluate(box.numbers, box.positions[:-1], **good)
+        with pytest.raises(UsageError, match="positions hold values that are not finite"):
+            model.evaluate(box.numbers, np.where(box.positions > 9.0, np.nan, box.positions), **good)
+        # Likewise after an evaluation, of which much is kept.
+        model.evaluate(box.numbers, box.positions, **good)
+
+
 @pytest.mark.parametrize("text", ["average 4", "average 12 inversion", "frame", "random 3"])
 def test_symmetry(library, molecule_file, bent, text):
     request = SymmetryRequest.parse(text)

@@ -32,15 +32,21 @@ class ElectronicState(NamedTuple):
 
 NEUTRAL_SINGLET = ElectronicState(0, 1)
 
+_KEYS = frozenset(_CHARGE_KEYS + _MULTIPLICITY_KEYS)
+_ARRAYS = frozenset(("initial_charges", "initial_magmoms"))
+
 #: What a structure states of its charge and spin, unread.
-Statement = tuple[bytes | str, ...]
+Statement = tuple[tuple[str, bytes | str], ...]
 
 
 def statement_of(atoms: ase.Atoms) -> Statement:
     """All that `state_of` looks at: structures of equal statements and as many atoms have one state."""
-    stated = [repr(atoms.info.get(key)) for key in _CHARGE_KEYS + _MULTIPLICITY_KEYS]
-    arrays = [atoms.arrays.get(name) for name in ("initial_charges", "initial_magmoms")]
-    return (*stated, *(b"" if array is None else array.tobytes() for array in arrays))
+    # Most structures state nothing, and are asked in every step.
+    if _KEYS.isdisjoint(atoms.info) and _ARRAYS.isdisjoint(atoms.arrays):
+        return ()
+    stated = [(key, repr(atoms.info[key])) for key in sorted(_KEYS.intersection(atoms.info))]
+    arrays = [(name, atoms.arrays[name].tobytes()) for name in sorted(_ARRAYS.intersection(atoms.arrays))]
+    return (*stated, *arrays)
 
 
 def state_of(

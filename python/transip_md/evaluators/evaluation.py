@@ -232,6 +232,20 @@ def check_isolated(periodic: np.ndarray) -> None:
         )
 
 
+def checked_positions(positions: np.ndarray, count: int) -> np.ndarray:
+    """Positions of so many atoms as float64 [N, 3], contiguous.
+
+    Raises:
+        UsageError: another shape, or values that are not finite.
+    """
+    positions = np.ascontiguousarray(positions, dtype=np.float64)
+    if positions.shape != (count, 3):
+        raise UsageError(f"positions must be [{count}, 3], got {list(positions.shape)}.")
+    if not np.isfinite(positions).all():
+        raise UsageError("positions hold values that are not finite (NaN or infinity).")
+    return positions
+
+
 def checked(
     metadata: Metadata,
     numbers: np.ndarray,
@@ -244,19 +258,19 @@ def checked(
     """Input of an evaluation as arrays of the types that evaluators take.
 
     Raises:
-        UsageError: an element, charge or multiplicity that the model does not know, positions of a wrong shape or not
-            finite, a periodic structure for an all-to-all model.
+        UsageError: an element, charge or multiplicity that the model does not know, arrays of a wrong shape, positions
+            that are not finite, a periodic structure for an all-to-all model.
     """
     numbers = np.ascontiguousarray(numbers, dtype=np.int64)
-    positions = np.ascontiguousarray(positions, dtype=np.float64)
     metadata.check_species(set(numbers.tolist()))
     metadata.check_charge(charge, multiplicity)
-    if positions.shape != (len(numbers), 3):
-        raise UsageError(f"positions must be [{len(numbers)}, 3], got {list(positions.shape)}.")
-    if not np.isfinite(positions).all():
-        raise UsageError("positions hold values that are not finite (NaN or infinity).")
+    positions = checked_positions(positions, len(numbers))
     cell = np.zeros((3, 3)) if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
+    if cell.shape != (3, 3):
+        raise UsageError(f"cell must be [3, 3], its rows the cell vectors; got {list(cell.shape)}.")
     periodic = np.zeros(3, dtype=bool) if periodic is None else np.asarray(periodic, dtype=bool)
+    if periodic.shape != (3,):
+        raise UsageError(f"periodic must be [3], one for each cell vector; got {list(periodic.shape)}.")
     if metadata.cutoff is None:
         check_isolated(periodic)
     return Structure(numbers, positions, cell, periodic)

@@ -16,7 +16,8 @@ import numpy as np
 from transip_md.common.errors import UsageError
 from transip_md.evaluators import binding
 from transip_md.evaluators.device_arrays import DEFAULT_STREAM, DeviceArray, borrow
-from transip_md.evaluators.evaluation import Evaluation, Structure, check_distances, check_same_file, checked
+from transip_md.evaluators.evaluation import Evaluation, check_distances, check_same_file, checked
+from transip_md.evaluators.structs import LastStructure, room_for, struct_of
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.committee_file import read_model
 from transip_md.modelfile.metadata import Metadata, metadata_of
@@ -71,13 +72,6 @@ class _DeviceMemory:
                 self._handle.library.transip_device_free(self._handle.pointer, self.pointer)
 
 
-def _room_for(atoms: int, virials: bool = False, distances: bool = False) -> Evaluation:
-    """An evaluation of so many atoms, still without its numbers."""
-    of_atoms = np.empty((atoms, 3, 3)) if virials else None
-    away = np.empty(atoms) if distances else None
-    return Evaluation(np.empty(atoms), np.empty((atoms, 3)), np.empty((3, 3)), of_atoms, away)
-
-
 def _of_each(name: str, given: int | Sequence[int], structures: int) -> list[int]:
     """One number for each structure, of one for all or a sequence. Raises UsageError: another number of them."""
     each = np.asarray(given)
@@ -85,12 +79,6 @@ def _of_each(name: str, given: int | Sequence[int], structures: int) -> list[int
         raise UsageError(f"{name} must be one number or one for each of {structures} structures; got {each.size}.")
     found: list[int] = np.broadcast_to(each, structures).tolist()
     return found
-
-
-def _result_in(found: Evaluation) -> binding.Result:
-    """The struct that has an evaluation's numbers put into its arrays."""
-    arrays = (None, found.energies, found.forces, found.virial, found.virials)
-    return binding.Result(*(None if array is None else array.ctypes.data for array in arrays))
 
 
 class DeviceEvaluation(NamedTuple):
@@ -142,6 +130,7 @@ class LibraryModel:
         self.step = 0
         self._asked_device = device
         self._handle = _Handle(self.path, threads, device)
+        self._last: LastStructure | None = None
         if notice := binding.library().transip_notice(self._handle.pointer).decode():
             warnings.warn(notice, stacklevel=2)
 
@@ -269,17 +258,19 @@ class LibraryModel:
         """
         if distances:
             check_distances(self)
-        atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
-        found = _room_for(len(atoms.numbers), virials, distances)
-        structure, result = self._structure(atoms, charge, multiplicity), _result_in(found)
         with self._handle.lock:
+            last = self._structure(numbers, positions, charge, multiplicity, cell, periodic)
+            beside = None
+            result = last.result
+            if virials or distances:
+                beside, result = room_for(last.struct.atoms, virials, distances)
+            away = None if beside is None or beside.distances is None else beside.distances.ctypes.data
             status = binding.library().transip_evaluate_with_distances(
-                self._handle.pointer,
-                ctypes.byref(structure),
-                ctypes.byref(result),
-                None if found.distances is None else found.distances.ctypes.data,
+                self._handle.pointer, ctypes.byref(last.struct), ctypes.byref(result), away
             )
             self.step += 1
+            # The arrays of the next evaluation are the same.
+            found = last.found() if beside is None else beside
         binding.check(status)
         return found
 
@@ -321,14 +312,15 @@ class LibraryModel:
         multiplicities = _of_each("multiplicity", multiplicity, len(numbers))
         given = zip(numbers, positions, charges, multiplicities, boxes, strict=True)
         atoms = [checked(self.metadata, *one, periodic) for one in given]
-        found = [_room_for(len(one.numbers)) for one in atoms]
-        structures = (binding.Atoms * len(atoms))(*map(self._structure, atoms, charges, multiplicities))
-        results = (binding.Result * len(atoms))(*map(_result_in, found))
+        room = [room_for(len(one.numbers)) for one in atoms]
+        steps = len(atoms) * [self.step]
+        structures = (binding.Atoms * len(atoms))(*map(struct_of, atoms, charges, multiplicities, steps))
+        results = (binding.Result * len(atoms))(*(result for _, result in room))
         with self._handle.lock:
             status = binding.library().transip_evaluate_many(self._handle.pointer, len(atoms), structures, results)
             self.step += len(atoms)
         binding.check(status)
-        return found
+        return [found for found, _ in room]
 
     def evaluate_on_device(
         self,
@@ -478,25 +470,29 @@ class LibraryModel:
     ) -> np.ndarray:
         """How far each atom is from the training set, float64 [N]; see `Model.distances`."""
         check_distances(self)
-        atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
-        found = np.empty(len(atoms.numbers))
-        structure = self._structure(atoms, charge, multiplicity)
         with self._handle.lock:
-            status = binding.library().transip_distances(
-                self._handle.pointer, ctypes.byref(structure), found.ctypes.data
-            )
+            struct = self._structure(numbers, positions, charge, multiplicity, cell, periodic).struct
+            found = np.empty(struct.atoms)
+            status = binding.library().transip_distances(self._handle.pointer, ctypes.byref(struct), found.ctypes.data)
         binding.check(status)
         return found
 
-    def _structure(self, atoms: Structure, charge: int, multiplicity: int) -> binding.Atoms:
-        """The struct of a structure, whose arrays must live as long as it."""
-        return binding.Atoms(
-            len(atoms.numbers),
-            atoms.numbers.ctypes.data,
-            atoms.positions.ctypes.data,
-            atoms.cell.ctypes.data,
-            (ctypes.c_int * 3)(*atoms.periodic.tolist()),
-            charge,
-            multiplicity,
-            self.step,
-        )
+    def _structure(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray,
+        charge: int,
+        multiplicity: int,
+        cell: np.ndarray | None,
+        periodic: np.ndarray | None,
+    ) -> LastStructure:
+        """A structure's structs, good until the next is asked for. Raises UsageError as `evaluate` does."""
+        numbers = np.asarray(numbers, dtype=np.int64)
+        box = None if cell is None else np.asarray(cell, dtype=np.float64).tobytes()
+        axes = None if periodic is None else np.asarray(periodic, dtype=bool).tobytes()
+        key = numbers.tobytes(), box, axes, charge, multiplicity
+        if self._last is None or not self._last.takes(key, positions):
+            atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
+            self._last = LastStructure(key, atoms, charge, multiplicity)
+        self._last.struct.step = self.step
+        return self._last

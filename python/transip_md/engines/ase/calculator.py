@@ -37,6 +37,8 @@ class TransIPCalculator(Calculator):
     #: The copy of the last structure, if nothing but positions has changed since; ase forgets its own before an
     #: evaluation.
     _moved: ase.Atoms | None = None
+    #: Of its box, Angstrom^3; None: it is not periodic along all axes.
+    _volume: float | None = None
     # Pickles of earlier versions do not have them.
     distances = False
     distance_above: float | None = None
@@ -121,6 +123,12 @@ class TransIPCalculator(Calculator):
         if self.symmetry.mode != "frame":
             self._symmetrised = self.exported.with_symmetry(self.symmetry)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle; those of earlier versions do not have the volume of their structure."""
+        self.__dict__.update(state)
+        if "_volume" not in state and self.atoms is not None:
+            self._volume = _volume(self.atoms)
+
     def _state(self, atoms: ase.Atoms) -> ElectronicState:
         """Charge and multiplicity of a structure. Raises UsageError: the model does not know them."""
         stated = statement_of(atoms)
@@ -142,16 +150,10 @@ class TransIPCalculator(Calculator):
         self._moved = None
         if before is None or len(before) != len(atoms):
             return super().check_state(atoms, tol)
-        pairs = (
-            ("positions", atoms.positions, before.positions),
-            ("numbers", atoms.numbers, before.numbers),
-            ("cell", atoms.cell.array, before.cell.array),
-            ("pbc", atoms.pbc, before.pbc),
-        )
-        # numpy's comparison of small arrays takes ten times as long.
-        changes = [name for name, now, then in pairs if now.tobytes() != then.tobytes()]
-        if statement_of(atoms) != self._statement:
-            changes.append("info")
+        now, then = _contents(atoms, statement_of(atoms)), _contents(before, self._statement)
+        if now == then:
+            return []
+        changes = [name for name, one, other in zip(_LOOKED_AT, now, then, strict=True) if one != other]
         if changes == ["positions"]:
             self._moved = before
         return changes
@@ -173,16 +175,18 @@ class TransIPCalculator(Calculator):
         moved, self._moved = self._moved, None
         if atoms is None or moved is None or system_changes != ["positions"]:
             super().calculate(atoms, properties, system_changes)
+            assert self.atoms is not None
+            self._volume = _volume(self.atoms)
+            state = self._state(self.atoms)
         else:
             # ase's copy of the whole structure takes a third of a step of a small molecule.
             moved.positions[...] = atoms.positions
             self.atoms = moved
+            state = self._read
         atoms = self.atoms
-        assert atoms is not None
         if self._symmetrised is None:
             self.reference = atoms.positions.copy() if self.reference is None else self.reference
             self._symmetrised = self.exported.with_symmetry(self.symmetry, atoms.numbers.copy(), self.reference)
-        state = self._state(atoms)
         result = self._symmetrised.evaluate(
             atoms.numbers,
             atoms.positions,
@@ -195,11 +199,11 @@ class TransIPCalculator(Calculator):
         self.evaluation = result
         total = float(result.energies.sum())
         self.results = {"energy": total, "free_energy": total, "energies": result.energies, "forces": result.forces}
-        if atoms.pbc.all() and result.virial is not None:
-            volume = _volume(atoms.cell.array)
-            self.results["stress"] = np.array(_stress(result.virial.tolist(), volume))
+        if self._volume is not None and result.virial is not None:
+            self.results["stress"] = np.array(_stress(result.virial.tolist(), self._volume))
             if result.virials is not None:
-                self.results["stresses"] = np.array([_stress(virial, volume) for virial in result.virials.tolist()])
+                stresses = [_stress(virial, self._volume) for virial in result.virials.tolist()]
+                self.results["stresses"] = np.array(stresses)
         self.evaluations += 1
         if result.distances is not None:
             self._judge(result.distances, atoms.numbers)
@@ -214,10 +218,24 @@ class TransIPCalculator(Calculator):
                 raise DistanceError(complaint)
 
 
+#: What the model is given of a structure, in the order of `_contents`.
+_LOOKED_AT = ("positions", "numbers", "cell", "pbc", "info")
+
+
+def _contents(atoms: ase.Atoms, statement: Statement | None) -> tuple[object, ...]:
+    """What the model is given of a structure, and what that states of its charge."""
+    # numpy's comparison of small arrays takes ten times as long.
+    arrays = atoms.arrays
+    box = atoms.cell.array.tobytes()
+    return arrays["positions"].tobytes(), arrays["numbers"].tobytes(), box, atoms.pbc.tobytes(), statement
+
+
 # Volume and stress are computed on plain numbers: numpy takes ten times as long for so few.
-def _volume(cell: np.ndarray) -> float:
-    """Volume of the box of cell vectors [3, 3], Angstrom^3."""
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
+def _volume(atoms: ase.Atoms) -> float | None:
+    """Volume of a structure's box, Angstrom^3; None: it is not periodic along all axes."""
+    if not atoms.pbc.all():
+        return None
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = atoms.cell.array.tolist()
     return abs(ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx))
 
 
