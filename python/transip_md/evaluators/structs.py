@@ -37,7 +37,9 @@ class LastStructure:
         self._key = key
         self.atoms = Structure(*map(np.copy, atoms))
         self.struct = struct_of(self.atoms, charge, multiplicity, 0)
-        self._found, self.result = room_for(len(atoms.numbers))
+        found, self.result = room_for(len(atoms.numbers))
+        assert found.virial is not None
+        self._arrays = found.energies, found.forces, found.virial
 
     def takes(self, key: tuple[object, ...], positions: np.ndarray) -> bool:
         """Whether this is a structure of that key; it is at these positions then. Raises UsageError: not finite."""
@@ -48,7 +50,7 @@ class LastStructure:
 
     def found(self) -> Evaluation:
         """What was put into the arrays, in arrays of the caller's own."""
-        return Evaluation(*(array.copy() for array in self._found))
+        return Evaluation(*(array.copy() for array in self._arrays))
 
 
 def room_for(atoms: int, virials: bool = False, distances: bool = False) -> tuple[Evaluation, binding.Result]:
