@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,27 @@ STARTS = 4
 #: K, and frames of each structure at each of them, from dynamics and from normal modes.
 TEMPERATURES = ("300", "600", "1200")
 FRAMES = 300
-#: Seeds and steps of the models of the differences.
-DIFFERENCES = ((1, 6000), (2, 12_000))
-#: Width of the feed-forward of the model that is trained in the end.
-FEEDFORWARD = 320
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One model of the differences.
+
+    Attributes:
+        seed: of its training.
+        steps: of it.
+        start: number of the difference that it goes on from; 0: what the recipe starts from.
+        model: keys of its model that differ from those of what it starts from.
+    """
+
+    seed: int
+    steps: int
+    start: int = 0
+    model: dict[str, int] = field(default_factory=dict)
+
+
+#: By their numbers.
+DIFFERENCES = {1: Difference(1, 6000), 2: Difference(2, 12_000), 3: Difference(3, 24_000, 2, {"feedforward": 320})}
 
 
 @dataclass(frozen=True)
@@ -42,21 +59,36 @@ class Part:
         name: of its files.
         steps: of them.
         learning_rate: at its highest.
-        differences: numbers of those whose mean is added.
+        difference: number of that which is added.
         frames: patterns of the files that it is trained on.
+        labelled: how often the labelled frames count beside those: labels weigh more than what is not known as well.
+        model: keys of the model that differ from those of the part before.
     """
 
     name: str
     steps: int
     learning_rate: float
-    differences: tuple[int, ...]
+    difference: int
     frames: tuple[str, ...]
+    labelled: int = 2
+    model: dict[str, int] = field(default_factory=dict)
 
 
-#: The second part leaves out displacements along normal modes at high temperature, which dynamics does not meet.
+#: The second part leaves out displacements along normal modes at high temperature, which dynamics does not meet; the
+#: last two are for the lower temperatures.
 PARTS = (
-    Part("first", 20_000, 2.0e-3, (1,), ("dynamics/*.extxyz", "modes/*.extxyz")),
-    Part("second", 25_000, 1.5e-3, (2,), ("dynamics/*.extxyz", "modes/*_300K.extxyz")),
+    Part("first", 20_000, 2.0e-3, 1, ("dynamics/*.extxyz", "modes/*.extxyz"), model={"feedforward": 320}),
+    Part("second", 25_000, 1.5e-3, 2, ("dynamics/*.extxyz", "modes/*_300K.extxyz")),
+    Part(
+        "third",
+        15_000,
+        1.5e-3,
+        2,
+        ("dynamics/*_[36]00K.extxyz", "modes/*_300K.extxyz"),
+        labelled=3,
+        model={"layers": 5},
+    ),
+    Part("fourth", 16_000, 1.2e-3, 3, ("dynamics/*_[36]00K.extxyz",), labelled=6),
 )
 STEPS = sum(part.steps for part in PARTS)
 
@@ -110,26 +142,29 @@ def train_with_cheap_labels(recipe: dict[str, Any], folder: Path) -> tuple[Path,
         difference = folder / f"difference_{name}.extxyz"
         transip_md("label", folder / f"{name}.extxyz", "-o", difference, "--teacher", TEACHER, "--subtract")
     models, seconds = {}, 0.0
-    for number, (seed, steps) in enumerate(DIFFERENCES, 1):
+    for number, difference in DIFFERENCES.items():
         files = {"train": ["difference_train.extxyz"], "test": ["difference_test.extxyz"]}
         data = {**recipe["data"], **files, "validation": 5}
         name = f"difference_{number}"
-        of_difference = {**recipe, "data": data, "seed": seed, "steps": steps}
+        start = folder / f"difference_{difference.start}.ckpt" if difference.start else recipe["start_from"]
+        of_difference = {
+            **recipe, "data": data, "start_from": str(start), "seed": difference.seed, "steps": difference.steps,
+            "model": difference.model,
+        }  # fmt: skip
         models[number] = folder / f"{name}.pt"
         checkpoint = train(of_difference, folder, name)
         transip_md("export", checkpoint, "-o", models[number])
         seconds += load_checkpoint(checkpoint).training["seconds"]
-    start = recipe["start_from"]
+    start, changes = recipe["start_from"], {}
     for part in PARTS:
         corrected = folder / f"{part.name}.extxyz"
         frames = [path for pattern in part.frames for path in sorted(folder.glob(pattern))]
-        added = [word for number in part.differences for word in ("--add", models[number])]
-        transip_md("label", *frames, "-o", corrected, *added)
-        # Labels count twice beside what is not known as well.
-        data = {**recipe["data"], "train": [corrected.name, labelled.name, labelled.name], "validation": 100}
+        transip_md("label", *frames, "-o", corrected, "--add", models[part.difference])
+        data = {**recipe["data"], "train": [corrected.name, *part.labelled * [labelled.name]], "validation": 100}
+        changes |= part.model
         of_part = {
-            **recipe, "data": data, "start_from": str(start), "model": {"feedforward": FEEDFORWARD},
-            "steps": part.steps, "learning_rate": part.learning_rate,
+            **recipe, "data": data, "start_from": str(start), "model": changes, "steps": part.steps,
+            "learning_rate": part.learning_rate,
         }  # fmt: skip
         start = train(of_part, folder, part.name)
         seconds += load_checkpoint(start).training["seconds"]

@@ -50,7 +50,8 @@ class LastStructure:
 
     def found(self) -> Evaluation:
         """What was put into the arrays, in arrays of the caller's own."""
-        return Evaluation(*(array.copy() for array in self._arrays))
+        energies, forces, virial = self._arrays
+        return Evaluation(energies.copy(), forces.copy(), virial.copy())
 
 
 def room_for(atoms: int, virials: bool = False, distances: bool = False) -> tuple[Evaluation, binding.Result]:
