@@ -19,9 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import ase.io
+import numpy as np
 import yaml
 
 from cheap_labels import transip_md
+from transip_md import load_model
 from transip_md.bench.run import machine_facts
 from transip_md.data.structures import read_frames
 from transip_md.learning.project import Project, read_project
@@ -94,6 +96,24 @@ def learned(project: Project, test: Path, jobs: int) -> list[Row]:
     return rows
 
 
+def before(project: Project, test: Path) -> Row:
+    """The row of the model that everything starts from."""
+    model = load_model(RUNS / "learn" / "iteration_00" / "start.pt")
+    frames = read_frames(test)
+    found = [model.evaluate(frame.numbers, frame.positions).forces for frame in frames]
+    error = np.abs(np.array(found) - np.array([frame.get_forces() for frame in frames])).mean()
+    return Row(project.start_from, 0, 0, 1000.0 * float(error))
+
+
+def calibration(test: Path) -> dict[str, float]:
+    """What `transip-md deviation` reports of the committee of the first labels on the held-out frames."""
+    models = sorted((RUNS / "learn" / "iteration_00").glob("model.*.pt"))
+    summary = RUNS / "deviation.json"
+    transip_md("deviation", *models, "--frames", test, "--json", summary, "--plot", RUNS / "deviation.png")
+    found = json.loads(summary.read_text())["calibration"]
+    return {name: found[name] for name in ("spearman", "miscalibration", "scale")}
+
+
 def sampled(project: Project, test: Path, sampling: Sampling, labels: int) -> Row:
     """The row of so many labels of `transip-md sample`."""
     temperatures = project.exploration.temperatures
@@ -124,12 +144,17 @@ def main() -> None:
     project = read_project(PROJECT)
     test = held_out(project.structures[0])
     rows = learned(project, test, chosen.jobs)
+    rows.insert(0, before(project, test))
     rows += [sampled(project, test, sampling, project.first) for sampling in SAMPLINGS]
     print(f"{'labels by':40} {'labels':>6} {'calls':>6} {'force MAE, meV/A':>17}")
     for row in rows:
         print(f"{row.source:40} {row.labels:6} {row.calls:6} {row.force_mae:17.1f}")
     if chosen.out:
-        found = {"machine": machine_facts(), "rows": [asdict(row) for row in rows]}
+        last = json.loads((RUNS / "learn" / "iteration_01" / "summary.json").read_text())
+        found = {
+            "machine": machine_facts(), "rows": [asdict(row) for row in rows], "deviation": calibration(test),
+            "flagged": last["flagged"], "judged": last["judged"],
+        }  # fmt: skip
         chosen.out.write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -220,6 +220,28 @@ def test_threads_in_turns(repository):
         check(quoted, row["ratio"], f"{row['engine']}, {row['atoms']} atoms, two threads")
 
 
+def test_calls_of_the_teacher(repository):
+    text = (repository / "docs/uncertainty.md").read_text()
+    record = json.loads((repository / "benchmarks/teacher_calls.json").read_text())
+    first, *rows = record["rows"]
+    check(re.search(r"\(`organic_broad` itself: ([\d.]+)\)", text)[1], first["force_mae"], "organic_broad")
+    written = re.findall(r"^\| `(learn|sample)`(.*?) \| (\d+) \| ([\d,]+) \| ([\d.]+) \|$", text, flags=re.MULTILINE)
+    assert [(how + more, int(labels), int(calls.replace(",", ""))) for how, more, labels, calls, _ in written] == [
+        (row["source"], row["labels"], row["calls"]) for row in rows
+    ]
+    for *_, quoted in written:
+        check(quoted, rows.pop(0)["force_mae"], "force MAE")
+    found = re.search(
+        r"flags (\d+) structures of ([\d,]+), .*? correlation of ([\d.]+) .*? area of ([\d.]+), "
+        r"and\s+errors ([\d.]+) times",
+        text,
+        flags=re.DOTALL,
+    )
+    assert (int(found[1]), int(found[2].replace(",", ""))) == (record["flagged"], record["judged"])
+    for quoted, name in zip(found.groups()[2:], ("spearman", "miscalibration", "scale"), strict=True):
+        check(quoted, record["deviation"][name], name)
+
+
 def test_times_of_the_kernels(repository):
     assert (repository / "benchmarks/kernels.md").read_text() in (repository / "docs/kernels.md").read_text()
 
