@@ -153,7 +153,9 @@ def train_with_cheap_labels(recipe: dict[str, Any], folder: Path) -> tuple[Path,
         }  # fmt: skip
         models[number] = folder / f"{name}.pt"
         checkpoint = train(of_difference, folder, name)
-        transip_md("export", checkpoint, "-o", models[number])
+        # Labels name the file by its hash, and an export anew is another file.
+        if not models[number].exists():
+            transip_md("export", checkpoint, "-o", models[number])
         seconds += load_checkpoint(checkpoint).training["seconds"]
     start, changes = recipe["start_from"], {}
     for part in PARTS:
