@@ -126,6 +126,7 @@ def test_arrays_of_wrong_shapes(library, local_file, box):
     for _ in range(2):
         for wrong, words in (
             ({"cell": box.cell.array[:2]}, r"cell must be \[3, 3\], its rows the cell vectors; got \[2, 3\]"),
+            ({"cell": box.cell.array.ravel()}, r"cell must be .*; got \[9\]"),
             ({"periodic": np.array([True])}, r"periodic must be \[3\], one for each cell vector; got \[1\]"),
         ):
             with pytest.raises(UsageError, match=words):

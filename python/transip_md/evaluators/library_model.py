@@ -17,7 +17,7 @@ from transip_md.common.errors import UsageError
 from transip_md.evaluators import binding
 from transip_md.evaluators.device_arrays import DEFAULT_STREAM, DeviceArray, borrow
 from transip_md.evaluators.evaluation import Evaluation, check_distances, check_same_file, checked
-from transip_md.evaluators.structs import LastStructure, room_for, struct_of
+from transip_md.evaluators.structs import LastStructure, contents, room_for, struct_of
 from transip_md.modelfile.archive import Archive
 from transip_md.modelfile.committee_file import read_model
 from transip_md.modelfile.metadata import Metadata, metadata_of
@@ -488,9 +488,8 @@ class LibraryModel:
     ) -> LastStructure:
         """A structure's structs, good until the next is asked for. Raises UsageError as `evaluate` does."""
         numbers = np.asarray(numbers, dtype=np.int64)
-        box = None if cell is None else np.asarray(cell, dtype=np.float64).tobytes()
-        axes = None if periodic is None else np.asarray(periodic, dtype=bool).tobytes()
-        key = numbers.tobytes(), box, axes, charge, multiplicity
+        box = contents(cell, np.float64), contents(periodic, bool)
+        key = numbers.tobytes(), box, charge, multiplicity
         if self._last is None or not self._last.takes(key, positions):
             atoms = checked(self.metadata, numbers, positions, charge, multiplicity, cell, periodic)
             self._last = LastStructure(key, atoms, charge, multiplicity)

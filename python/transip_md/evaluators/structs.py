@@ -24,6 +24,14 @@ def struct_of(atoms: Structure, charge: int, multiplicity: int, step: int) -> bi
     )
 
 
+def contents(array: np.ndarray | None, dtype: type) -> tuple[tuple[int, ...], bytes] | None:
+    """The shape and bytes of an array in a type, which are quicker to compare than arrays are; None of none."""
+    if array is None:
+        return None
+    array = np.asarray(array, dtype=dtype)
+    return array.shape, array.tobytes()
+
+
 class LastStructure:
     """The structure that was evaluated last: dynamics asks for it again and again, and only its positions change.
 
