@@ -7,6 +7,8 @@ plan comes from `print_plan`, which CMake's target `cuda_tests` builds.
 
 A step of a small molecule that is one launch is estimated by its stages, which wait for one another, and so are then
 the many launches beside it; `--cluster N` prints what a cluster of N blocks would take, which the code does not have.
+Of wide networks a line tells what their linear layers would take by a library of matrix products (cuBLASLt), which the
+code does not use.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What an H100 is assumed to reach. FLOP/s: products in float32 by 3xTF32 (three instructions each, mma.sync), in
 #: float64 by tensor cores, other arithmetic in float32 and float64; bytes/s: of the L2 cache.
 PRODUCTS = {4: 75e12, 8: 40e12}
+#: What no library exceeds: peak rates of an H100 in float32 without TF32's rounding and in float64 by tensor cores
+#: (NVIDIA, H100 Tensor Core GPU data sheet, SXM).
+PEAK = {4: 67e12, 8: 67e12}
 OTHER = {4: 25e12, 8: 13e12}
 CACHE = 5.5e12
 #: Seconds from one small kernel of a CUDA graph to the next that waits for it.
@@ -193,6 +198,18 @@ def seconds(work: Work, size: int) -> float:
     return max(LAUNCH, arithmetic, work.bytes / CACHE)
 
 
+def library_seconds(network: Network, tokens: int, inner: int, outer: int) -> float:
+    """Seconds of a linear layer by a library of matrix products at its peak.
+
+    What comes before the product (a norm, an activation, a rotation) is a launch of its own then, whose numbers go
+    through memory; what comes after counts as free.
+    """
+    before = Work(0.0, 10.0 * tokens * inner, 2.0 * network.size * tokens * inner)
+    moved = network.size * (tokens * (inner + outer) + inner * outer)
+    product = max(LAUNCH, 2.0 * tokens * inner * outer / PEAK[network.size], moved / CACHE)
+    return seconds(before, network.size) + product
+
+
 def report(name: str, network: Network, atoms: int, program: Path, every: bool) -> None:
     """Print the table of one structure; `every`: as if attention walked the edges in the skin too."""
     rows, listed, near = network.counts(atoms)
@@ -207,7 +224,8 @@ def report(name: str, network: Network, atoms: int, program: Path, every: bool) 
         print(f"{kernel:<24}{count:>9}{blocks:>9}{flop:>10.1f}{work.products / 1e6:>10.1f}"
               f"{work.bytes / 1e6:>9.2f}{1e6 * took:>9.1f}")  # fmt: skip
 
-    whole, time = Work(), 0.0
+    whole, time, linear, by_library = Work(), 0.0, 0.0, 0.0
+    matrix_of = matrices(network)
     for kernel in dict.fromkeys(launch.kernel for launch in plan):
         mine = [launch for launch in plan if launch.kernel == kernel]
         sums, took = Work(), 0.0
@@ -217,8 +235,14 @@ def report(name: str, network: Network, atoms: int, program: Path, every: bool) 
             took += seconds(work, network.size)
         whole += sums
         time += took
+        if kernel in matrix_of:
+            linear += took
+            by_library += len(mine) * library_seconds(network, atoms, *matrix_of[kernel])
         line(kernel, len(mine), mine[0].blocks, sums, took)
     line("all", len(plan), "", whole, time)
+    # Those of a narrow network are in one kernel, but for `project`.
+    if any(launch.kernel == "gate" for launch in plan):
+        print(f"linear layers: {1e6 * linear:.0f} us; by a library at its peak: {1e6 * by_library:.0f} us")
 
 
 @dataclass(frozen=True)
@@ -335,6 +359,7 @@ def main() -> int:
     parser.add_argument("--program", type=Path, default=default, help="print_plan (default: %(default)s)")
     parser.add_argument("--network", choices=NETWORKS, default="water", help="shape (default: %(default)s)")
     parser.add_argument("--atoms", type=int, nargs="+", default=[192, 12288], help="sizes (default: 192 12288)")
+    parser.add_argument("--float64", action="store_true", help="of a model in float64 instead of float32")
     parser.add_argument("--every-edge", action="store_true", help="as if attention walked the edges in the skin too")
     parser.add_argument("--cluster", type=int, default=1, metavar="N", help="blocks that share a molecule (default: 1)")
     arguments = parser.parse_args()
@@ -347,7 +372,7 @@ def main() -> int:
         )
         return 3
     for atoms in arguments.atoms:
-        network = NETWORKS[arguments.network]
+        network = replace(NETWORKS[arguments.network], size=8 if arguments.float64 else 4)
         report(arguments.network, network, atoms, arguments.program, arguments.every_edge)
         report_molecule(arguments.network, network, atoms, arguments.program, arguments.cluster)
     return 0

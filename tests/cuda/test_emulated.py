@@ -65,6 +65,7 @@ def test_the_estimate_knows_every_launch(programs, repository, network):
     launches = {"water": 22, "organic": 22, "wide": 41}[network]
     assert f"\nall {launches:>29}" in result.stdout
     assert "in one launch" not in result.stdout
+    assert ("by a library at its peak" in result.stdout) == (network == "wide")
 
 
 def test_the_estimate_knows_molecules_in_one_launch(programs, repository):
