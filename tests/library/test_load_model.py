@@ -133,7 +133,7 @@ def test_arrays_of_wrong_shapes(library, local_file, box):
                 model.evaluate(box.numbers, box.positions, **{**good, **wrong})
         with pytest.raises(UsageError, match=r"positions must be \[24, 3\], got \[23, 3\]"):
             model.evaluate(box.numbers, box.positions[:-1], **good)
-        with pytest.raises(UsageError, match="positions hold values that are not finite"):
+        with pytest.raises(UsageError, match=r"[Pp]osition.* not finite \(NaN or infinity\)"):
             model.evaluate(box.numbers, np.where(box.positions > 9.0, np.nan, box.positions), **good)
         # Likewise after an evaluation, of which much is kept.
         model.evaluate(box.numbers, box.positions, **good)

@@ -232,17 +232,11 @@ def check_isolated(periodic: np.ndarray) -> None:
         )
 
 
-def checked_positions(positions: np.ndarray, count: int) -> np.ndarray:
-    """Positions of so many atoms as float64 [N, 3], contiguous.
-
-    Raises:
-        UsageError: another shape, or values that are not finite.
-    """
+def shaped_positions(positions: np.ndarray, count: int) -> np.ndarray:
+    """Positions of so many atoms as float64 [N, 3], contiguous. Raises UsageError: another shape."""
     positions = np.ascontiguousarray(positions, dtype=np.float64)
     if positions.shape != (count, 3):
         raise UsageError(f"positions must be [{count}, 3], got {list(positions.shape)}.")
-    if not np.isfinite(positions).all():
-        raise UsageError("positions hold values that are not finite (NaN or infinity).")
     return positions
 
 
@@ -264,7 +258,9 @@ def checked(
     numbers = np.ascontiguousarray(numbers, dtype=np.int64)
     metadata.check_species(set(numbers.tolist()))
     metadata.check_charge(charge, multiplicity)
-    positions = checked_positions(positions, len(numbers))
+    positions = shaped_positions(positions, len(numbers))
+    if not np.isfinite(positions).all():
+        raise UsageError("positions hold values that are not finite (NaN or infinity).")
     cell = np.zeros((3, 3)) if cell is None else np.ascontiguousarray(cell, dtype=np.float64)
     if cell.shape != (3, 3):
         raise UsageError(f"cell must be [3, 3], its rows the cell vectors; got {list(cell.shape)}.")

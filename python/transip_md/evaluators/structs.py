@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 
 from transip_md.evaluators import binding
-from transip_md.evaluators.evaluation import Evaluation, Structure, checked_positions
+from transip_md.evaluators.evaluation import Evaluation, Structure, shaped_positions
 
 
 def struct_of(atoms: Structure, charge: int, multiplicity: int, step: int) -> binding.Atoms:
@@ -50,10 +50,11 @@ class LastStructure:
         self._arrays = found.energies, found.forces, found.virial
 
     def takes(self, key: tuple[object, ...], positions: np.ndarray) -> bool:
-        """Whether this is a structure of that key; it is at these positions then. Raises UsageError: not finite."""
+        """Whether this is a structure of that key; it is at these positions then. Raises UsageError: their shape."""
         if key != self._key:
             return False
-        self.atoms.positions[...] = checked_positions(positions, len(self.atoms.numbers))
+        # The library checks that they are finite.
+        self.atoms.positions[...] = shaped_positions(positions, len(self.atoms.numbers))
         return True
 
     def found(self) -> Evaluation:
