@@ -112,7 +112,9 @@ def train_ours(part: Part, task: dict[str, Any], folder: Path, log: Path) -> dic
     def seconds(steps: int, output: Path) -> float:
         config.write_text(yaml.safe_dump({**recipe, "steps": steps, "report_every": max(SHORT, steps // 20)}))
         command = [str(Path(sys.executable).parent / "transip-md"), "train", str(config), "-o", str(output)]
-        return run(command, folder, {**os.environ, "OMP_NUM_THREADS": "1"}, log)
+        # What one run has compiled is not there for the next, so that all pay for it.
+        compiled = {"TORCHINDUCTOR_CACHE_DIR": str(folder / f"compiled_{steps}")}
+        return run(command, folder, {**os.environ, **compiled, "OMP_NUM_THREADS": "1"}, log)
 
     short, long = (seconds(steps, folder / f"{steps}.ckpt") for steps in (SHORT, LONG))
     steps = int((task["seconds"] - short) / (long - short) * (LONG - SHORT)) + SHORT
@@ -149,7 +151,8 @@ def train_one(part: str, name: str, data: Path, logs: Path) -> dict[str, Any]:
             task[key] = str(folder / f"{key}.extxyz")
         found = train_ours(settings, task, folder, log) if name == OURS else train_baseline(name, task, folder, log)
     kept = ("force_mae", "force_rmse", "energy_mae", "steps", "seconds")
-    return {"part": part, "potential": name, **{key: found[key] for key in kept}}
+    of_all = {"part": part, "potential": name, "processor": machine_facts()["processor"]}
+    return {**of_all, **{key: found[key] for key in kept}}
 
 
 def report(entries: list[dict[str, Any]]) -> str:
@@ -163,7 +166,9 @@ def report(entries: list[dict[str, Any]]) -> str:
         mine = sorted((entry for entry in entries if entry["part"] == part), key=lambda entry: entry["force_mae"])
         if not mine:
             continue
-        lines += ["", f"## {part}: {settings.labels}, {settings.seconds:.0f} s of processor time each", ""]
+        processors = " and ".join(sorted({entry["processor"] for entry in mine}))
+        time = f"{settings.seconds:.0f} s of processor time each ({processors})"
+        lines += ["", f"## {part}: {settings.labels}, {time}", ""]
         lines += [
             "| potential | force MAE, meV/A | force RMSE, meV/A | energy MAE, meV/atom | steps | seconds |",
             "|---|---|---|---|---|---|",
@@ -187,7 +192,7 @@ def main() -> None:
     if unknown := sorted(set(options.parts) - set(PARTS)):
         parser.error(f"no part is called {', '.join(unknown)}; choose of {', '.join(PARTS)}")
     options.logs.mkdir(exist_ok=True, parents=True)
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"machine": machine_facts(), "entries": []}
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"entries": []}
     there = {(entry["part"], entry["potential"]) for entry in found["entries"]}
     wanted = [(part, name) for part in options.parts or PARTS for name in (OURS, *PARTS[part].baselines)]
     wanted = [pair for pair in wanted if pair not in there]
