@@ -63,6 +63,7 @@ class Part:
         frames: patterns of the files that it is trained on.
         labelled: how often the labelled frames count beside those: labels weigh more than what is not known as well.
         model: keys of the model that differ from those of the part before.
+        views: of each frame in a step; one: twice the frames, whose views need not agree.
     """
 
     name: str
@@ -72,10 +73,11 @@ class Part:
     frames: tuple[str, ...]
     labelled: int = 2
     model: dict[str, int] = field(default_factory=dict)
+    views: int = 2
 
 
-#: The second part leaves out displacements along normal modes at high temperature, which dynamics does not meet; the
-#: last two are for the lower temperatures.
+#: The second part leaves out displacements along normal modes at high temperature, which dynamics does not meet; those
+#: after it are for the lower temperatures.
 PARTS = (
     Part("first", 20_000, 2.0e-3, 1, ("dynamics/*.extxyz", "modes/*.extxyz"), model={"feedforward": 320}),
     Part("second", 25_000, 1.5e-3, 2, ("dynamics/*.extxyz", "modes/*_300K.extxyz")),
@@ -89,6 +91,7 @@ PARTS = (
         model={"layers": 5},
     ),
     Part("fourth", 16_000, 1.2e-3, 3, ("dynamics/*_[36]00K.extxyz",), labelled=6),
+    Part("fifth", 20_000, 1.2e-3, 3, ("dynamics/*_[36]00K.extxyz",), labelled=6, views=1),
 )
 STEPS = sum(part.steps for part in PARTS)
 
@@ -170,6 +173,9 @@ def train_with_cheap_labels(recipe: dict[str, Any], folder: Path) -> tuple[Path,
             **recipe, "data": data, "start_from": str(start), "model": changes, "steps": part.steps,
             "learning_rate": part.learning_rate,
         }  # fmt: skip
+        if part.views == 1:
+            of_part["batch_size"] = 2 * recipe["batch_size"]
+            of_part["objective"] = {**recipe["objective"], "consistency": 0.0}
         start = train(of_part, folder, part.name)
         seconds += load_checkpoint(start).training["seconds"]
     return start, seconds

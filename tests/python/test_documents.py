@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,23 @@ def test_calls_of_the_teacher(repository):
     assert (int(found[1]), int(found[2].replace(",", ""))) == (record["flagged"], record["judged"])
     for quoted, name in zip(found.groups()[2:], ("spearman", "miscalibration", "scale"), strict=True):
         check(quoted, record["deviation"][name], name)
+
+
+def test_molecules_that_were_never_seen(repository):
+    """The card of `organic_broad` repeats benchmarks/unseen.json."""
+    molecules = json.loads((repository / "benchmarks/unseen.json").read_text())["molecules"]
+    card = (repository / "recipes/organic_broad/README.md").read_text()
+    found = re.search(
+        r"wrong by ([\d.]+) kcal/mol in the mean of (\d+),.*?drifts by ([\d.]+) meV/atom/ps\n"
+        r"  over 100 ps in the median, ([\d.]+) at most",
+        card, flags=re.DOTALL,
+    )  # fmt: skip
+    assert found and len(molecules) == 20 and not any(molecule["exploded"] for molecule in molecules)
+    torsions = [error for molecule in molecules for error in molecule["torsions_kcal"]]
+    drifts = [abs(molecule["drift"]) for molecule in molecules]
+    numbers = statistics.mean(torsions), len(torsions), statistics.median(drifts), max(drifts)
+    for quoted, number in zip(found.groups(), numbers, strict=True):
+        check(quoted, number, "organic_broad on unseen molecules")
 
 
 def test_times_of_the_kernels(repository):
