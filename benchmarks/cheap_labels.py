@@ -92,6 +92,7 @@ PARTS = (
     ),
     Part("fourth", 16_000, 1.2e-3, 3, ("dynamics/*_[36]00K.extxyz",), labelled=6),
     Part("fifth", 20_000, 1.2e-3, 3, ("dynamics/*_[36]00K.extxyz",), labelled=6, views=1),
+    Part("sixth", 8000, 6.0e-4, 3, ("dynamics/*_[36]00K.extxyz",), labelled=6),
 )
 STEPS = sum(part.steps for part in PARTS)
 

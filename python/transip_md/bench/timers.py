@@ -134,8 +134,7 @@ def _run(task: Task) -> Timing:
 
         # Before libtransip does, so that Python's torch knows of the memory that it takes.
         torch.cuda.init()
-    make = {"model": _model, "ase": _ase, "openmm": _openmm, GFN2_XTB: _gfn2}[task.target]
-    advance = make(task)
+    advance = advance_of(task)
     # What libtransip's kernels evaluate needs no torch, neither its memory nor the time of its import.
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(task.threads)
@@ -145,6 +144,14 @@ def _run(task: Task) -> Timing:
     seconds = time.perf_counter() - start
     taken = torch.cuda.max_memory_reserved() / 1024**2 if task.device == "cuda" else None
     return Timing(seconds / task.steps, _peak_memory(), device_memory=taken)
+
+
+def advance_of(task: Task) -> Callable[[int], None]:
+    """A function that does so many steps in this process, of all targets but LAMMPS and registered baselines.
+
+    How many threads there are is the environment's affair, see `time_task`.
+    """
+    return {"model": _model, "ase": _ase, "openmm": _openmm, GFN2_XTB: _gfn2}[task.target](task)
 
 
 def _peak_memory() -> float:
