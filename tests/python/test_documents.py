@@ -246,6 +246,23 @@ def test_calls_of_the_teacher(repository):
         check(quoted, record["deviation"][name], name)
 
 
+def test_public_sets(repository):
+    """The table of docs/training.md repeats benchmarks/public.json."""
+    section = (repository / "docs/training.md").read_text().split("| frames | start |")[1]
+    rows = re.findall(r"^\| (\d+) \| (.*?) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", section, flags=re.MULTILINE)
+    entries = [
+        e for e in json.loads((repository / "benchmarks/public.json").read_text())["entries"] if e["set"] == "3bpa"
+    ]
+    assert len(rows) == len(entries)
+    for frames, start, *quoted in rows:
+        name = "organic_broad" if "`organic_broad`" in start else "none"
+        steps = re.search(r"([\d,]+) steps", start)
+        wanted = (int(frames), name, int(steps[1].replace(",", "")) if steps else 5000)
+        (entry,) = [e for e in entries if (e["frames"], e["start"], e["steps"]) == wanted]
+        for error, part in zip(quoted, ("300 K", "600 K", "1200 K"), strict=True):
+            check(error, entry["parts"][part]["force_rmse"], f"3BPA, {start}, {part}")
+
+
 def test_molecules_that_were_never_seen(repository):
     """The card of `organic_broad` repeats benchmarks/unseen.json."""
     molecules = json.loads((repository / "benchmarks/unseen.json").read_text())["molecules"]
