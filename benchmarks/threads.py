@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=0.25, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=0.25, help="of each run")
     parser.add_argument("-o", "--out", type=Path, help="JSON file to write")
     chosen = parser.parse_args()
     water = read_structure(REPOSITORY / "examples" / "openmm" / "water.pdb")

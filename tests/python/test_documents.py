@@ -214,7 +214,7 @@ def test_threads_in_turns(repository):
     figures = r"([\d.]+), ([\d.]+) and ([\d.]+)"
     found = re.search(
         rf"192 atoms {figures} times as fast in LAMMPS, OpenMM and ASE, 1,536\natoms {figures}; "
-        rf"by the fastest turns of each {figures},\nand {figures}\.",
+        rf"by the fastest rounds of each {figures},\nand {figures}\.",
         text,
     )
     assert found
