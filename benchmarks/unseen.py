@@ -99,15 +99,15 @@ def torsion_errors(model: Any, atoms: ase.Atoms, calculator: Any) -> list[float]
     return errors
 
 
-def lammps(model: Path, atoms: ase.Atoms, timestep: float) -> Any:
-    """LAMMPS with a molecule in a bath at 500 K. Time step in fs."""
+def lammps(model: Path, atoms: ase.Atoms) -> Any:
+    """LAMMPS with a molecule in a bath at 500 K, at 0.5 fs."""
     lmp = make_lammps(["-screen", "none", "-log", "none"])
     with tempfile.TemporaryDirectory() as folder:
         symbols = write_data(Path(folder) / "start.data", atoms)
         for command in (
             "units metal", "boundary s s s", "atom_style atomic", "atom_modify map array",
             f"read_data {folder}/start.data", f"pair_style transip {model} device cpu threads 1",
-            f"pair_coeff * * {' '.join(symbols)}", f"timestep {timestep / 1000}",
+            f"pair_coeff * * {' '.join(symbols)}", "timestep 0.0005",
             f"velocity all create {HOT} {SEED} mom yes rot yes", "fix move all nve",
             f"fix bath all langevin {HOT} {HOT} 0.1 {SEED} zero yes",
         ):  # fmt: skip
@@ -117,7 +117,7 @@ def lammps(model: Path, atoms: ase.Atoms, timestep: float) -> Any:
 
 def dynamics(model: Path, atoms: ase.Atoms, picoseconds: float) -> dict[str, Any]:
     """Langevin dynamics in LAMMPS."""
-    lmp = lammps(model, atoms, 0.5)
+    lmp = lammps(model, atoms)
     # A molecule of ten atoms at 500 K reaches 1,000 K now and then.
     watch = Watch(atoms, allowed=np.inf)
     exploded, done, seconds = "", 0, 0.0
@@ -134,7 +134,7 @@ def dynamics(model: Path, atoms: ase.Atoms, picoseconds: float) -> dict[str, Any
 
 def constant_energy(model: Path, atoms: ase.Atoms, picoseconds: float) -> dict[str, Any]:
     """Drift of the total energy in LAMMPS, after some dynamics in the bath."""
-    lmp = lammps(model, atoms, 0.5)
+    lmp = lammps(model, atoms)
     for command in (f"run {round(SETTLE * 2000)} post no", "unfix bath", "timestep 0.001"):
         lmp.command(command)
     energies = []
