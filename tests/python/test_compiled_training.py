@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from networks import crystal, frame_of, make_batch, make_model, random_molecule
 from transip_md.common.errors import UsageError
@@ -62,6 +63,33 @@ def test_molecules_of_all_sizes_take_one_graph():
 def test_local_batches_that_fit_take_one_graph():
     model = make_model(layers=1, cutoff=CUTOFF, short_range="zbl")
     assert graphs_made(model, [local_batch(seeds) for seeds in ((0, 1), (2,), (3, 4))]) == 1
+
+
+@pytest.mark.long
+def test_processes_that_share_gradients_take_one_graph(tmp_path):
+    """Torch would split the graph between layers, by the size of what is sent, were it not told to leave it whole."""
+    model = make_model(layers=2)
+
+    class Step(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.compiled = CompiledPredict(model, backend="aot_eager")
+
+        def forward(self, batch: Batch) -> Prediction:
+            return self.compiled(batch)
+
+    batch = make_batch([random_molecule(4, 4), random_molecule(5, 5)])
+    alone = gradients(model, lambda one: predict(model, one, differentiable=True), batch)
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        torch._dynamo.reset()
+        shared = DistributedDataParallel(Step(), bucket_cap_mb=0.001)
+        for one, other in zip(alone, gradients(model, shared, batch), strict=True):
+            assert torch.allclose(one, other, rtol=1e-9, atol=1e-11)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("short_range", [None, "zbl"])

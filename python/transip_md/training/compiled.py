@@ -56,9 +56,10 @@ class CompiledPredict:
         if isinstance(batch, MoleculeBatch) and batch.present is None:
             # Without padding it would be another graph.
             batch = replace(batch, present=torch.ones_like(batch.species, dtype=torch.bool))
-        if isinstance(batch, LocalBatch):
-            with torch._dynamo.config.patch(recompile_limit=MOST_SHAPES):
+        # Under several processes torch would split the graph between layers, which the gradient in it does not allow.
+        with torch._dynamo.config.patch(recompile_limit=MOST_SHAPES, optimize_ddp=False):
+            if isinstance(batch, LocalBatch):
                 energies, forces, embedding = self._run(self._shape.pad(batch))
-            atoms = len(batch.species)
-            return Prediction(energies[: len(batch)], forces[:atoms], embedding[:atoms])
-        return Prediction(*self._run(batch))
+                atoms = len(batch.species)
+                return Prediction(energies[: len(batch)], forces[:atoms], embedding[:atoms])
+            return Prediction(*self._run(batch))
