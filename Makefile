@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What tests compile is kept here.
 export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 
-.PHONY: help install build demo test pytest coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
+.PHONY: help install build demo test pytest coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-organic-broad-deeper train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -196,6 +196,15 @@ train-organic-broad: $(INSTALLED)
 	$(BIN)/transip-md train $(BROAD)/fourth.yaml -o $(BROAD)/data/fourth.ckpt
 	$(BIN)/transip-md train $(BROAD)/fifth.yaml -o $(BROAD)/data/fifth.ckpt
 	$(BIN)/transip-md train $(BROAD)/sixth.yaml -o python/transip_md/shipped/organic_broad.ckpt
+
+# Two parts more, after those that the shipped model is made of: not shipped yet. From the data of train-organic-broad.
+train-organic-broad-deeper: $(INSTALLED)
+	$(BIN)/transip-md export organic_broad -o $(BROAD)/data/organic_broad.pt --dtype float32
+	$(BIN)/python $(BROAD)/dynamics.py $(BROAD)/data/organic_broad.pt $(BROAD)/data/train/structures \
+	  $(BROAD)/data/bare.extxyz --jobs $(JOBS)
+	$(BIN)/transip-md label $(BROAD)/data/bare.extxyz -o $(BROAD)/data/dynamics.extxyz --teacher gfn2-xtb
+	$(BIN)/transip-md train $(BROAD)/seventh.yaml -o $(BROAD)/data/seventh.ckpt
+	$(BIN)/transip-md train $(BROAD)/eighth.yaml -o $(BROAD)/data/eighth.ckpt
 
 # The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
 organic-molecules: $(INSTALLED)

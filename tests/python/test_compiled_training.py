@@ -53,8 +53,8 @@ def graphs_made(model: TransIP, batches: list[Batch]) -> int:
 
 @pytest.mark.long
 def test_molecules_of_all_sizes_take_one_graph():
-    """Compilation takes minutes: one graph serves all sizes, with padding and without."""
-    sizes = ((4, 5), (3, 6, 7), (6, 6, 6, 6))
+    """Compilation takes minutes: one graph serves all sizes, with padding and without, and one molecule alone."""
+    sizes = ((4, 5), (3, 6, 7), (6, 6, 6, 6), (8,))
     batches = [make_batch([random_molecule(n, n) for n in molecules]) for molecules in sizes]
     assert graphs_made(make_model(layers=1), batches) == 1
 

@@ -78,6 +78,8 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
         ("organic_broad", "fourth"),
         ("organic_broad", "fifth"),
         ("organic_broad", "sixth"),
+        ("organic_broad", "seventh"),
+        ("organic_broad", "eighth"),
         ("water_broad", "train"),
         ("water_broad", "second"),
         ("water", "second"),

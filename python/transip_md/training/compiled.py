@@ -62,4 +62,7 @@ class CompiledPredict:
                 energies, forces, embedding = self._run(self._shape.pad(batch))
                 atoms = len(batch.species)
                 return Prediction(energies[: len(batch)], forces[:atoms], embedding[:atoms])
+            if len(batch) == 1:
+                # Sizes of one are compiled for by themselves.
+                return Prediction(*self._run(batch.with_view(batch))).halves()[0]
             return Prediction(*self._run(batch))
