@@ -19,7 +19,8 @@ from ase.md.langevin import Langevin
 from ase.optimize import FIRE
 
 from transip_md import TransIPCalculator
-from transip_md.data.bonds import bonded_pairs, covalent_length
+from transip_md.common.errors import TransIPError
+from transip_md.sampling.langevin import Bonds
 from transip_md.sampling.thermal import set_thermal_momenta
 
 TIMESTEP, DAMPING = 1.0, 50.0  # fs
@@ -27,17 +28,6 @@ TIMESTEP, DAMPING = 1.0, 50.0  # fs
 SETTLE = 150
 #: Relaxed well enough, eV/Angstrom, or after so many steps.
 LARGEST_FORCE, MOST_STEPS = 0.1, 100
-#: A bond is broken when it is longer than this times its covalent length.
-BROKEN = 1.5
-
-
-def is_whole(atoms: ase.Atoms, bonds: Sequence[tuple[int, int]]) -> bool:
-    """Whether positions are finite and no bond is broken."""
-    if not np.isfinite(atoms.positions).all():
-        return False
-    lengths = [atoms.get_distance(first, second) for first, second in bonds]
-    longest = [BROKEN * covalent_length(atoms.numbers[first], atoms.numbers[second]) for first, second in bonds]
-    return all(length <= most for length, most in zip(lengths, longest, strict=True))
 
 
 def frames_of(
@@ -45,9 +35,7 @@ def frames_of(
 ) -> list[ase.Atoms]:
     """Frames of one molecule, K by K, every `stride` steps, until it falls apart."""
     atoms = ase.io.read(file)
-    bonds = bonded_pairs(atoms)
-    charge = atoms.info.get("charge", 0)
-    atoms.info = {"charge": charge} if charge else {}
+    bonds = Bonds(atoms)
     atoms.calc = TransIPCalculator(model)
     rng = np.random.default_rng([seed, zlib.crc32(file.stem.encode())])
     FIRE(atoms, logfile=None).run(fmax=LARGEST_FORCE, steps=MOST_STEPS)
@@ -58,8 +46,11 @@ def frames_of(
             atoms, TIMESTEP * units.fs, temperature_K=kelvin, friction=1 / (DAMPING * units.fs), fixcm=False, rng=rng
         )
         for frame in range(frames):
-            dynamics.run(stride + (0 if frame else SETTLE))
-            if not is_whole(atoms, bonds):
+            try:
+                dynamics.run(stride + (0 if frame else SETTLE))
+            except TransIPError:  # positions are not finite
+                return kept
+            if bonds.broken(atoms):
                 return kept
             kept.append(ase.Atoms(atoms.numbers, atoms.positions, info={**atoms.info, "temperature_K": kelvin}))
     return kept
