@@ -37,6 +37,33 @@ def test_molecules(emulated_library, models, molecules, device):
         assert np.array_equal(together[0].forces, apart[0].forces)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_molecules_of_charges_with_energies(emulated_library, molecules, device, tmp_path):
+    import transip_md
+    from transip_md.evaluators.library_model import LibraryModel
+    from transip_md.evaluators.torch_model import ExportedModel
+    from transip_md.exporting.export import export
+    from transip_md.model.checkpoint import Checkpoint
+    from transip_md.training.widening import widened, widened_shape
+
+    known = transip_md.pretrained("ethanol")
+    shape = widened_shape(known.config, charge=(-1, 1), charge_energies=True)
+    network = widened(known.model, shape)
+    network.charge_energies[0], network.charge_energies[2] = -3.5, 11.25
+    file = tmp_path / "charged.pt"
+    export(Checkpoint(shape, network), file)
+    model, single = LibraryModel(file, 1, device), ExportedModel(file, "cpu")
+    charges = [(-1, 0, 1)[number % 3] for number in range(len(molecules))]
+    together = model.evaluate_many([one.numbers for one in molecules], [one.positions for one in molecules], charges)
+    for atoms, charge, found in zip(molecules, charges, together, strict=True):
+        wanted = single.evaluate(atoms.numbers, atoms.positions, charge)
+        for got in (found, model.evaluate(atoms.numbers, atoms.positions, charge)):
+            assert np.abs(got.energies - wanted.energies).max() <= TOLERANCE["float64"] * np.abs(wanted.energies).max()
+            assert np.abs(got.forces - wanted.forces).max() <= TOLERANCE["float64"] * max(
+                10, np.abs(wanted.forces).max()
+            )
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_boxes(emulated_library, models, dtype):
     """Boxes in one step, each with the bits that it has alone."""

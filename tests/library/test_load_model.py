@@ -13,6 +13,7 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
+import torch
 
 import transip_md
 from networks import small_checkpoint
@@ -276,6 +277,20 @@ def test_shapes_that_the_kernels_are_not_made_for_go_to_torch(library, tmp_path,
     assert np.isfinite(model.evaluate(ethanol.numbers, ethanol.positions).forces).all()
     with pytest.raises(UsageError, match="no native kernels"):
         transip_md.load_model(file, device="cpu", kernels="native")
+
+
+@pytest.mark.parametrize("symmetry", [None, "frame", "average 4"])
+def test_energies_of_charges(library, tmp_path, ethanol, symmetry):
+    checkpoint = small_checkpoint(charge=(-1, 1), charge_energies=True)
+    checkpoint.model.charge_energies.copy_(torch.tensor([-3.5, 0.0, 11.25]))
+    file = tmp_path / "charged.pt"
+    export(checkpoint, file)
+    models = [LibraryModel(file), ExportedModel(file, "cpu")]
+    if symmetry:
+        request = SymmetryRequest.parse(symmetry)
+        models = [model.with_symmetry(request, ethanol.numbers, ethanol.positions + 0.05) for model in models]
+    for charge in (-1, 0, 1):
+        assert_equal(*(model.evaluate(ethanol.numbers, ethanol.positions, charge) for model in models), "float64")
 
 
 @pytest.mark.parametrize("end", [1.0, 0.7])

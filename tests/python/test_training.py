@@ -203,13 +203,16 @@ def test_fine_tuning_starts_from_a_checkpoint(config_file, tmp_path):
         read_config(config_file, [f"start_from={first}"])
     # An element and a charge that the first data did not hold.
     frames[0].numbers[:] = 9
-    frames[0].info["charge"] = 1
+    for atoms in frames[:10]:
+        atoms.info["charge"] = 1
     ase.io.write(tmp_path / "train.extxyz", frames)
-    wide = [*tune, "model={short_range: zbl}"]
+    wide = [*tune, "model={short_range: zbl, charge_energies: true}"]
     run = TrainingRun(read_config(config_file, wide), tmp_path / "third.ckpt")
-    assert run.added == ["elements F", "charge 0 to 1", "short_range zbl", "short_range_end 0.75"]
+    of_model = ["short_range zbl", "short_range_end 0.75", "charge_energies True"]
+    assert run.added == ["elements F", "charge 0 to 1", *of_model]
     run.train()
     assert 9 in load_checkpoint(tmp_path / "third.ckpt").config.species
+    assert load_checkpoint(tmp_path / "third.ckpt").model.charge_energies[1] != 0.0
     with pytest.raises(UsageError, match="No such checkpoint"):
         TrainingRun(read_config(config_file, ["model={}", "start_from=nothing"]), tmp_path / "third.ckpt")
 

@@ -22,14 +22,14 @@ def narrow():
     return model
 
 
-def positions_of(count):
-    return 1.5 * torch.arange(count, dtype=torch.float64)[:, None] * torch.from_numpy(numbered_rotation(1, 0))[0]
+def positions_of(count, apart=1.5):
+    return apart * torch.arange(count, dtype=torch.float64)[:, None] * torch.from_numpy(numbered_rotation(1, 0))[0]
 
 
-def energies(model, numbers, charge=0):
+def energies(model, numbers, charge=0, apart=1.5):
     state = (torch.tensor([charge]), torch.tensor([1]))
     with torch.no_grad():
-        return model(torch.tensor([numbers]), positions_of(len(numbers))[None], *state, None)
+        return model(torch.tensor([numbers]), positions_of(len(numbers), apart)[None], *state, None)
 
 
 def test_what_was_known_stays(narrow):
@@ -52,10 +52,11 @@ def test_new_elements_start_as_those_like_them(narrow):
 
 def test_a_repulsion_is_all_that_changes(narrow):
     wide = widened(narrow, widened_shape(NARROW, short_range="zbl")).eval()
-    apart = energies(wide, [6, 1, 8]) - energies(narrow, [6, 1, 8])
+    added = energies(wide, [6, 1, 8], apart=0.5) - energies(narrow, [6, 1, 8], apart=0.5)
     assert wide.short_range is not None
     kinds = wide.species_index[torch.tensor([[6, 1, 8]])]
-    assert torch.allclose(apart, wide.short_range.of_molecules(kinds, positions_of(3)[None], None), atol=1e-12)
+    wanted = wide.short_range.of_molecules(kinds, positions_of(3, 0.5)[None], None)
+    assert wanted.min() > 1.0 and torch.allclose(added, wanted, atol=1e-10)
 
 
 def test_a_repulsion_keeps_its_end_unless_told():

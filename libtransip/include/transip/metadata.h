@@ -35,6 +35,7 @@ struct Architecture {
   std::optional<double> radial_range;  ///< Angstrom; none: the cutoff, or 8
   bool coordinates = false;
   bool short_range = false;            ///< Ziegler-Biersack-Littmark repulsion beside the network
+  bool charge_energies = false;        ///< a reference energy of each total charge, which the atoms share
 };
 
 struct Metadata {

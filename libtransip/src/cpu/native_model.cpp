@@ -56,6 +56,7 @@ struct NativeModel::Impl {
   std::array<std::int32_t, most_elements + 1> index_of_species;  // -1: unknown
   const std::vector<double> *species_embedding = nullptr, *charge_embedding = nullptr, *multiplicity_embedding = nullptr,
                             *reference_energies = nullptr;
+  const std::vector<double> *charge_energies = nullptr;  // null: charges have none
   const std::vector<double> *coordinates = nullptr;  // null: the network does not see them
   double energy_scale = 1.0;
   std::size_t dim = 0;
@@ -108,6 +109,7 @@ std::unique_ptr<NativeModel> NativeModel::make(Weights weights, const Metadata &
   if (shape.coordinates) impl.coordinates = &impl.weights.get("model.coordinates.weight", {shape.dim, 3});
   impl.energy_scale = impl.weights.get("model.energy_scale", {})[0];
   impl.reference_energies = &impl.weights.get("model.reference_energies", {kinds});
+  if (shape.charge_energies) impl.charge_energies = &impl.weights.get("model.charge_energies", {count(metadata.charge)});
 
   NetworkReader reader(impl.weights, shape, impl.cutoff);
   const native::Network network = reader.network();
@@ -285,10 +287,13 @@ void NativeModel::evaluate(const Request &request, std::span<const double> posit
   }
 
   const double scale = impl.energy_scale;
+  double share = 0.0;  // of an atom in the charge's reference energy
+  if (impl.charge_energies)
+    share = (*impl.charge_energies)[static_cast<std::size_t>(request.charge - impl.lowest_charge)] / static_cast<double>(tokens);
   for (std::size_t t = 0; t < tokens; t++)
     if (impl.owned[t])
       result.energies[t] =
-          result.energies[t] * scale + (*impl.reference_energies)[static_cast<std::size_t>(impl.species[t])];
+          result.energies[t] * scale + (*impl.reference_energies)[static_cast<std::size_t>(impl.species[t])] + share;
   for (double &force : result.forces) force *= -scale;
   if (virials)
     for (double &virial : *virials) virial *= scale;

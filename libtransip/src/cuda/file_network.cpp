@@ -36,6 +36,7 @@ FileNetwork::FileNetwork(const Weights &weights, const Metadata &metadata)
   network_.multiplicity = weights.get("model.multiplicity_embedding.weight", {count(metadata.multiplicity), shape.dim});
   if (shape.coordinates) network_.coordinates = weights.get("model.coordinates.weight", {shape.dim, 3});
   network_.reference = weights.get("model.reference_energies", {kinds});
+  if (shape.charge_energies) network_.charge_energies = weights.get("model.charge_energies", {count(metadata.charge)});
   network_.energy_scale = weights.get("model.energy_scale", {})[0];
 }
 

@@ -198,6 +198,7 @@ template <typename Real> void PackedWeights<Real>::pack_tables(const NetworkWeig
   places_.charge = copy(from.charge);
   places_.multiplicity = copy(from.multiplicity);
   places_.reference = copy(from.reference);
+  places_.charge_energies = copy(from.charge_energies);
   places_.coordinates = copy(from.coordinates);
 }
 
@@ -221,7 +222,7 @@ template <typename Real> void PackedWeights<Real>::give(Step<Real> &step, const 
   }
   for (const Real **array : {&w.frequencies, &w.radial, &w.energy_output}) move_to(*array, start);
   for (const double **array :
-       {&w.exact_frequencies, &w.species, &w.charge, &w.multiplicity, &w.coordinates, &w.reference})
+       {&w.exact_frequencies, &w.species, &w.charge, &w.multiplicity, &w.coordinates, &w.reference, &w.charge_energies})
     move_to(*array, start);
 }
 

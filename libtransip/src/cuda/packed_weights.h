@@ -16,6 +16,7 @@ struct NetworkWeights {
   native::RadialPieces pieces{1.0, 0, nullptr};
   std::span<const double> species, charge, multiplicity;  ///< embeddings [kinds, dim]
   std::span<const double> reference;                      ///< [kinds] eV
+  std::span<const double> charge_energies;                ///< [charges] eV; empty: charges have none
   std::span<const double> coordinates;                    ///< [dim, 3]; empty: the network does not see them
   double energy_scale = 1.0;                              ///< eV
 

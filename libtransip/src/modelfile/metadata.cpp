@@ -28,11 +28,11 @@ constexpr std::array<std::string_view, 15> known_keys = {
 };
 constexpr std::array<std::string_view, 2> indexed_keys = {"weights", "network"};
 /// Keys of a network that native kernels know: a key more may change what it computes. Fields of ModelConfig in Python.
-constexpr std::array<std::string_view, 20> architecture_keys = {
+constexpr std::array<std::string_view, 21> architecture_keys = {
     "name",          "species",          "dim",           "layers",       "heads",  "feedforward", "rotary_values",
     "min_frequency", "max_frequency",    "radial_bias",   "radial_functions", "radial_hidden", "radial_range", "cutoff",
     "coordinates",   "force_head",       "charge",        "multiplicity", "short_range",
-    "short_range_end",
+    "short_range_end", "charge_energies",
 };
 constexpr std::array<std::string_view, 3> known_symmetries = {"average", "frame", "random"};
 constexpr std::array<std::string_view, 9> known_dtypes = {"float64", "float32", "float16", "bfloat16", "int64",
@@ -152,6 +152,9 @@ std::optional<Architecture> architecture_of(const JsonReader &values, bool index
   if (found.short_range != repulsive || (repulsive && given.member("short_range") != "zbl"))
     given.expected("short_range", repulsive ? "zbl, as version 2 of the network has it" : "null, as version 1 of the network has it",
                    given.has("short_range") ? given.member("short_range") : Json());
+  found.charge_energies = given.has("charge_energies") && given.boolean("charge_energies");
+  if (found.charge_energies && !values.member("cutoff").is_null())
+    given.expected("charge_energies", "false of a model with a cutoff", given.member("charge_energies"));
   return found;
 }
 

@@ -137,6 +137,7 @@ class Survey:
             has two.
         largest: number of atoms of the largest.
         charge: smallest and largest, e.
+        charges: those that occur, sorted, e.
         multiplicity: smallest and largest.
     """
 
@@ -146,6 +147,7 @@ class Survey:
     closest_pair: float
     largest: int
     charge: tuple[int, int]
+    charges: tuple[int, ...]
     multiplicity: tuple[int, int]
 
 
@@ -214,14 +216,21 @@ def survey(frames: Frames, rows: np.ndarray | None = None, limit: int = 50_000, 
         closest_pair=closest,
         largest=largest,
         charge=(min(charges), max(charges)),
+        charges=tuple(sorted(charges)),
         multiplicity=(min(multiplicities), max(multiplicities)),
     )
 
 
 def fit_references(
-    frames: Frames, species: tuple[int, ...], rows: np.ndarray | None = None, limit: int = 50_000, seed: int = 0
+    frames: Frames,
+    species: tuple[int, ...],
+    rows: np.ndarray | None = None,
+    limit: int = 50_000,
+    seed: int = 0,
+    charges: tuple[int, ...] = (),
+    given: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Per-element reference energies by least squares of total energies on composition.
+    """Reference energies of elements and charges by least squares of total energies on composition and charge.
 
     Args:
         frames: the set.
@@ -229,22 +238,28 @@ def fit_references(
         rows: int [R], indices of the frames to fit; all if None.
         limit: fit a random sample of so many frames if there are more.
         seed: of that sample.
+        charges: total charges, e, that have an energy besides those of the elements; others have none.
+        given: float64 [len(species)], energies of the elements that are known, eV; None: they are fitted too.
 
     Returns:
-        float64 [len(species)], eV; the solution of least norm where compositions do not decide.
+        float64 [len(species) + len(charges)], eV; the solution of least norm where the frames do not decide.
 
     Raises:
         UsageError: `rows` is empty, a frame cannot be used, or it has an element outside `species`.
     """
     rows = _sample(frames, rows, limit, seed)
     composition = np.zeros((len(rows), len(species)))
+    charged = np.zeros((len(rows), len(charges)))
     energies = np.zeros(len(rows))
     for fitted, row in enumerate(rows):
         frame = frames[row]
         _check_species(frame.numbers, species, frames.location(row))
         composition[fitted] = (frame.numbers[:, None] == np.array(species)).sum(axis=0)
+        charged[fitted] = frame.charge == np.array(charges)
         energies[fitted] = frame.energy
-    return np.linalg.lstsq(composition, energies, rcond=None)[0]
+    if given is None:
+        return np.linalg.lstsq(np.hstack([composition, charged]), energies, rcond=None)[0]
+    return np.concatenate([given, np.linalg.lstsq(charged, energies - composition @ given, rcond=None)[0]])
 
 
 @dataclass(frozen=True)

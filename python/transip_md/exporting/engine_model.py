@@ -55,7 +55,7 @@ class EngineModel(nn.Module):
         tokens = species.shape[0]
         rows = positions.detach().requires_grad_(self.conservative)
         embedding = self.embed(species, rows, owner, neighbours, charge, multiplicity)
-        energies = self.owned_energies(embedding, species, rows, owner, owned, neighbours)
+        energies = self.owned_energies(embedding, species, rows, owner, owned, neighbours, charge)
         if self.conservative:
             gradient = torch.autograd.grad([energies.sum()], [rows])[0]
             assert gradient is not None
@@ -79,7 +79,7 @@ class EngineModel(nn.Module):
     ) -> Tensor:
         """The energies of `forward`, of the same arguments, without forces; the caller switches differentiation off."""
         embedding = self.embed(species, positions, owner, neighbours, charge, multiplicity)
-        return self.owned_energies(embedding, species, positions, owner, owned, neighbours)
+        return self.owned_energies(embedding, species, positions, owner, owned, neighbours, charge)
 
     @torch.jit.export
     def distances(
@@ -172,8 +172,9 @@ class EngineModel(nn.Module):
         copies = rotations.shape[0]
         rows = torch.matmul(positions.detach(), rotations.transpose(1, 2)).requires_grad_(self.conservative)
         kinds = species[None].expand(copies, -1)
-        embedding = self.model.encode(kinds, rows, charge.expand(copies), multiplicity.expand(copies), None)
-        energies = self.where_owned(self.model.molecule_energies(embedding, kinds, rows, None), owned)
+        charges = charge.expand(copies)
+        embedding = self.model.encode(kinds, rows, charges, multiplicity.expand(copies), None)
+        energies = self.where_owned(self.model.molecule_energies(embedding, kinds, rows, charges, None), owned)
         if self.conservative:
             gradient = torch.autograd.grad([energies.sum()], [rows])[0]
             assert gradient is not None
@@ -197,13 +198,22 @@ class EngineModel(nn.Module):
         return self.model.encode(species[None], rows[None], charge.view(1), multiplicity.view(1), None).squeeze(0)
 
     def owned_energies(
-        self, embedding: Tensor, species: Tensor, rows: Tensor, owner: Tensor, owned: Tensor, neighbours: Tensor
+        self,
+        embedding: Tensor,
+        species: Tensor,
+        rows: Tensor,
+        owner: Tensor,
+        owned: Tensor,
+        neighbours: Tensor,
+        charge: Tensor,
     ) -> Tensor:
         """Energy of each token, eV, zero where not owned; arguments as those of `forward`."""
         if self.local:
             energies = self.model.local_energies(embedding, species, rows, owner, neighbours)
         else:
-            energies = self.model.molecule_energies(embedding[None], species[None], rows[None], None).squeeze(0)
+            energies = self.model.molecule_energies(
+                embedding[None], species[None], rows[None], charge.view(1), None
+            ).squeeze(0)
         return self.where_owned(energies, owned)
 
     def where_owned(self, energies: Tensor, owned: Tensor) -> Tensor:

@@ -45,9 +45,10 @@ def metadata_of(checkpoint: Checkpoint, dtype: str, form: Form = "torchscript", 
     if form == "aoti":
         made_with |= {"device": device, "cpu_capability": cpu_capability()}
     config = checkpoint.config
-    # Readers of version 1 of the network know neither key, older ones of version 2 not the second.
+    # Readers of version 1 of the network know none of these keys, older ones of version 2 the first only.
     absent = {"short_range"} if config.short_range is None else set()
     absent |= {"short_range_end"} if config.short_range_end == 1.0 else set()
+    absent |= set() if config.charge_energies else {"charge_energies"}
     return Metadata(
         species=config.species,
         cutoff=config.cutoff,

@@ -14,7 +14,14 @@ from transip_md.modelfile.writing import write_script
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 #: Buffers that stay float64 whatever the weights are.
-ALWAYS_FLOAT64 = ("energy_scale", "reference_energies", "nuclear_charges", "screening_powers", "covalent_radii")
+ALWAYS_FLOAT64 = (
+    "energy_scale",
+    "reference_energies",
+    "charge_energies",
+    "nuclear_charges",
+    "screening_powers",
+    "covalent_radii",
+)
 
 #: Start of the names of buffers that keep their dtype: the sample of the training set.
 SAMPLE = "latent_sample."

@@ -98,7 +98,7 @@ class MoleculeBatch(Batch):
 
     def atom_energies(self, model: TransIP, embedding: Tensor, positions: Tensor) -> Tensor:
         """See `Batch`."""
-        return model.molecule_energies(embedding, self.species, positions, self.present)
+        return model.molecule_energies(embedding, self.species, positions, self.charge, self.present)
 
     def sum_atoms(self, values: Tensor) -> Tensor:
         """See `Batch`."""

@@ -58,6 +58,10 @@ class ModelConfig(BaseModel):
         description="where the repulsion ends, in sums of the two covalent radii; a training that adds a repulsion "
         f"takes {DEFAULT_SHORT_RANGE_END}",
     )
+    charge_energies: bool = Field(
+        False,
+        description="give each total charge a reference energy too, which the atoms share; all-to-all models only",
+    )
     charge: tuple[int, int] = Field((0, 0), description="smallest and largest total charge, e")
     multiplicity: tuple[int, int] = Field((1, 1), description="smallest and largest spin multiplicity")
 
@@ -85,6 +89,10 @@ class ModelConfig(BaseModel):
             raise ValueError("short_range is an energy: it needs force_head gradient")
         if self.short_range is None and self.short_range_end != 1.0:
             raise ValueError("short_range_end is of a repulsion: give `short_range: zbl` too")
+        if self.charge_energies and self.cutoff is not None:
+            raise ValueError(
+                "charge_energies need an all-to-all model (cutoff: null): a periodic system has no number of atoms"
+            )
         return self
 
     @property

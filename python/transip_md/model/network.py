@@ -65,7 +65,8 @@ class TransIP(nn.Module):
 
     Token: E_Z[Z] + E_Q[charge] + E_S[multiplicity]. Blocks turn tokens into the latent embedding, by `encode` (all
     atoms of isolated molecules) or `encode_local` (neighbours within the cutoff). Energy of an atom:
-    scale x MLP(embedding) + reference[Z], and half of the repulsion of each of its pairs if the model has one.
+    scale x MLP(embedding) + reference[Z], its share of the charge's reference energy if the model has them, and half of
+    the repulsion of each of its pairs if the model has one.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -78,7 +79,8 @@ class TransIP(nn.Module):
         index[list(config.species)] = torch.arange(len(config.species))
         self.register_buffer("species_index", index, persistent=False)
         self.species_embedding = nn.Embedding(len(config.species), config.dim)
-        self.charge_embedding = nn.Embedding(config.charge[1] - config.charge[0] + 1, config.dim)
+        charges = config.charge[1] - config.charge[0] + 1
+        self.charge_embedding = nn.Embedding(charges, config.dim)
         self.multiplicity_embedding = nn.Embedding(config.multiplicity[1] - config.multiplicity[0] + 1, config.dim)
         self.coordinates: nn.Linear | None = nn.Linear(3, config.dim, bias=False) if config.coordinates else None
         self.rotary = RotaryPhases(config)
@@ -95,6 +97,9 @@ class TransIP(nn.Module):
         # Total energies have more digits than float32 holds, whatever the dtype of the weights.
         self.register_buffer("energy_scale", torch.ones((), dtype=torch.float64))
         self.register_buffer("reference_energies", torch.zeros(len(config.species), dtype=torch.float64))
+        self.register_buffer(
+            "charge_energies", torch.zeros(charges, dtype=torch.float64) if config.charge_energies else None
+        )
 
     def embed(self, species: Tensor, charge: Tensor, multiplicity: Tensor) -> Tensor:
         """Tokens before the first block.
@@ -205,13 +210,17 @@ class TransIP(nn.Module):
         return raw.to(torch.float64) * self.energy_scale + self.reference_energies[self.species_index[species]]
 
     def molecule_energies(
-        self, embedding: Tensor, species: Tensor, positions: Tensor, present: Tensor | None
+        self, embedding: Tensor, species: Tensor, positions: Tensor, charge: Tensor, present: Tensor | None
     ) -> Tensor:
-        """Energies of atoms of isolated molecules, float64 [B, N], eV: of the embedding [B, N, dim] and the repulsion.
+        """Energies of atoms of isolated molecules, float64 [B, N], eV, of the embedding [B, N, dim].
 
-        Other arguments as those of `encode`.
+        The charge's reference energy and the repulsion are among them. Other arguments as those of `encode`.
         """
         energies = self.atom_energies(embedding, species)
+        if self.charge_energies is not None:
+            whole = self.charge_energies[charge - self.lowest_charge]
+            share = whole / species.shape[1] if present is None else whole / present.sum(dim=1)
+            energies = energies + share[:, None]
         if self.short_range is not None:
             energies = energies + self.short_range.of_molecules(self.species_index[species], positions, present)
         return energies
@@ -245,7 +254,8 @@ class TransIP(nn.Module):
         Returns:
             float64 [B, N], eV; zero for padding.
         """
-        energies = self.atom_energies(self.encode(species, positions, charge, multiplicity, present), species)
+        embedding = self.encode(species, positions, charge, multiplicity, present)
+        energies = self.molecule_energies(embedding, species, positions, charge, present)
         if present is not None:
             energies = torch.where(present, energies, torch.zeros_like(energies))
         return energies

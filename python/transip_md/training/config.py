@@ -20,6 +20,7 @@ WIDENED = (
     "multiplicity",
     "short_range",
     "short_range_end",
+    "charge_energies",
     "layers",
     "feedforward",
 )

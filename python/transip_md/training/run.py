@@ -125,7 +125,7 @@ class TrainingRun:
         for name in ("charge", "multiplicity"):
             low, high = getattr(shape, name)
             self.added += [f"{name} {low} to {high}"] if (low, high) != getattr(known, name) else []
-        for name in ("short_range", "short_range_end", "layers", "feedforward"):
+        for name in ("short_range", "short_range_end", "charge_energies", "layers", "feedforward"):
             value = getattr(shape, name)
             self.added += [f"{name} {value}"] if value != getattr(known, name) else []
         return widened(model, shape)
@@ -138,19 +138,24 @@ class TrainingRun:
             )
 
     def _set_references(self, model: TransIP, *, fresh: bool) -> None:
-        """Reference energies, given or fitted, of the elements that occur; other elements keep theirs."""
+        """Reference energies, given or fitted, of elements and charges that occur; others keep theirs."""
         species, occurring = model.config.species, self.survey.species
-        given = self.config.data.references
-        if given is not None:
-            energies = {atomic_number(element): energy for element, energy in given.items()}
+        charges = tuple(charge for charge in self.survey.charges if charge) if model.config.charge_energies else ()
+        given = None
+        if self.config.data.references is not None:
+            energies = {atomic_number(element): energy for element, energy in self.config.data.references.items()}
             missing = set(occurring) - set(energies)
             if missing:
                 raise UsageError(f"data.references lack atomic numbers {sorted(missing)}, which the data hold.")
+            given = np.array([energies[z] for z in occurring])
+        if given is not None and not charges:
+            fitted = given
         else:
-            fitted = fit_references(self.frames, occurring, self.train_rows)
-            energies = dict(zip(occurring, fitted.tolist(), strict=True))
-        for z in occurring:
-            model.reference_energies[species.index(z)] = energies[z]
+            fitted = fit_references(self.frames, occurring, self.train_rows, charges=charges, given=given)
+        for z, energy in zip(occurring, fitted.tolist(), strict=False):
+            model.reference_energies[species.index(z)] = energy
+        for charge, energy in zip(charges, fitted[len(occurring) :].tolist(), strict=True):
+            model.charge_energies[charge - model.lowest_charge] = energy
         if fresh:
             model.energy_scale.fill_(self.survey.force_scale)
 

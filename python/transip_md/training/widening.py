@@ -1,4 +1,4 @@
-"""A trained model that is given new elements, charges, multiplicities, a repulsion or layers, for fine-tuning."""
+"""A trained model that is given elements, charges, their energies, multiplicities, a repulsion or layers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def widened_shape(
     multiplicity: tuple[int, int] | None = None,
     short_range: Literal["zbl"] | None = None,
     short_range_end: float | None = None,
+    charge_energies: bool | None = None,
     layers: int | None = None,
     feedforward: int | None = None,
 ) -> ModelConfig:
@@ -36,6 +37,7 @@ def widened_shape(
         multiplicity: the same of the spin multiplicity.
         short_range: a repulsion; None: the model keeps what it has.
         short_range_end: where it ends, in sums of covalent radii; None: where it does, or a new one at the default.
+        charge_energies: reference energies of charges; None or false: the model keeps what it has.
         layers: number of layers, no fewer than there are.
         feedforward: hidden width of the feed-forward, no less than it is.
 
@@ -61,6 +63,7 @@ def widened_shape(
         "multiplicity": hull(known.multiplicity, multiplicity),
         "short_range": short_range or known.short_range,
         "short_range_end": short_range_end,
+        "charge_energies": charge_energies or known.charge_energies,
         "layers": layers or known.layers,
         "feedforward": feedforward or known.feedforward,
     }
@@ -73,7 +76,8 @@ def widened(model: TransIP, shape: ModelConfig) -> TransIP:
     Only a repulsion changes them. New layers come after those that there are, and they and new units of the
     feed-forward add nothing until they have learned (as in Chen et al., Net2Net, arXiv 1511.05641). A new element
     starts from the embedding of the known one that is most like it by its position in the periodic table, a new charge
-    or multiplicity from that of the nearest known; reference energies of new elements are zero until they are fitted.
+    or multiplicity from that of the nearest known; reference energies of new elements and charges are zero until they
+    are fitted.
 
     Args:
         model: trained.
@@ -94,6 +98,12 @@ def widened(model: TransIP, shape: ModelConfig) -> TransIP:
     references = torch.zeros(len(shape.species), dtype=torch.float64)
     references[: len(known.species)] = weights["reference_energies"]
     weights["reference_energies"] = references
+    if wide.charge_energies is not None:
+        energies = torch.zeros_like(wide.charge_energies)
+        if model.charge_energies is not None:
+            first = known.charge[0] - shape.charge[0]
+            energies[first : first + len(model.charge_energies)] = model.charge_energies
+        weights["charge_energies"] = energies
     weights |= _grown(wide.state_dict(), weights, known)
     # Tables of the repulsion are made for the elements; a model without one brings none.
     ours = {name: value for name, value in weights.items() if not name.startswith("short_range.")}

@@ -159,9 +159,11 @@ template <class S> __device__ __forceinline__ void set_energy(const Step<typenam
   for (int i = lane_here(); i < S::dim; i += warp_size)
     sum += hidden[i] * sigmoid(hidden[i]) * step.weights.energy_output[i];
   sum = sum_warp(sum) + step.energy_shift;
-  if (lane_here() == 0)
-    step.out.energies[t] =
-        step.in.owned[t] ? double(sum) * step.energy_scale + step.weights.reference[step.in.species[t]] : 0.0;
+  if (lane_here() != 0) return;
+  double energy = double(sum) * step.energy_scale + step.weights.reference[step.in.species[t]];
+  if (step.weights.charge_energies)
+    energy += step.weights.charge_energies[step.in.charge[t]] / (step.in.end[t] - step.in.begin[t]);
+  step.out.energies[t] = step.in.owned[t] ? energy : 0.0;
 }
 
 /// Energies of the tokens. A warp takes a token.
