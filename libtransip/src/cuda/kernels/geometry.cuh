@@ -161,8 +161,9 @@ template <class S> __device__ __forceinline__ void set_energy(const Step<typenam
   sum = sum_warp(sum) + step.energy_shift;
   if (lane_here() != 0) return;
   double energy = double(sum) * step.energy_scale + step.weights.reference[step.in.species[t]];
-  if (step.weights.charge_energies)
-    energy += step.weights.charge_energies[step.in.charge[t]] / (step.in.end[t] - step.in.begin[t]);
+  if constexpr (!S::local)
+    if (step.weights.charge_energies)
+      energy += step.weights.charge_energies[step.in.charge[t]] / (step.in.end[t] - step.in.begin[t]);
   step.out.energies[t] = step.in.owned[t] ? energy : 0.0;
 }
 
