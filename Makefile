@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What tests compile is kept here.
 export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 
-.PHONY: help install build demo test pytest coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-organic-broad-deeper train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
+.PHONY: help install build demo test pytest coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-organic-large train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -27,7 +27,7 @@ help:
 	@echo "make build          the plugins for LAMMPS and OpenMM"
 	@echo "make lint           ruff"
 	@echo "make docs           the documentation as a site, into build/site; warnings are errors"
-	@echo "make train-NAME     train ethanol, organic, organic-broad, water or water-broad (hours on one core)"
+	@echo "make train-NAME     train ethanol, organic, organic-broad, organic-large, water or water-broad (hours on one core)"
 	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
 	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
@@ -197,14 +197,22 @@ train-organic-broad: $(INSTALLED)
 	$(BIN)/transip-md train $(BROAD)/fifth.yaml -o $(BROAD)/data/fifth.ckpt
 	$(BIN)/transip-md train $(BROAD)/sixth.yaml -o python/transip_md/shipped/organic_broad.ckpt
 
-# Two parts more, after those that the shipped model is made of: not shipped yet. From the data of train-organic-broad.
-train-organic-broad-deeper: $(INSTALLED)
-	$(BIN)/transip-md export organic_broad -o $(BROAD)/data/organic_broad.pt --dtype float32
-	$(BIN)/python $(BROAD)/dynamics.py $(BROAD)/data/organic_broad.pt $(BROAD)/data/train/structures \
-	  $(BROAD)/data/bare.extxyz --jobs $(JOBS)
-	$(BIN)/transip-md label $(BROAD)/data/bare.extxyz -o $(BROAD)/data/dynamics.extxyz --teacher gfn2-xtb
-	$(BIN)/transip-md train $(BROAD)/seventh.yaml -o $(BROAD)/data/seventh.ckpt
-	$(BIN)/transip-md train $(BROAD)/eighth.yaml -o $(BROAD)/data/eighth.ckpt
+# From the shipped organic_broad and the data of train-organic-broad; not shipped yet.
+LARGE := recipes/organic_large
+train-organic-large: $(INSTALLED)
+	@mkdir -p $(LARGE)/data
+	$(BIN)/transip-md export organic_broad -o $(LARGE)/data/organic_broad.pt --dtype float32
+	$(BIN)/python $(LARGE)/dynamics.py $(LARGE)/data/organic_broad.pt $(BROAD)/data/train/structures \
+	  $(LARGE)/data/bare.extxyz --jobs $(JOBS)
+	$(BIN)/transip-md label $(LARGE)/data/bare.extxyz -o $(LARGE)/data/dynamics.extxyz --teacher gfn2-xtb
+	$(BIN)/python $(LARGE)/pressed.py $(LARGE)/data/dynamics.extxyz $(LARGE)/data/bare_pressed.extxyz
+	$(BIN)/transip-md label $(LARGE)/data/bare_pressed.extxyz -o $(LARGE)/data/pressed.extxyz --teacher gfn2-xtb
+	$(BIN)/python $(BROAD)/select_frames.py $(LARGE)/data/pressed.extxyz $(LARGE)/data/selected_pressed.extxyz \
+	  --most-atoms 64 --largest-force 120
+	$(BIN)/transip-md train $(LARGE)/train.yaml -o $(LARGE)/data/first.ckpt
+	$(BIN)/transip-md train $(LARGE)/second.yaml -o $(LARGE)/data/second.ckpt
+	$(BIN)/transip-md train $(LARGE)/third.yaml -o $(LARGE)/data/third.ckpt
+	$(BIN)/transip-md train $(LARGE)/fourth.yaml -o $(LARGE)/data/fourth.ckpt
 
 # The broad list: its SMILES, and their frames. Elsewhere: make organic-data FOLDER=path JOBS=4
 organic-molecules: $(INSTALLED)

@@ -62,7 +62,7 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
         values["data"][files] = [f"{files}.extxyz"]
     copy = tmp_path / "train.yaml"
     copy.write_text(yaml.safe_dump(values))
-    assert read_config(copy).model_shape((1, 8)).layers == 3
+    assert read_config(copy).model_shape((1, 8)).layers == (5 if name == "organic_large" else 3)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,10 @@ def test_every_recipe_can_be_read(name, repository, tmp_path):
         ("organic_broad", "fourth"),
         ("organic_broad", "fifth"),
         ("organic_broad", "sixth"),
-        ("organic_broad", "seventh"),
-        ("organic_broad", "eighth"),
+        ("organic_large", "train"),
+        ("organic_large", "second"),
+        ("organic_large", "third"),
+        ("organic_large", "fourth"),
         ("water_broad", "train"),
         ("water_broad", "second"),
         ("water", "second"),
@@ -95,5 +97,7 @@ def test_later_parts_continue_from_the_one_before(recipe, part, repository, tmp_
     copy = tmp_path / f"{part}.yaml"
     copy.write_text(yaml.safe_dump(values))
     before = read_config(copy).start_from
-    makefile = (repository / "Makefile").read_text().replace("$(BROAD)", "recipes/organic_broad")
+    makefile = (repository / "Makefile").read_text()
+    for variable, folder in (("$(BROAD)", "recipes/organic_broad"), ("$(LARGE)", "recipes/organic_large")):
+        makefile = makefile.replace(variable, folder)
     assert f"-o {before if '/' in before else f'python/transip_md/shipped/{before}.ckpt'}" in makefile
