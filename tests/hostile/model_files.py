@@ -130,6 +130,7 @@ ARCHITECTURE_CASES: dict[str, Change] = {
     "repulsion": _set("architecture", "short_range", to="zbl"),
     "feedforward": _set("architecture", "feedforward", to=1 << 16),
     "coordinates": _set("architecture", "coordinates", to=True),
+    "charge-energies": _set("architecture", "charge_energies", to=True),
     "functions": _set("architecture", "radial_functions", to=1 << 19),
     "hidden": _set("architecture", "radial_hidden", to=9),
     "radial-text": _set("architecture", "radial_bias", to="yes"),
