@@ -90,7 +90,7 @@ template <typename Real> struct DeviceWeights {
   const double *species, *charge, *multiplicity;  ///< embeddings [kinds, dim]
   const double *coordinates;                      ///< [dim, 3], 1/Angstrom; null: the network does not see them
   const double *reference;                        ///< [kinds] eV
-  const double *charge_energies;                  ///< [charges] eV, which a molecule's tokens share; null: there are none, as of local models
+  const double *charge_energies;                  ///< [charges] eV, shared by a molecule's tokens; null: there are none
 };
 
 /// One step. Arrays [layers, tokens, ...] have room for `most_tokens` in each layer, likewise rows and edges.
