@@ -419,6 +419,21 @@ def test_command_of_several_modes(molecules, tmp_path, capsys):
     assert "electronic_temperature_K" not in ase.io.read(tmp_path / "out/H2O_dimers.extxyz").info
 
 
+def test_range_of_a_scan(molecules, tmp_path):
+    """The command's range of lengths is that of scanned bonds, and nothing to the other modes."""
+    ethanol = [molecules / "CH3CH2OH.extxyz"]
+    same = {"scan": ["bonds"], "normal_modes": [300.0], "shortest": 0.7, "longest": 0.8}
+    sampling_commands.sample(tmp_path / "out", 9, ethanol, **same)
+    recipes = {
+        mode: json.loads((tmp_path / f"out/CH3CH2OH_{mode}.extxyz.recipe.json").read_text())
+        for mode in ("bonds", "modes_300K")
+    }
+    assert (recipes["bonds"]["shortest"], recipes["bonds"]["longest"]) == (0.7, 0.8)
+    assert not {"shortest", "longest"} & recipes["modes_300K"].keys()
+    with pytest.raises(UsageError, match=r"shortest must be below longest, got 0\.9 and 0\.8"):
+        sampling_commands.sample(tmp_path / "other", 9, ethanol, **{**same, "shortest": 0.9})
+
+
 def test_one_file_of_a_mode(molecules, tmp_path):
     water = molecules / "H2O.extxyz"
     sampling_commands.sample(tmp_path / "d.extxyz", 2, [water], dimers=["molecules"])

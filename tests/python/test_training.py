@@ -128,13 +128,32 @@ def test_resumed_run_is_the_uninterrupted_one(config_file, tmp_path, overrides):
 def test_a_resumed_run_may_plan_for_other_steps(config_file, tmp_path):
     output = tmp_path / "m.ckpt"
     train_until(read_config(config_file), output, 40)
-    with pytest.raises(UsageError, match="40 steps behind it"):
-        TrainingRun(read_config(config_file, ["steps=40"]), output)
+    with pytest.raises(UsageError, match=r"40 steps behind it.*--set steps=40"):
+        TrainingRun(read_config(config_file, ["steps=39"]), output)
     steps = []
     TrainingRun(read_config(config_file, ["steps=50"]), output).train(advanced=steps.append)
     record = load_checkpoint(output).training
     assert steps[-1] == 50 and record["steps"] == 50
     assert record["planned"] == [{"until_step": 40, "steps": 60}]
+
+
+def test_an_interrupted_run_may_end_where_it_is(config_file, tmp_path):
+    """Its checkpoint has the averaged weights of the saved state, and no step is trained."""
+    output = tmp_path / "m.ckpt"
+    overrides = ["objective.equivariance={weight: 0.1}"]
+    train_until(read_config(config_file, overrides), output, 40)
+    run = TrainingRun(read_config(config_file, [*overrides, "steps=40"]), output)
+    saved = torch.load(run.state_file, weights_only=True)
+    steps = []
+    errors = run.train(advanced=steps.append)
+    checkpoint = load_checkpoint(output)
+    assert not steps and not run.state_file.exists()
+    for name, weight in checkpoint.model.state_dict().items():
+        assert torch.equal(weight, saved["state_dict"][f"average.{name}"]), name
+    assert checkpoint.training["steps"] == 40 and checkpoint.training["planned"] == [{"until_step": 40, "steps": 60}]
+    assert checkpoint.training["seconds"] == round(saved["transip_seconds"])
+    assert checkpoint.training["held_out"]["force_mae"] == errors.force_mae
+    assert checkpoint.transport is not None
 
 
 def test_interrupted_by_a_signal_and_resumed(config_file, tmp_path):

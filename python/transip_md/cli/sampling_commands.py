@@ -27,6 +27,8 @@ FILE_SUFFIXES = (".extxyz", ".xyz")
 MOST_TOLD = 5
 #: Fields of a recipe that only dynamics has.
 OF_DYNAMICS = ("timestep", "stride", "equilibration", "stop_at_dissociation")
+#: Fields of a recipe that only pressed and stretched bonds have.
+OF_BONDS = ("shortest", "longest")
 
 
 class Scan(StrEnum):
@@ -72,6 +74,12 @@ def sample(
         list[float] | None, typer.Option(help="Displacements along normal modes, K; may be repeated.")
     ] = None,
     scan: Annotated[list[Scan] | None, typer.Option(help="Bonds stretched or rotated about; may be repeated.")] = None,
+    shortest: Annotated[
+        float, typer.Option(help="Covalent lengths; what a bond is pressed to where bonds are scanned.")
+    ] = 0.6,
+    longest: Annotated[
+        float, typer.Option(help="Covalent lengths; what a bond is stretched to where bonds are scanned.")
+    ] = 1.8,
     dimers: Annotated[
         list[Dimers] | None, typer.Option(help="Pairs of bare atoms, or of the molecules; may be repeated.")
     ] = None,
@@ -114,6 +122,7 @@ def sample(
     same = {
         "teacher": teacher, "seed": seed, "timestep": timestep, "stride": stride, "equilibration": equilibration,
         "multiplicity": multiplicity, "stop_at_dissociation": stop_at_dissociation, "largest_force": largest_force,
+        "shortest": shortest, "longest": longest,
     }  # fmt: skip
     recipes = [
         _recipe(mode, kelvin, electronic_temperature, charge=value, **same)
@@ -180,9 +189,9 @@ def _recipe(mode: str, temperature: float, electronic_temperature: float | None,
     from transip_md.sampling.recipe import COLD_ELECTRONS, WARM_ELECTRONS, SamplingRecipe
 
     electrons = electronic_temperature or (WARM_ELECTRONS if mode in ("bonds", "pair") else COLD_ELECTRONS)
-    if mode != "langevin":
-        # What only dynamics asks for does not concern the others.
-        same = {name: value for name, value in same.items() if name not in OF_DYNAMICS}
+    # What only dynamics or bonds ask for does not concern the others.
+    foreign = (*(OF_DYNAMICS if mode != "langevin" else ()), *(OF_BONDS if mode not in ("bonds", "pair") else ()))
+    same = {name: value for name, value in same.items() if name not in foreign}
     try:
         return SamplingRecipe(mode=mode, temperature=temperature, electronic_temperature=electrons, **same)
     except pydantic.ValidationError as error:

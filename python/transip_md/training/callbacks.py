@@ -41,6 +41,7 @@ class State(pl.Callback):
         self.path, self.recipe, self.every = path, recipe, every
         self.seconds = 0.0
         self.planned: list[dict[str, int]] = []
+        self._began: float | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Start the clock."""
@@ -48,7 +49,7 @@ class State(pl.Callback):
 
     def elapsed(self) -> float:
         """Seconds of training, all parts of an interrupted run together."""
-        return self.seconds + time.monotonic() - self._began
+        return self.seconds + (0.0 if self._began is None else time.monotonic() - self._began)
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write the state; the file appears whole or not at all."""
@@ -74,12 +75,16 @@ class State(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take up the time, and note a change of plan."""
-        self.seconds = checkpoint["transip_seconds"]
-        self.planned = list(checkpoint.get("transip_planned", []))
-        planned = checkpoint["transip_recipe"]["steps"]
+        """Take up what a saved state says."""
+        self.take_up(checkpoint)
+
+    def take_up(self, saved: dict[str, Any]) -> None:
+        """Take up the time of a saved state, and note a change of plan."""
+        self.seconds = saved["transip_seconds"]
+        self.planned = list(saved.get("transip_planned", []))
+        planned = saved["transip_recipe"]["steps"]
         if planned != self.recipe["steps"]:
-            self.planned.append({"until_step": checkpoint["global_step"], "steps": planned})
+            self.planned.append({"until_step": saved["global_step"], "steps": planned})
 
 
 def check_recipe(state: dict[str, Any], recipe: dict[str, Any], path: Path) -> None:

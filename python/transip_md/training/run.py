@@ -73,10 +73,11 @@ class TrainingRun:
             saved = torch.load(self.state_file, weights_only=True, map_location="cpu")
             check_recipe(saved, self.recipe, self.state_file)
             self.step = saved["global_step"]
-            if self.step >= config.steps:
+            if self.step > config.steps:
                 raise UsageError(
                     f"{self.state_file} has {self.step} steps behind it, and the configuration asks for "
-                    f"{config.steps}. Raise steps, or remove the state."
+                    f"{config.steps}. Raise steps, type `--set steps={self.step}` to end the run where it is, or "
+                    "remove the state."
                 )
         start = None if config.start_from is None else load_named(config.start_from)
         species = config.model_species() if start is None else None
@@ -235,6 +236,8 @@ class TrainingRun:
     ) -> Report:
         """Train to the end, write the checkpoint, remove the state and return the errors on the held-out files.
 
+        A state with as many steps behind it as the configuration asks for ends where it is: nothing is trained.
+
         Args:
             report: called with every validation.
             advanced: called with the number of steps done, after each one.
@@ -254,12 +257,17 @@ class TrainingRun:
         """Train in a folder that this process holds; see `train`."""
         config = self.config
         state = State(self.state_file, self.recipe, config.report_every)
+        largest = int(self.frames.atom_counts()[self.validation_rows].max())
+        module = self._module = TrainingModule(self.model, config, largest)
+        if self.step == config.steps:
+            saved = torch.load(self.state_file, weights_only=True, map_location="cpu")
+            module.load_state_dict(saved["state_dict"])
+            state.take_up(saved)
+            return self._end(module, state, self.step)
         end = GracefulEnd(state)
         callbacks: list[pl.Callback] = [state, ReportProgress(state, report, advanced), end]
         if config.patience is not None:
             callbacks.append(EarlyStopping("val/force_mae", patience=config.patience))
-        largest = int(self.frames.atom_counts()[self.validation_rows].max())
-        module = self._module = TrainingModule(self.model, config, largest)
         with _quiet(), denormals_as_zero():
             trainer = self._trainer(callbacks)
             train, validation = self._loaders(trainer)
@@ -269,11 +277,15 @@ class TrainingRun:
             raise KeyboardInterrupt
         if not trainer.is_global_zero and module.validation is not None:
             return module.validation
+        return self._end(module, state, trainer.global_step)
+
+    def _end(self, module: TrainingModule, state: State, steps: int) -> Report:
+        """Write the checkpoint of the averaged weights, remove the state and return the errors on held-out files."""
         model = module.average.cpu().eval()
         test = measure_errors(model, self.test_frames)
         transport = None if module.transport is None else module.transport.cpu().state_dict()
-        sample = latent_sample(model, self.frames, self.train_rows, self.validation_rows, config.seed)
-        save_checkpoint(self.output, model, self._record(test, trainer.global_step, state), transport, sample)
+        sample = latent_sample(model, self.frames, self.train_rows, self.validation_rows, self.config.seed)
+        save_checkpoint(self.output, model, self._record(test, steps, state), transport, sample)
         self.state_file.unlink(missing_ok=True)
         return test
 
