@@ -34,6 +34,7 @@ from transip_md.model.checkpoint import load_checkpoint
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "public.json"
 START = "organic_broad"
+STARTS = (START, "organic_large", "none")
 #: threebpa_train_mixedT holds its three temperatures one after another: first frame of each, K.
 MIXED = {300: 0, 600: 167, 1200: 334}
 #: Angstrom: structures of less are the same.
@@ -129,7 +130,7 @@ class Run:
 def runs_of(name: str) -> list[Run]:
     """The runs of a set, in the order in which they are made."""
     made = SETS[name]
-    runs = [Run(name, frames, start, made.steps) for frames in reversed(made.frames) for start in (START, "none")]
+    runs = [Run(name, frames, start, made.steps) for frames in reversed(made.frames) for start in STARTS]
     most = max(made.frames)
     if made.long_steps:
         runs.append(Run(name, most, START, made.long_steps))

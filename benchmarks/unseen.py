@@ -1,4 +1,4 @@
-"""What `organic_broad` is worth on molecules that it never saw: `python benchmarks/unseen.py`.
+"""What the broad models are worth on molecules that they never saw: `python benchmarks/unseen.py [MODEL ...]`.
 
 The molecules are neutral ones of recipes/organic/broad_held_out.smi with a bond to rotate about, the first 20 of 10 to
 40 atoms in an order drawn by a seed, relaxed by GFN2-xTB. Of each:
@@ -10,7 +10,7 @@ dynamics   100 ps at 500 K in LAMMPS, 0.5 fs, Langevin: exploded if two atoms co
 energy     100 ps at constant energy at 1 fs, after 5 ps at 500 K: drift with its standard error, meV/atom/ps
 speed      wall time of a step in LAMMPS (of the dynamics) and of one evaluation of GFN2-xTB, both on one thread
 
-Results: unseen.json and unseen.md. What is in unseen.json of the same model and as many picoseconds is not made again.
+Results: unseen_MODEL.json and .md. What the JSON file has of the same model and as many picoseconds is not made again.
 """
 
 from __future__ import annotations
@@ -48,9 +48,8 @@ from transip_md.sampling.smiles import read_entries, write_structures
 from transip_md.sampling.teacher import relaxed
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "unseen.json"
 LIST = HERE.parent / "recipes" / "organic" / "broad_held_out.smi"
-NAME = "organic_broad"
+MODELS = ("organic_broad", "organic_large")
 SEED = 1
 FEWEST, MOST = 10, 40  # atoms
 TORSIONS, ANGLES, HIGHEST = 3, 24, 20.0  # kcal/mol
@@ -174,17 +173,17 @@ def is_done(molecule: dict[str, Any]) -> bool:
     return "ps" in molecule and ("drift" in molecule or bool(molecule["exploded"]))
 
 
-def report(found: dict[str, Any]) -> str:
-    """The results, as Markdown."""
+def report(name: str, found: dict[str, Any]) -> str:
+    """The results of a model, as Markdown."""
     molecules = [molecule for molecule in found["molecules"] if is_done(molecule)]
     profiles = [error for molecule in molecules for error in molecule["torsions_kcal"]]
     drifts = [abs(molecule["drift"]) for molecule in molecules if "drift" in molecule]
     ratios = [molecule["teacher_ms"] / molecule["ms_per_step"] for molecule in molecules]
     survived = sum(not molecule["exploded"] for molecule in molecules)
     lines = [
-        "# `organic_broad` on molecules that it never saw",
+        f"# `{name}` on molecules that it never saw",
         "",
-        "Written by `python benchmarks/unseen.py`, which states what is measured.",
+        f"Written by `python benchmarks/unseen.py {name}`, which states what is measured.",
         "",
         f"- torsion profiles: mean error {np.mean(profiles):.2f} kcal/mol over {len(profiles)} profiles, "
         f"{sum(error <= 1 for error in profiles)} of them within 1",
@@ -207,22 +206,17 @@ def report(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Run what is not there, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--molecules", type=int, default=20)
-    parser.add_argument("--hot", type=float, default=100.0, metavar="PS", help="at 500 K")
-    parser.add_argument("--still", type=float, default=100.0, metavar="PS", help="at constant energy")
-    parser.add_argument("--jobs", type=int, default=1, help="molecules at a time")
-    options = parser.parse_args()
-    checkpoint = load_shipped(NAME)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def study(name: str, options: argparse.Namespace) -> None:
+    """Run what is not there of a model, and write its table."""
+    results = HERE / f"unseen_{name}.json"
+    checkpoint = load_shipped(name)
+    known = json.loads(results.read_text()) if results.exists() else {}
     of_model = known.get("checkpoint_sha256") == checkpoint.sha256
     found = {
         "machine": known["machine"] if of_model else machine_facts(), "checkpoint_sha256": checkpoint.sha256,
         "hot_ps": options.hot, "still_ps": options.still,
     }  # fmt: skip
-    stale = [name for length, names in PARTS.items() for name in names if known.get(length) != found[length]]
+    stale = [part for length, parts in PARTS.items() for part in parts if known.get(length) != found[length]]
     there = {
         molecule["name"]: {key: value for key, value in molecule.items() if key not in stale}
         for molecule in (known["molecules"] if of_model else ())
@@ -231,18 +225,33 @@ def main() -> None:
         model = Path(folder) / "model.pt"
         export(checkpoint, model, "float32")
         waiting = []
-        for name, smiles, file in chosen(Path(folder) / "structures", options.molecules):
-            so_far = there.get(name, {"name": name, "smiles": smiles})
+        for molecule, smiles, file in chosen(Path(folder) / "structures", options.molecules):
+            so_far = there.get(molecule, {"name": molecule, "smiles": smiles})
             if not is_done(so_far):
                 waiting.append(pool.submit(examine, so_far, file, model, options.hot, options.still))
         for future in as_completed(waiting):
-            molecule = future.result()
-            there[molecule["name"]] = molecule
+            examined = future.result()
+            there[examined["name"]] = examined
             found["molecules"] = sorted(there.values(), key=lambda one: one["atoms"])
-            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-            RESULTS.with_suffix(".md").write_text(report(found))
-            console.print(f"{molecule['smiles']}: done", markup=False)
-    console.print(report(json.loads(RESULTS.read_text())), markup=False)
+            results.write_text(json.dumps(found, indent=1) + "\n")
+            results.with_suffix(".md").write_text(report(name, found))
+            console.print(f"{name}, {examined['smiles']}: done", markup=False)
+    console.print(report(name, json.loads(results.read_text())), markup=False)
+
+
+def main() -> None:
+    """Study the models that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(MODELS)}; all without")
+    parser.add_argument("--molecules", type=int, default=20)
+    parser.add_argument("--hot", type=float, default=100.0, metavar="PS", help="at 500 K")
+    parser.add_argument("--still", type=float, default=100.0, metavar="PS", help="at constant energy")
+    parser.add_argument("--jobs", type=int, default=1, help="molecules at a time")
+    options = parser.parse_args()
+    if unknown := [name for name in options.models if name not in MODELS]:
+        parser.error(f"no study of {', '.join(unknown)}; expected {', '.join(MODELS)}")
+    for name in options.models or MODELS:
+        study(name, options)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ CHECKS = Path(transip_md.validation.__file__).parent
 TELLING = ("certificate.py", "report.py", "words.py")
 #: Held-out frames of liquid water, by recipes/water/split.py.
 WATER = REPOSITORY / "recipes" / "water" / "data" / "test.extxyz"
-#: A molecule that `organic_broad` never saw.
+#: A molecule that the broad models never saw.
 PARACETAMOL = REPOSITORY / "recipes" / "organic" / "held_out" / "paracetamol.xyz"
 
 
@@ -72,6 +72,7 @@ MODELS = {
     "ethanol": _MOLECULE,
     "organic": _MOLECULE,
     "organic_broad": replace(_MOLECULE, structure=PARACETAMOL),
+    "organic_large": replace(_MOLECULE, structure=PARACETAMOL),
     "water": _LIQUID,
     "water_broad": _LIQUID,
 }

@@ -36,7 +36,7 @@ def test_export_and_info(tmp_path):
 def test_info_of_the_environment():
     report = json.loads(in_a_process("info", "--json").stdout)
     assert report["Python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}")
-    assert report["shipped models"] == "ethanol, organic, organic_broad, water, water_broad"
+    assert report["shipped models"] == "ethanol, organic, organic_broad, organic_large, water, water_broad"
     assert "devices" in report and "LAMMPS plugin" in report
 
 

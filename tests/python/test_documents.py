@@ -255,7 +255,8 @@ def test_public_sets(repository):
     ]
     assert len(rows) == len(entries)
     for frames, start, *quoted in rows:
-        name = "organic_broad" if "`organic_broad`" in start else "none"
+        shipped = re.match(r"`(\w+)`", start)
+        name = shipped[1] if shipped else "none"
         steps = re.search(r"([\d,]+) steps", start)
         wanted = (int(frames), name, int(steps[1].replace(",", "")) if steps else 5000)
         (entry,) = [e for e in entries if (e["frames"], e["start"], e["steps"]) == wanted]
@@ -263,10 +264,11 @@ def test_public_sets(repository):
             check(error, entry["parts"][part]["force_rmse"], f"3BPA, {start}, {part}")
 
 
-def test_molecules_that_were_never_seen(repository):
-    """The card of `organic_broad` repeats benchmarks/unseen.json."""
-    molecules = json.loads((repository / "benchmarks/unseen.json").read_text())["molecules"]
-    card = (repository / "recipes/organic_broad/README.md").read_text()
+@pytest.mark.parametrize("name", ["organic_broad", "organic_large"])
+def test_molecules_that_were_never_seen(repository, name):
+    """The cards repeat benchmarks/unseen_MODEL.json."""
+    molecules = json.loads((repository / f"benchmarks/unseen_{name}.json").read_text())["molecules"]
+    card = (repository / f"recipes/{name}/README.md").read_text()
     found = re.search(
         r"wrong by ([\d.]+) kcal/mol in the mean of (\d+),.*?drifts by ([\d.]+) meV/atom/ps\n"
         r"  over 100 ps in the median, ([\d.]+) at most",
@@ -277,7 +279,7 @@ def test_molecules_that_were_never_seen(repository):
     drifts = [abs(molecule["drift"]) for molecule in molecules]
     numbers = statistics.mean(torsions), len(torsions), statistics.median(drifts), max(drifts)
     for quoted, number in zip(found.groups(), numbers, strict=True):
-        check(quoted, number, "organic_broad on unseen molecules")
+        check(quoted, number, f"{name} on unseen molecules")
 
 
 def test_times_of_the_kernels(repository):

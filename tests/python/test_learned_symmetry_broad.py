@@ -1,0 +1,110 @@
+import importlib.util
+import json
+import sys
+
+import ase
+import ase.io
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+
+pytest.importorskip("lightning", reason="Lightning is not installed (pip install 'transip-md[train]')")
+yaml = pytest.importorskip("yaml")
+
+from toys import springs
+from transip_md.training.config import read_config
+from transip_md.training.run import TrainingRun
+
+
+@pytest.fixture
+def benchmark(repository, tmp_path, monkeypatch):
+    """The script, with water-like molecules labelled by springs as its data."""
+    folder = repository / "benchmarks"
+    spec = importlib.util.spec_from_file_location("learned_symmetry_broad", folder / "learned_symmetry_broad.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "learned_symmetry_broad", module)
+    monkeypatch.syspath_prepend(folder)
+    spec.loader.exec_module(module)
+    rng = np.random.default_rng(0)
+    for name, count in (("train.extxyz", 304), ("water_modes_600K.extxyz", 4)):
+        frames = []
+        for _ in range(count):
+            positions = np.array([[0.0, 0, 0], [1.5, 0, 0], [0, 1.5, 0]]) + rng.normal(scale=0.15, size=(3, 3))
+            energies, forces = springs(positions)
+            atoms = ase.Atoms("OH2", positions)
+            atoms.calc = SinglePointCalculator(atoms, energy=energies.sum() - 2000.0, forces=forces)
+            frames.append(atoms)
+        ase.io.write(tmp_path / name, frames)
+    monkeypatch.setattr(module, "TRAIN", (tmp_path / "train.extxyz",))
+    monkeypatch.setattr(module, "TEST", tmp_path)
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "results.json")
+    return module
+
+
+def command(benchmark, monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["learned_symmetry_broad.py", *map(str, words)])
+    benchmark.main()
+
+
+def test_every_run_labels_as_many_atoms(benchmark, tmp_path, monkeypatch):
+    command(benchmark, monkeypatch, "--recipes", "--atoms", 64, "--steps", 1000, "--folder", tmp_path / "runs")
+    folders = list((tmp_path / "runs").iterdir())
+    assert len(folders) == 12
+    for folder in folders:
+        name = folder.name.removesuffix("-nano-1000x64")
+        parts = {path.stem: read_config(path) for path in folder.glob("*.yaml")}
+        labelled = 0
+        for part in parts.values():
+            labelled += part.steps * part.batch_atoms * (2 if part.objective.consistency else 1)
+            assert name.endswith(f"seed{part.seed}")
+            if part.start_from is None:
+                assert part.model_shape((1, 8)).radial_bias == name.startswith("radial")
+        assert labelled == 64000, name
+        last = parts["model"]
+        assert ("contrastive" in name) == (last.objective.equivariance is not None), name
+        assert ("consistency" in name) == (last.objective.consistency > 0), name
+        first = parts.get("first")
+        assert last.start_from == (None if first is None else str(folder / "first.ckpt"))
+        assert first is None or (first.objective.consistency, first.steps) == (0, 500)
+
+
+def test_a_run_that_was_trained_elsewhere_is_measured(benchmark, tmp_path, monkeypatch):
+    """The recipes are written, and trained where they are; the command measures and trains nothing."""
+    options = ("rope-consistency-seed3", "--seeds", 3, "--steps", 4, "--atoms", 24, "--folder", tmp_path / "runs")
+    command(benchmark, monkeypatch, *options, "--recipes")
+    folder = tmp_path / "runs" / "rope-consistency-seed3-nano-4x24"
+    for part in ("first", "model"):
+        config = read_config(folder / f"{part}.yaml", ["compile=false"])
+        errors = TrainingRun(config, folder / f"{part}.ckpt").train()
+    command(benchmark, monkeypatch, *options)
+    (entry,) = json.loads((tmp_path / "results.json").read_text())["entries"]
+    assert entry["held_out"]["force_mae"] == errors.force_mae and entry["frames"] == 4
+    (line,) = [line for line in (tmp_path / "results.md").read_text().splitlines() if line.startswith("| plain RoPE")]
+    assert f"| {errors.force_mae:.1f} | {errors.rotation.force_mae:.1f} |" in line
+    # What is in the results is not asked for again.
+    (folder / "model.ckpt").unlink()
+    command(benchmark, monkeypatch, *options)
+
+
+def test_the_table_holds_means_over_seeds(benchmark):
+    def entry(seed, force):
+        run = benchmark.Run("radial", "contrastive", seed, "nano", 1000, 160)
+        errors = {"force_mae": force, "energy_mae": 2.0, "rotation": {"force_mae": 3.0, "energy_mae": 0.25}}
+        return {"run": benchmark.asdict(run), "frames": 9, "seconds": 600, "held_out": errors}
+
+    text = benchmark.report([entry(0, 51.0), entry(1, 57.0)])
+    assert "## `nano`, 1,000 steps of 160 atoms" in text
+    assert "| radial bias | + pooled, contrastive | 54.0 ± 3.0 | 3.0 ± 0.0 | 2.0 ± 0.0 |" in text
+
+
+def test_words_that_no_run_has(benchmark, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as end:
+        command(benchmark, monkeypatch, "rope-invariance-seed0")
+    assert end.value.code == 2 and "choose of rope-augmentation-seed0" in capsys.readouterr().err
+
+
+def test_data_that_are_not_there(benchmark, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "TRAIN", (tmp_path / "none.extxyz",))
+    with pytest.raises(SystemExit) as end:
+        command(benchmark, monkeypatch, "rope-augmentation-seed0")
+    assert end.value.code == 2 and "make train-organic-broad" in capsys.readouterr().err
