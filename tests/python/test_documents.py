@@ -264,6 +264,28 @@ def test_public_sets(repository):
             check(error, entry["parts"][part]["force_rmse"], f"3BPA, {start}, {part}")
 
 
+def test_learned_symmetry_on_many_molecules(repository):
+    """The table of docs/training.md repeats benchmarks/learned_symmetry_broad.json, and the benchmark's own table too."""
+    entries = json.loads((repository / "benchmarks/learned_symmetry_broad.json").read_text())["entries"]
+    words = {
+        ("rope", "augmentation"): "plain RoPE | augmentation alone",
+        ("rope", "contrastive"): "plain RoPE | + pooled, contrastive",
+        ("rope", "consistency"): "plain RoPE | then views that must agree",
+        ("radial", "augmentation"): "radial bias | augmentation alone",
+        ("radial", "contrastive"): "radial bias | + pooled, contrastive",
+        ("radial", "consistency"): "radial bias | then views that must agree",
+    }
+    for document in ("docs/training.md", "benchmarks/learned_symmetry_broad.md"):
+        text = (repository / document).read_text()
+        for entry in entries:
+            row = words[entry["run"]["model"], entry["run"]["objective"]]
+            quoted = re.search(rf"^\| {re.escape(row)} \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", text, re.MULTILINE)
+            errors = entry["held_out"]
+            numbers = errors["force_mae"], errors["rotation"]["force_mae"], errors["energy_mae"]
+            for number, found in zip(quoted.groups(), numbers, strict=True):
+                check(number, found, f"{document}, {row}")
+
+
 @pytest.mark.parametrize("name", ["organic_broad", "organic_large"])
 def test_molecules_that_were_never_seen(repository, name):
     """The cards repeat benchmarks/unseen_MODEL.json."""
