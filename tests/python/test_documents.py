@@ -265,7 +265,7 @@ def test_public_sets(repository):
 
 
 def test_learned_symmetry_on_many_molecules(repository):
-    """The table of docs/training.md repeats benchmarks/learned_symmetry_broad.json, and the benchmark's own table too."""
+    """The tables of docs/training.md and of the benchmark repeat benchmarks/learned_symmetry_broad.json."""
     entries = json.loads((repository / "benchmarks/learned_symmetry_broad.json").read_text())["entries"]
     words = {
         ("rope", "augmentation"): "plain RoPE | augmentation alone",
