@@ -76,6 +76,7 @@ def test_a_run_that_was_trained_elsewhere_is_measured(benchmark, tmp_path, monke
     for part in ("first", "model"):
         config = read_config(folder / f"{part}.yaml", ["compile=false"])
         errors = TrainingRun(config, folder / f"{part}.ckpt").train()
+    monkeypatch.setattr(benchmark, "transip_md", lambda *words: pytest.fail(f"was trained again: {words}"))
     command(benchmark, monkeypatch, *options)
     (entry,) = json.loads((tmp_path / "results.json").read_text())["entries"]
     assert entry["held_out"]["force_mae"] == errors.force_mae and entry["frames"] == 4
