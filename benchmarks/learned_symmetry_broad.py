@@ -48,7 +48,7 @@ MODELS = {"rope": ("plain RoPE", {"radial_bias": False}), "radial": ("radial bia
 OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
     "augmentation": ("augmentation alone", {}),
     "contrastive": ("+ pooled, contrastive", {"equivariance": {"weight": 0.1, "stop_gradient": True}}),
-    # From the first step on, all agree best on forces of zero, and nothing else is learned.
+    # Not from the first step on: forces of zero agree best, and plain RoPE learned nothing else.
     "consistency": ("then views that must agree", {"consistency": 3.0}),
 }
 console = Console(width=120)

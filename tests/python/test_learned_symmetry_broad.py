@@ -2,39 +2,28 @@ import importlib.util
 import json
 import sys
 
-import ase
 import ase.io
-import numpy as np
 import pytest
-from ase.calculators.singlepoint import SinglePointCalculator
 
 pytest.importorskip("lightning", reason="Lightning is not installed (pip install 'transip-md[train]')")
 yaml = pytest.importorskip("yaml")
 
-from toys import springs
+from toys import labelled_springs
 from transip_md.training.config import read_config
 from transip_md.training.run import TrainingRun
 
 
 @pytest.fixture
 def benchmark(repository, tmp_path, monkeypatch):
-    """The script, with water-like molecules labelled by springs as its data."""
+    """The script, with molecules labelled by springs as its data."""
     folder = repository / "benchmarks"
     spec = importlib.util.spec_from_file_location("learned_symmetry_broad", folder / "learned_symmetry_broad.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "learned_symmetry_broad", module)
     monkeypatch.syspath_prepend(folder)
     spec.loader.exec_module(module)
-    rng = np.random.default_rng(0)
-    for name, count in (("train.extxyz", 304), ("water_modes_600K.extxyz", 4)):
-        frames = []
-        for _ in range(count):
-            positions = np.array([[0.0, 0, 0], [1.5, 0, 0], [0, 1.5, 0]]) + rng.normal(scale=0.15, size=(3, 3))
-            energies, forces = springs(positions)
-            atoms = ase.Atoms("OH2", positions)
-            atoms.calc = SinglePointCalculator(atoms, energy=energies.sum() - 2000.0, forces=forces)
-            frames.append(atoms)
-        ase.io.write(tmp_path / name, frames)
+    ase.io.write(tmp_path / "train.extxyz", labelled_springs(304, seed=0))
+    ase.io.write(tmp_path / "toy_modes_600K.extxyz", labelled_springs(4, seed=1))
     monkeypatch.setattr(module, "TRAIN", (tmp_path / "train.extxyz",))
     monkeypatch.setattr(module, "TEST", tmp_path)
     monkeypatch.setattr(module, "RESULTS", tmp_path / "results.json")
