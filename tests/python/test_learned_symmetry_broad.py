@@ -87,6 +87,11 @@ def test_the_table_holds_means_over_seeds(benchmark):
     assert "| radial bias | + pooled, contrastive | 54.0 ± 3.0 | 3.0 ± 0.0 | 2.0 ± 0.0 |" in text
 
 
+def test_the_table_is_that_of_the_record(benchmark, repository):
+    entries = json.loads((repository / "benchmarks/learned_symmetry_broad.json").read_text())["entries"]
+    assert (repository / "benchmarks/learned_symmetry_broad.md").read_text() == benchmark.report(entries)
+
+
 def test_words_that_no_run_has(benchmark, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         command(benchmark, monkeypatch, "rope-invariance-seed0")
