@@ -47,6 +47,15 @@ def headings(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_of_a_table_have_as_many_cells(document):
+    """A heading with other cells than the line of dashes below it makes no table."""
+    text = re.sub(r"`[^`\n]*`|\\\|", "", document.read_text())
+    for heading, dashes, rest in re.findall(r"^(\|.*\n)(\|(?:[ :]*-+[ :]*\|)+\n)((?:\|.*\n)*)", text, re.MULTILINE):
+        for line in (heading, *rest.splitlines()):
+            assert line.count("|") == dashes.count("|"), f"{document.name}: {line}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document):
     text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
     # Code may look like a link, as some SMILES do.
