@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What tests compile is kept here.
 export TRANSIP_MD_TEST_BUILD ?= $(CURDIR)/build/tests
 
-.PHONY: help install build demo test pytest coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-organic-large train-water train-water-broad learned-symmetry stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
+.PHONY: help install build demo test pytest coverage docs fresh test-long test-torchforce lint lock train-ethanol train-organic train-organic-broad train-organic-large train-water train-water-broad learned-symmetry learned-symmetry-many stability symmetry reports gpu-bundle gpu-train organic-molecules organic-data clean
 
 help:
 	@echo "make demo           a trained model in LAMMPS and OpenMM, and a verdict on energy conservation"
@@ -31,6 +31,7 @@ help:
 	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
 	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
+	@echo "make learned-symmetry-many  plain RoPE on 1,269 molecules and 120,000 frames, labelled first (five hours on one core)"
 	@echo "make symmetry       what exact symmetry costs and what it does: tables and plots (an hour on one core)"
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
 	@echo "make reports        validation and energy conservation of the shipped models, into docs/reports"
@@ -260,6 +261,13 @@ reports: build
 # Options go into ARGS, as in `make learned-symmetry ARGS='--jobs 2'`.
 learned-symmetry: $(INSTALLED)
 	$(BIN)/python benchmarks/learned_symmetry.py $(ARGS)
+
+# Labels on JOBS cores, then trains; both resume.
+learned-symmetry-many: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh recipes/organic/label.sh $(BROAD)/data $(JOBS) held_out many
+	$(BIN)/python $(BROAD)/select_frames.py $(BROAD)/data/many.extxyz $(BROAD)/data/selected_many.extxyz \
+	  --most-atoms 64 --largest-force 40
+	$(BIN)/python benchmarks/learned_symmetry_broad.py --data many --models rope --steps 50000 --jobs $(JOBS) $(ARGS)
 
 gpu-bundle: $(INSTALLED)
 	$(BIN)/python scripts/gpu_bundle.py -o build/gpu-bundle.tar $(ARGS)

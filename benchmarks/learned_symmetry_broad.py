@@ -1,7 +1,8 @@
 """What learns rotational symmetry best on many molecules: `python benchmarks/learned_symmetry_broad.py [RUN ...]`.
 
-Trains on the frames of `make train-organic-broad` and `make train-organic-large`, 1,269 molecules in all, and measures
-on molecules that are not among them. A run is MODEL-OBJECTIVE-seedN, such as `rope-contrastive-seed0`:
+Trains on frames of 1,269 molecules, and measures on molecules that are not among them: on those of `make
+train-organic-broad` and `make train-organic-large`, or, with `--data many`, on the more than 100,000 that `make
+learned-symmetry-many` labels. A run is MODEL-OBJECTIVE-seedN, such as `rope-contrastive-seed0`:
 
 rope, radial   plain RoPE, and with the radial bias
 augmentation   every structure rotated at random
@@ -39,11 +40,38 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "learned_symmetry_broad.json"
 RUNS = HERE / "runs" / "learned_symmetry_broad"
-TRAIN = (
-    ROOT / "recipes" / "organic_broad" / "data" / "selected.extxyz",
-    ROOT / "recipes" / "organic_large" / "data" / "dynamics.extxyz",
-)
-TEST = ROOT / "recipes" / "organic_broad" / "data" / "held_out"
+BROAD = ROOT / "recipes" / "organic_broad" / "data"
+TEST = BROAD / "held_out"
+console = Console(width=120)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled frames to train on.
+
+    Attributes:
+        files: extended XYZ.
+        description: what they hold, for the model file.
+        advice: the command that makes them and those of TEST.
+    """
+
+    files: tuple[Path, ...]
+    description: str
+    advice: str
+
+
+DATA = {
+    "recipes": Data(
+        (BROAD / "selected.extxyz", ROOT / "recipes" / "organic_large" / "data" / "dynamics.extxyz"),
+        "1,269 molecules displaced along normal modes, scans, dimers, and dynamics",
+        "`make train-organic-broad` and `make train-organic-large`, which label them",
+    ),
+    "many": Data(
+        (BROAD / "selected_many.extxyz",),
+        "1,269 molecules displaced along normal modes at 300, 600 and 1,200 K, scans of bonds and torsions",
+        "`make learned-symmetry-many`, which labels them and trains",
+    ),
+}
 MODELS = {"rope": ("plain RoPE", {"radial_bias": False}), "radial": ("radial bias", {})}
 OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
     "augmentation": ("augmentation alone", {}),
@@ -51,7 +79,6 @@ OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
     # Not from the first step on: forces of zero agree best, and plain RoPE learned nothing else.
     "consistency": ("then views that must agree", {"consistency": 3.0}),
 }
-console = Console(width=120)
 
 
 @dataclass(frozen=True)
@@ -65,6 +92,7 @@ class Run:
         preset: size of the network.
         steps: of training.
         atoms: labelled atoms of one step, padding counted.
+        data: of DATA, what it trains on.
     """
 
     model: str
@@ -73,6 +101,7 @@ class Run:
     preset: str
     steps: int
     atoms: int
+    data: str = "recipes"
 
     @property
     def name(self) -> str:
@@ -81,8 +110,9 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """Name of its folder: another size or length is another run."""
-        return f"{self.name}-{self.preset}-{self.steps}x{self.atoms}"
+        """Name of its folder: another size, length or set of data is another run."""
+        data = "" if self.data == "recipes" else f"-{self.data}"
+        return f"{self.name}-{self.preset}-{self.steps}x{self.atoms}{data}"
 
     def recipes(self, folder: Path) -> dict[str, dict[str, Any]]:
         """The training recipes of its parts, by the names of their checkpoints in its folder."""
@@ -98,11 +128,12 @@ class Run:
     def _recipe(self, name: str, steps: int) -> dict[str, Any]:
         objective = OBJECTIVES[name][1]
         views = 2 if name == "consistency" else 1
+        data = DATA[self.data]
         return {
             "data": {
-                "train": [str(file) for file in TRAIN], "test": [str(TEST / "*modes_600K.extxyz")], "validation": 300,
-                "description": "1,269 molecules displaced along normal modes, scans, dimers, and dynamics",
-                "level_of_theory": "GFN2-xTB (tblite)", "licence": "MIT",
+                "train": [str(file) for file in data.files], "test": [str(TEST / "*modes_600K.extxyz")],
+                "validation": 300,
+                "description": data.description, "level_of_theory": "GFN2-xTB (tblite)", "licence": "MIT",
             },
             "model": {
                 "preset": self.preset, "short_range": "zbl", "charge_energies": True, **MODELS[self.model][1],
@@ -160,7 +191,7 @@ def row(model: str, objective: str, entries: list[dict[str, Any]]) -> str:
 
 
 def report(entries: list[dict[str, Any]]) -> str:
-    """The results, as Markdown: a table for each size and number of steps."""
+    """The results, as Markdown: a table for each size, number of steps and set of frames."""
     lines = [
         "# What learns rotational symmetry best on many molecules",
         "",
@@ -168,14 +199,14 @@ def report(entries: list[dict[str, Any]]) -> str:
         "along normal modes at 600 K of molecules that are not trained on: forces in meV/Angstrom, energies in",
         "meV/atom; means over seeds, ± half the range. Minutes are those of training, with other runs beside it.",
     ]
-    by_size: dict[tuple[str, int, int], dict[tuple[str, str], list[dict[str, Any]]]] = {}
+    by_size: dict[tuple[str, int, int, int], dict[tuple[str, str], list[dict[str, Any]]]] = {}
     for entry in entries:
         run = Run(**entry["run"])
-        rows = by_size.setdefault((run.preset, run.steps, run.atoms), {})
+        rows = by_size.setdefault((run.preset, run.steps, run.atoms, entry["frames"]), {})
         rows.setdefault((run.model, run.objective), []).append(entry)
-    for (preset, steps, atoms), rows in sorted(by_size.items()):
+    for (preset, steps, atoms, frames), rows in sorted(by_size.items()):
         lines += [
-            "", f"## `{preset}`, {steps:,} steps of {atoms} atoms", "",
+            "", f"## `{preset}`, {steps:,} steps of {atoms} atoms, {frames:,} frames", "",
             "| model | objective | F MAE | F rotation | E MAE | E rotation | min | seeds |", "|---" * 8 + "|",
         ]  # fmt: skip
         lines += [row(*key, rows[key]) for key in itertools.product(MODELS, OBJECTIVES) if key in rows]
@@ -194,6 +225,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--atoms", type=int, default=160, help="labelled atoms of a step, padding counted")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="nano", help="size of the network")
+    parser.add_argument("--data", choices=DATA, default="recipes", help="frames to train on")
+    parser.add_argument("--models", choices=MODELS, nargs="+", default=list(MODELS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument("--folder", type=Path, default=RUNS, help="what training writes")
@@ -202,18 +235,16 @@ def main() -> None:
     runs = {
         run.name: run
         for seed in options.seeds
-        for model in MODELS
+        for model in options.models
         for objective in OBJECTIVES
-        for run in [Run(model, objective, seed, options.preset, options.steps, options.atoms)]
+        for run in [Run(model, objective, seed, options.preset, options.steps, options.atoms, options.data)]
     }
     if unknown := sorted(set(options.runs) - set(runs)):
         parser.error(f"no run is called {', '.join(unknown)}; choose of {', '.join(runs)}")
     chosen = [runs[name] for name in options.runs or runs]
-    if missing := [file for file in (*TRAIN, TEST) if not file.exists()]:
-        parser.error(
-            f"no such data: {', '.join(map(str, missing))}. Type `make train-organic-broad` and "
-            "`make train-organic-large`, which label them."
-        )
+    data = DATA[options.data]
+    if missing := [file for file in (*data.files, TEST) if not file.exists()]:
+        parser.error(f"no such data: {', '.join(map(str, missing))}. Type {data.advice}.")
     folder = options.folder.resolve()
     if options.recipes:
         for run in chosen:
@@ -221,8 +252,8 @@ def main() -> None:
                 console.print(path, markup=False, soft_wrap=True)
         return
     found = known()
-    there = [entry["run"] for entry in found["entries"]]
-    waiting = [run for run in chosen if asdict(run) not in there]
+    there = [Run(**entry["run"]) for entry in found["entries"]]
+    waiting = [run for run in chosen if run not in there]
     with ThreadPoolExecutor(options.jobs) as pool:
         for future in as_completed([pool.submit(train, run, folder) for run in waiting]):
             found["entries"].append(future.result())

@@ -4,10 +4,11 @@
 #     held_out      molecules that are held out: normal modes at 600 K, scans, dimers; held_out_300: their dynamics at 300 K
 #     train         some 22,600 frames of those that are trained on: normal modes, scans, dimers
 #     conformers, dynamics      more of these: normal modes of conformers, and dynamics at 500 K
+#     many          some 125,000 frames of those that are trained on: normal modes and scans
 #
 #     sh recipes/organic/label.sh [FOLDER [JOBS [PART...]]]
 #
-# FOLDER is recipes/organic/data/broad unless it is given; all parts are made unless some are named. Resumes where it
+# FOLDER is recipes/organic/data/broad unless it is given; all parts but `many` are made unless some are named. Resumes where it
 # was interrupted.
 set -eu
 here=$(dirname "$0")
@@ -36,6 +37,10 @@ for part in "$@"; do
     frames broad_train.smi train --seed 1 --frames 3 \
       --normal-modes 300 --normal-modes 600 --normal-modes 1200 --scan bonds --scan torsions --dimers molecules
     ;;
+  many)
+    frames broad_train.smi many --seed 5 --frames 20 \
+      --normal-modes 300 --normal-modes 600 --normal-modes 1200 --scan bonds --scan torsions
+    ;;
   held_out_300)
     frames broad_held_out.smi held_out_300 --seed 2 --frames 2 \
       --temperature 300 --equilibration 300 --stride 60 --stop-at-dissociation
@@ -48,7 +53,7 @@ for part in "$@"; do
       --temperature 500 --equilibration 300 --stride 50 --stop-at-dissociation
     ;;
   *)
-    echo "No part is called $part. Choose of held_out, train, held_out_300, conformers, dynamics." >&2
+    echo "No part is called $part. Choose of held_out, train, many, held_out_300, conformers, dynamics." >&2
     exit 2
     ;;
   esac

@@ -275,14 +275,18 @@ def test_learned_symmetry_on_many_molecules(repository):
     }
     text = (repository / "docs/training.md").read_text()
     rows = re.findall(
-        rf"^\| ([\d,]+) \| ({'|'.join(models)}) \| ({'|'.join(map(re.escape, objectives))}) \| (.+) \|$",
+        rf"^\| ([\d,]+) \| ([\d,]+) \| ({'|'.join(models)}) \| ({'|'.join(map(re.escape, objectives))}) \| (.+) \|$",
         text, re.MULTILINE,
     )  # fmt: skip
-    measured = {(run["steps"], run["model"], run["objective"]) for run in (entry["run"] for entry in entries)}
-    assert len(rows) == len(measured)
-    for steps, model, objective, cells in rows:
-        wanted = {"steps": int(steps.replace(",", "")), "model": models[model], "objective": objectives[objective]}
-        errors = [entry["held_out"] for entry in entries if wanted.items() <= entry["run"].items()]
+
+    def what(entry):
+        run = entry["run"]
+        return entry["frames"], run["steps"], run["model"], run["objective"]
+
+    assert len(rows) == len({what(entry) for entry in entries})
+    for frames, steps, model, objective, cells in rows:
+        wanted = (int(frames.replace(",", "")), int(steps.replace(",", "")), models[model], objectives[objective])
+        errors = [entry["held_out"] for entry in entries if what(entry) == wanted]
         *quoted, seeds = cells.split(" | ")
         assert len(errors) == int(seeds), f"{steps} steps, {model}, {objective}"
         columns = (

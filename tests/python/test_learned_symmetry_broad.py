@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 
 import ase.io
 import pytest
@@ -24,7 +25,8 @@ def benchmark(repository, tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     ase.io.write(tmp_path / "train.extxyz", labelled_springs(304, seed=0))
     ase.io.write(tmp_path / "toy_modes_600K.extxyz", labelled_springs(4, seed=1))
-    monkeypatch.setattr(module, "TRAIN", (tmp_path / "train.extxyz",))
+    toy = replace(module.DATA["recipes"], files=(tmp_path / "train.extxyz",))
+    monkeypatch.setitem(module.DATA, "recipes", toy)
     monkeypatch.setattr(module, "TEST", tmp_path)
     monkeypatch.setattr(module, "RESULTS", tmp_path / "results.json")
     return module
@@ -57,6 +59,34 @@ def test_every_run_labels_as_many_atoms(benchmark, tmp_path, monkeypatch):
         assert first is None or (first.objective.consistency, first.steps) == (0, 500)
 
 
+def test_models_are_chosen(benchmark, tmp_path, monkeypatch):
+    command(benchmark, monkeypatch, "--recipes", "--models", "rope", "--folder", tmp_path / "runs")
+    assert {folder.name.partition("-")[0] for folder in (tmp_path / "runs").iterdir()} == {"rope"}
+
+
+def test_other_frames_are_another_run(benchmark, tmp_path, monkeypatch):
+    """Each set of data has its folder and its recipe; what is known of one is not taken for the other."""
+    other = replace(benchmark.DATA["many"], files=(tmp_path / "other.extxyz",))
+    ase.io.write(tmp_path / "other.extxyz", labelled_springs(310, seed=2))
+    monkeypatch.setitem(benchmark.DATA, "many", other)
+    options = ("rope-augmentation-seed0", "--steps", 4, "--atoms", 24, "--folder", tmp_path / "runs")
+    command(benchmark, monkeypatch, *options, "--recipes")
+    command(benchmark, monkeypatch, *options, "--recipes", "--data", "many")
+    folders = {
+        "recipes": tmp_path / "runs" / "rope-augmentation-seed0-nano-4x24",
+        "many": tmp_path / "runs" / "rope-augmentation-seed0-nano-4x24-many",
+    }
+    for data, folder in folders.items():
+        config = read_config(folder / "model.yaml", ["compile=false"])
+        assert config.data.train == list(benchmark.DATA[data].files)
+        TrainingRun(config, folder / "model.ckpt").train()
+        command(benchmark, monkeypatch, *options, "--data", data)
+    entries = json.loads((tmp_path / "results.json").read_text())["entries"]
+    assert [(entry["run"]["data"], entry["frames"]) for entry in entries] == [("recipes", 4), ("many", 10)]
+    table = (tmp_path / "results.md").read_text()
+    assert "4 steps of 24 atoms, 4 frames" in table and "4 steps of 24 atoms, 10 frames" in table
+
+
 def test_a_run_that_was_trained_elsewhere_is_measured(benchmark, tmp_path, monkeypatch):
     """The recipes are written, and trained where they are; the command measures and trains nothing."""
     options = ("rope-consistency-seed3", "--seeds", 3, "--steps", 4, "--atoms", 24, "--folder", tmp_path / "runs")
@@ -83,7 +113,7 @@ def test_the_table_holds_means_over_seeds(benchmark):
         return {"run": benchmark.asdict(run), "frames": 9, "seconds": 600, "held_out": errors}
 
     text = benchmark.report([entry(0, 51.0), entry(1, 57.0)])
-    assert "## `nano`, 1,000 steps of 160 atoms" in text
+    assert "## `nano`, 1,000 steps of 160 atoms, 9 frames" in text
     assert "| radial bias | + pooled, contrastive | 54.0 ± 3.0 | 3.0 ± 0.0 | 2.0 ± 0.0 |" in text
 
 
@@ -98,8 +128,11 @@ def test_words_that_no_run_has(benchmark, monkeypatch, capsys):
     assert end.value.code == 2 and "choose of rope-augmentation-seed0" in capsys.readouterr().err
 
 
-def test_data_that_are_not_there(benchmark, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "TRAIN", (tmp_path / "none.extxyz",))
+@pytest.mark.parametrize(
+    ("data", "advice"), [("recipes", "make train-organic-broad"), ("many", "make learned-symmetry-many")]
+)
+def test_data_that_are_not_there(benchmark, tmp_path, monkeypatch, capsys, data, advice):
+    monkeypatch.setitem(benchmark.DATA, data, replace(benchmark.DATA[data], files=(tmp_path / "none.extxyz",)))
     with pytest.raises(SystemExit) as end:
-        command(benchmark, monkeypatch, "rope-augmentation-seed0")
-    assert end.value.code == 2 and "make train-organic-broad" in capsys.readouterr().err
+        command(benchmark, monkeypatch, "rope-augmentation-seed0", "--data", data)
+    assert end.value.code == 2 and advice in capsys.readouterr().err
