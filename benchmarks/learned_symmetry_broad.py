@@ -251,15 +251,17 @@ def main() -> None:
             for path in write_recipes(run, folder):
                 console.print(path, markup=False, soft_wrap=True)
         return
-    found = known()
-    there = [Run(**entry["run"]) for entry in found["entries"]]
+    there = [Run(**entry["run"]) for entry in known()["entries"]]
     waiting = [run for run in chosen if run not in there]
     with ThreadPoolExecutor(options.jobs) as pool:
         for future in as_completed([pool.submit(train, run, folder) for run in waiting]):
-            found["entries"].append(future.result())
+            entry = future.result()
+            # Another command may have written since.
+            found = known()
+            found["entries"].append(entry)
             RESULTS.write_text(json.dumps(found, indent=1) + "\n")
             RESULTS.with_suffix(".md").write_text(report(found["entries"]))
-    console.print(report(found["entries"]), markup=False)
+    console.print(report(known()["entries"]), markup=False)
 
 
 if __name__ == "__main__":

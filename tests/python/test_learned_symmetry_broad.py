@@ -106,6 +106,22 @@ def test_a_run_that_was_trained_elsewhere_is_measured(benchmark, tmp_path, monke
     command(benchmark, monkeypatch, *options)
 
 
+def test_what_another_command_adds_stays(benchmark, tmp_path, monkeypatch):
+    def trained(run, folder):
+        """A run, during which another command adds its entry."""
+        errors = {"force_mae": 1.0, "energy_mae": 2.0, "rotation": {"force_mae": 3.0, "energy_mae": 0.25}}
+        entry = {"frames": 9, "seconds": 600, "held_out": errors}
+        found = benchmark.known()
+        found["entries"].append(entry | {"run": benchmark.asdict(replace(run, seed=7))})
+        (tmp_path / "results.json").write_text(json.dumps(found))
+        return entry | {"run": benchmark.asdict(run)}
+
+    monkeypatch.setattr(benchmark, "train", trained)
+    command(benchmark, monkeypatch, "rope-augmentation-seed0", "--folder", tmp_path / "runs")
+    entries = json.loads((tmp_path / "results.json").read_text())["entries"]
+    assert [entry["run"]["seed"] for entry in entries] == [7, 0]
+
+
 def test_the_table_holds_means_over_seeds(benchmark):
     def entry(seed, force):
         run = benchmark.Run("radial", "contrastive", seed, "nano", 1000, 160)
