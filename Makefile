@@ -31,7 +31,7 @@ help:
 	@echo "make organic-molecules  the broad list of organic molecules anew, from its fragments"
 	@echo "make organic-data   some 25,000 frames of the broad list, labelled with GFN2-xTB (hours on one core)"
 	@echo "make learned-symmetry  what learns rotational symmetry best: a table (two hours on one core)"
-	@echo "make learned-symmetry-many  plain RoPE on 1,269 molecules and 120,000 frames, labelled first (five hours on one core)"
+	@echo "make learned-symmetry-many  plain RoPE on 1,269 molecules and 120,000 frames, labelled first (four hours on one core)"
 	@echo "make symmetry       what exact symmetry costs and what it does: tables and plots (an hour on one core)"
 	@echo "make stability      do the shipped models survive molecular dynamics: two tables (an hour on one core)"
 	@echo "make reports        validation and energy conservation of the shipped models, into docs/reports"
