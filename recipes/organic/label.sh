@@ -8,8 +8,8 @@
 #
 #     sh recipes/organic/label.sh [FOLDER [JOBS [PART...]]]
 #
-# FOLDER is recipes/organic/data/broad unless it is given; all parts but `many` are made unless some are named. Resumes where it
-# was interrupted.
+# FOLDER is recipes/organic/data/broad unless it is given; all parts but `many` are made unless some are named.
+# Resumes where it was interrupted.
 set -eu
 here=$(dirname "$0")
 folder=${1:-$here/data/broad}
